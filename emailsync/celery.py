@@ -1,0 +1,32 @@
+"""The Celery application: wake-ups only, so nothing in the broker is worth keeping.
+
+Due times, leases and results are rows. A task that is lost, doubled or late changes nothing but when
+the work starts: tasks are acknowledged early, never retried and never scheduled ahead.
+"""
+
+import os
+
+from celery import Celery
+from celery.signals import worker_ready, worker_shutting_down
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "emailsync.settings")
+
+app = Celery("emailsync")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["mailboxes"])
+
+
+@worker_ready.connect
+def start_ticker(**_: object) -> None:
+    """Start this worker's clock once the worker can take tasks."""
+    from emailsync.ticker import start
+
+    start()
+
+
+@worker_shutting_down.connect
+def stop_ticker(**_: object) -> None:
+    """Stop handing out work before the pool drains."""
+    from emailsync.ticker import stop
+
+    stop()

@@ -1,0 +1,13 @@
+"""Every address of the console."""
+
+from django.urls import include, path
+
+from emailsync import health
+
+urlpatterns = [
+    path("health/live", health.live, name="health_live"),
+    path("health/ready", health.ready, name="health_ready"),
+    path("", include("emailsync.web.urls")),
+    path("", include("profiles.urls")),
+    path("", include("mailboxes.urls")),
+]

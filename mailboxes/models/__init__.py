@@ -1,0 +1,25 @@
+"""What operators edit (mailbox), what workers write (state, ledger, message) and what people are told (alert)."""
+
+from mailboxes.models.alert import Alert
+from mailboxes.models.diagnosis import Diagnosis, DiagnosisStep, Job
+from mailboxes.models.ledger import FolderCursor, LedgerEntry
+from mailboxes.models.mailbox import Mailbox
+from mailboxes.models.message import Attachment, Message, RawMessage, Recipient
+from mailboxes.models.outbox import OutgoingMessage
+from mailboxes.models.state import WorkerState
+
+__all__ = [
+    "Alert",
+    "Attachment",
+    "Diagnosis",
+    "DiagnosisStep",
+    "FolderCursor",
+    "Job",
+    "LedgerEntry",
+    "Mailbox",
+    "Message",
+    "OutgoingMessage",
+    "RawMessage",
+    "Recipient",
+    "WorkerState",
+]

@@ -1,0 +1,70 @@
+"""Every message seen on a server is accounted for, once."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from mailboxes.choices import LedgerOutcome
+from mailboxes.models.mailbox import Mailbox
+from mailboxes.models.message import Message
+
+
+class FolderCursor(models.Model):
+    """How far a folder has been read: RFC 3501's UIDVALIDITY and the highest UID accounted for."""
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="cursors")
+    folder = models.CharField(max_length=255, default="INBOX")
+    uidvalidity = models.PositiveBigIntegerField()
+    last_uid = models.PositiveBigIntegerField(default=0)
+    #: What the server said when the folder was last asked; equal answers mean nothing new.
+    uidnext = models.PositiveBigIntegerField(default=0)
+    messages = models.PositiveBigIntegerField(default=0)
+    asked_on = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["mailbox", "folder"], name="one_cursor_per_folder"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.folder} of {self.mailbox_id}, {self.uidvalidity}:{self.last_uid}"
+
+
+class LedgerEntry(models.Model):
+    """What became of one UID (or, over POP3, one UIDL)."""
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="ledger")
+    folder = models.CharField(max_length=255, default="INBOX")
+    uidvalidity = models.PositiveBigIntegerField(null=True)
+    uid = models.PositiveBigIntegerField(null=True)
+    uidl = models.CharField(max_length=70, null=True)  # noqa: DJ001  (NULL keeps IMAP rows out of the unique key)
+    outcome = models.CharField(max_length=20, choices=LedgerOutcome)
+    message = models.ForeignKey(Message, null=True, on_delete=models.SET_NULL, related_name="ledger")
+    size = models.PositiveBigIntegerField(default=0)
+    received_at = models.DateTimeField(null=True)
+    seen_on = models.DateTimeField()
+    #: Set when the message was removed from the server after it was stored.
+    deleted_on = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "ledger entries"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["mailbox", "folder", "uidvalidity", "uid"],
+                condition=Q(uid__isnull=False),
+                name="one_ledger_entry_per_uid",
+            ),
+            models.UniqueConstraint(
+                fields=["mailbox", "uidl"], condition=Q(uidl__isnull=False), name="one_ledger_entry_per_uidl"
+            ),
+            models.CheckConstraint(
+                condition=Q(uid__isnull=False, uidvalidity__isnull=False, uidl__isnull=True)
+                | Q(uid__isnull=True, uidvalidity__isnull=True, uidl__isnull=False),
+                name="ledger_entry_is_uid_or_uidl",
+            ),
+            models.CheckConstraint(condition=Q(outcome__in=LedgerOutcome.values), name="ledger_outcome"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.uidvalidity}:{self.uid or self.uidl} {self.outcome}"

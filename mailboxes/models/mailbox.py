@@ -1,0 +1,173 @@
+"""The mailbox as operators edit it. Workers never write this table; forms never write the others."""
+
+import uuid
+from datetime import datetime
+from typing import ClassVar
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractUser
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import F, FilteredRelation, Q
+from django.db.models.functions import Lower
+from django.urls import reverse
+
+from emailsync.crypto.fields import EncryptedTextField
+from mailboxes import rules
+from mailboxes.choices import AddressStatus, Direction, MailboxKind, ResultStatus
+from profiles.choices import ActMethod, IncomingMethod, OutgoingMethod
+from profiles.models import Environment, ServerProfile, Versioned
+
+
+class MailboxQuerySet(models.QuerySet["Mailbox"]):
+    """Named questions about mailboxes."""
+
+    def active(self) -> "MailboxQuerySet":
+        """Return the mailboxes that are switched on."""
+        return self.filter(is_active=True)
+
+    def owned_by(self, user: AbstractUser) -> "MailboxQuerySet":
+        """Return the mailboxes whose alerts `user` sees."""
+        return self.filter(owner=user)
+
+    def pending_approval(self) -> "MailboxQuerySet":
+        """Return the mailboxes whose address waits for an administrator."""
+        return self.filter(address_status=AddressStatus.PENDING)
+
+    def with_states(self) -> "MailboxQuerySet":
+        """Annotate each row with its worker states, in the same query.
+
+        Adds incoming_status, outgoing_status, incoming_enabled, outgoing_enabled, tested_on and the last
+        error codes of both directions.
+        """
+        return self.annotate(
+            incoming_state=FilteredRelation("states", condition=Q(states__direction=Direction.INCOMING)),
+            outgoing_state=FilteredRelation("states", condition=Q(states__direction=Direction.OUTGOING)),
+        ).annotate(
+            incoming_status=F("incoming_state__status"),
+            outgoing_status=F("outgoing_state__status"),
+            incoming_enabled=F("incoming_state__is_enabled"),
+            outgoing_enabled=F("outgoing_state__is_enabled"),
+            incoming_error_code=F("incoming_state__last_error_code"),
+            outgoing_error_code=F("outgoing_state__last_error_code"),
+            incoming_tested_on=F("incoming_state__tested_on"),
+            outgoing_tested_on=F("outgoing_state__tested_on"),
+        )
+
+    def failing(self) -> "MailboxQuerySet":
+        """Return the mailboxes with a direction whose last test failed or that workers stopped."""
+        return self.filter(
+            models.Exists(self._states().filter(status=ResultStatus.FAILURE))
+        )
+
+    def never_tried(self) -> "MailboxQuerySet":
+        """Return the mailboxes of which no direction was ever tested."""
+        return self.exclude(models.Exists(self._states().exclude(status=ResultStatus.NOT_RUN)))
+
+    def working(self) -> "MailboxQuerySet":
+        """Return the mailboxes with an enabled direction and no failure."""
+        return self.filter(models.Exists(self._states().filter(is_enabled=True))).exclude(
+            models.Exists(self._states().filter(status=ResultStatus.FAILURE))
+        )
+
+    def _states(self) -> models.QuerySet[models.Model]:
+        from mailboxes.models.state import WorkerState
+
+        return WorkerState.objects.filter(mailbox=models.OuterRef("pk"))  # type: ignore[return-value]
+
+
+class Mailbox(Versioned):
+    """The mailbox of a user or a queue, or a forward mailbox."""
+
+    # The password is bound to the primary key, so it must be known before the first save.
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="mailboxes")
+    name = models.CharField(max_length=200)
+    address = models.EmailField("email address", max_length=100)
+    kind = models.CharField("regarding", max_length=10, choices=MailboxKind, default=MailboxKind.USER)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="mailboxes"
+    )
+    is_active = models.BooleanField("status", default=True)
+
+    server_profile = models.ForeignKey(
+        ServerProfile, null=True, blank=True, on_delete=models.PROTECT, related_name="mailboxes"
+    )
+    incoming = models.CharField(
+        "incoming email", max_length=40, choices=IncomingMethod, default=IncomingMethod.SERVER_SIDE
+    )
+    outgoing = models.CharField(
+        "outgoing email", max_length=40, choices=OutgoingMethod, default=OutgoingMethod.SERVER_SIDE
+    )
+    act = models.CharField(
+        "appointments, contacts, and tasks", max_length=40, choices=ActMethod, default=ActMethod.NONE
+    )
+    delete_after_processing = models.BooleanField("delete emails after processing", default=False)
+
+    allow_credentials = models.BooleanField("allow to use credentials for email processing", default=False)
+    user_name = models.CharField(max_length=200, blank=True)
+    password = EncryptedTextField(max_length=200)
+
+    process_email_from = models.DateTimeField("process email received after", null=True, blank=True)
+
+    address_status = models.CharField(
+        "email address status", max_length=10, choices=AddressStatus, default=AddressStatus.PENDING, editable=False
+    )
+    approved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+    )
+    approved_on = models.DateTimeField(null=True, blank=True, editable=False)
+    notes = models.TextField(blank=True)
+
+    objects = MailboxQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "mailboxes"
+        ordering: ClassVar[list[str]] = ["name"]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint("environment", Lower("address"), name="one_mailbox_per_address"),
+            models.CheckConstraint(condition=Q(kind__in=MailboxKind.values), name="mailbox_kind"),
+            models.CheckConstraint(condition=Q(incoming__in=IncomingMethod.values), name="mailbox_incoming"),
+            models.CheckConstraint(condition=Q(outgoing__in=OutgoingMethod.values), name="mailbox_outgoing"),
+            models.CheckConstraint(
+                condition=Q(address_status__in=AddressStatus.values), name="mailbox_address_status"
+            ),
+            # IMAP and POP3 carry no appointments, contacts or tasks.
+            models.CheckConstraint(condition=Q(act=ActMethod.NONE), name="mailbox_act_is_none"),
+            models.CheckConstraint(
+                condition=~Q(kind=MailboxKind.FORWARD) | Q(outgoing=OutgoingMethod.NONE),
+                name="forward_mailbox_never_sends",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind=MailboxKind.USER) | Q(delete_after_processing=False),
+                name="user_mailbox_keeps_email",
+            ),
+            models.CheckConstraint(
+                condition=Q(address_status=AddressStatus.APPROVED) | Q(approved_on__isnull=True),
+                name="approval_stamp_means_approved",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        """Return the address of this mailbox's page."""
+        return reverse("mailboxes:mailbox_detail", args=[self.environment.slug, self.pk])
+
+    def clean(self) -> None:
+        """Refuse what can never work, naming the field and the way out."""
+        errors = rules.mailbox_errors(self)
+        if errors:
+            raise ValidationError(errors)
+
+    @property
+    def effective_start(self) -> datetime | None:
+        """Return the later of the profile's and the mailbox's start date; None means all mail."""
+        profile_start = self.server_profile.process_email_from if self.server_profile else None
+        return max((date for date in (self.process_email_from, profile_start) if date), default=None)
+
+    def syncs(self, direction: str) -> bool:
+        """Say whether this mailbox is configured to be worked on by the server in `direction`."""
+        method = self.incoming if direction == Direction.INCOMING else self.outgoing
+        return method == IncomingMethod.SERVER_SIDE

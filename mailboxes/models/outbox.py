@@ -1,0 +1,84 @@
+"""Outgoing mail. Bytes are composed once, when it is queued, and sent as they are."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from mailboxes.choices import OutgoingStatus
+from mailboxes.models.mailbox import Mailbox
+from mailboxes.models.message import Message
+
+
+class OutgoingMessageQuerySet(models.QuerySet["OutgoingMessage"]):
+    """Named questions about outgoing mail."""
+
+    def waiting(self) -> "OutgoingMessageQuerySet":
+        """Return what is still to be sent."""
+        return self.filter(status=OutgoingStatus.PENDING_SEND)
+
+    def due(self, now: datetime) -> "OutgoingMessageQuerySet":
+        """Return what may be tried now, oldest first."""
+        return self.waiting().filter(next_attempt_at__lte=now).order_by("next_attempt_at", "pk")
+
+
+class OutgoingMessage(models.Model):
+    """One message on its way out."""
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="outgoing_messages")
+    #: Fixed before the first attempt, so that every attempt and every bounce names the same message.
+    message_id = models.CharField(max_length=250, unique=True)
+    subject = models.TextField(blank=True)
+    #: Addresses as typed, by header: lists of strings.
+    to = models.JSONField(default=list)
+    cc = models.JSONField(default=list)
+    bcc = models.JSONField(default=list)
+    #: The addresses of the envelope that no attempt has delivered yet, and those already accepted.
+    recipients = models.JSONField(default=list)
+    accepted = models.JSONField(default=list)
+    #: Refused addresses with the server's answer.
+    refused = models.JSONField(default=dict)
+    preview = models.CharField(max_length=200, blank=True)
+    content = models.BinaryField()
+    size = models.PositiveBigIntegerField()
+    attachment_count = models.PositiveIntegerField(default=0)
+    answers = models.ForeignKey(Message, null=True, on_delete=models.SET_NULL, related_name="answered_by")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    created_on = models.DateTimeField()
+
+    status = models.CharField(max_length=20, choices=OutgoingStatus, default=OutgoingStatus.PENDING_SEND)
+    next_attempt_at = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(default=0)
+    #: The fence of the attempt under way: only that attempt may report what the server said.
+    attempt_fence = models.PositiveBigIntegerField(null=True)
+    #: Committed just before the body goes out. Set and unanswered means nobody can know.
+    data_started_at = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True)
+    server_reply = models.CharField(max_length=500, blank=True)
+    error_code = models.CharField(max_length=100, blank=True)
+    error = models.CharField(max_length=2000, blank=True)
+
+    objects = OutgoingMessageQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(condition=Q(status__in=OutgoingStatus.values), name="outgoing_status"),
+            models.CheckConstraint(
+                condition=~Q(status=OutgoingStatus.SENT) | Q(sent_at__isnull=False), name="sent_has_a_time"
+            ),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(
+                fields=["mailbox", "next_attempt_at"],
+                condition=Q(status=OutgoingStatus.PENDING_SEND),
+                name="outgoing_due",
+            ),
+            models.Index(fields=["mailbox", "-created_on", "-id"], name="outgoing_by_time"),
+        ]
+
+    def __str__(self) -> str:
+        return self.subject or "(no subject)"

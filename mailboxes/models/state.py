@@ -1,0 +1,71 @@
+"""What workers know and write: one row per mailbox and direction.
+
+A direction is worked on by one worker at a time. It takes the lease with a conditional UPDATE that also
+counts up the fence, and every later transaction begins with an UPDATE that names the fence: a worker
+that slept past its lease finds no row and commits nothing.
+"""
+
+from datetime import datetime
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from mailboxes.choices import Direction, ResultStatus
+from mailboxes.models.mailbox import Mailbox
+
+
+class WorkerStateQuerySet(models.QuerySet["WorkerState"]):
+    """Named questions about due work. All filters are on the row's own columns: claims must stay atomic."""
+
+    def due(self, now: datetime) -> "WorkerStateQuerySet":
+        """Return the enabled directions whose time has come and that nobody works on or waits for."""
+        return self.filter(is_enabled=True, due_at__lte=now).unleased(now).unqueued(now)
+
+    def unleased(self, now: datetime) -> "WorkerStateQuerySet":
+        """Return those that no living lease holds."""
+        return self.filter(Q(leased_until__isnull=True) | Q(leased_until__lte=now))
+
+    def unqueued(self, now: datetime) -> "WorkerStateQuerySet":
+        """Return those without a wake-up under way."""
+        return self.filter(Q(queued_until__isnull=True) | Q(queued_until__lte=now))
+
+
+class WorkerState(models.Model):
+    """One direction of one mailbox: result of its test, whether it runs, when it is due, who holds it."""
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="states")
+    direction = models.CharField(max_length=10, choices=Direction)
+
+    status = models.CharField(max_length=10, choices=ResultStatus, default=ResultStatus.NOT_RUN)
+    tested_on = models.DateTimeField(null=True)
+    is_enabled = models.BooleanField(default=False)
+
+    due_at = models.DateTimeField(null=True)
+    queued_until = models.DateTimeField(null=True)
+    lease_owner = models.CharField(max_length=100, blank=True)
+    leased_until = models.DateTimeField(null=True)
+    fence = models.PositiveBigIntegerField(default=0)
+
+    transient_failures = models.PositiveIntegerField(default=0)
+    last_error_code = models.CharField(max_length=100, blank=True)
+    last_error = models.CharField(max_length=2000, blank=True)
+    last_error_on = models.DateTimeField(null=True)
+    last_started_on = models.DateTimeField(null=True)
+    last_success_on = models.DateTimeField(null=True)
+    last_items = models.PositiveIntegerField(default=0)
+
+    objects = WorkerStateQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["mailbox", "direction"], name="one_state_per_direction"),
+            models.CheckConstraint(condition=Q(direction__in=Direction.values), name="state_direction"),
+            models.CheckConstraint(condition=Q(status__in=ResultStatus.values), name="state_status"),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["due_at"], condition=Q(is_enabled=True), name="state_due"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.direction} of {self.mailbox_id}"

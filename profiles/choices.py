@@ -1,0 +1,84 @@
+"""The fixed sets that profiles and mailboxes choose from, with the labels the console shows."""
+
+from django.db import models
+
+
+class EnvironmentKind(models.TextChoices):
+    """What an environment is for."""
+
+    PRODUCTION = "production", "Production"
+    SANDBOX = "sandbox", "Sandbox"
+
+
+class ServerType(models.TextChoices):
+    """The kind of mail system a profile talks to; fixed after creation."""
+
+    EXCHANGE_ONLINE = "exchange_online", "Exchange Online"
+    EXCHANGE_SERVER = "exchange_server", "Exchange Server (On Prem)"
+    GMAIL = "gmail", "Gmail"
+    OTHER = "other", "Other (IMAP/POP,SMTP)"
+
+
+class IncomingProtocol(models.TextChoices):
+    """The protocol that reads mail."""
+
+    IMAP = "imap", "IMAP"
+    POP3 = "pop3", "POP3"
+
+
+class ConnectionSecurity(models.TextChoices):
+    """How a connection is encrypted."""
+
+    TLS = "tls", "TLS from the start"
+    STARTTLS = "starttls", "STARTTLS"
+    NONE = "none", "None"
+
+
+class AuthenticationType(models.TextChoices):
+    """Where the sign-in for the mail server comes from (the console's "Authenticate Using")."""
+
+    BY_USER_OR_QUEUE = "credentials_by_user_or_queue", "Credentials Specified by a User or Queue"
+    IN_PROFILE = "credentials_in_profile", "Credentials Specified in Email Server Profile"
+    WINDOWS_INTEGRATED = "windows_integrated", "Windows Integrated Authentication"
+    ANONYMOUS = "anonymous", "Without Credentials (Anonymous)"
+    OAUTH = "oauth", "OAuth"
+
+
+class AuthenticationProtocol(models.TextChoices):
+    """The mechanism used to sign in."""
+
+    AUTO_DETECT = "auto_detect", "Auto Detect"
+    NEGOTIATE = "negotiate", "Negotiate"
+    NTLM = "ntlm", "NTLM"
+    BASIC = "basic", "Basic"
+    OAUTH = "oauth", "OAuth"
+
+
+class Impersonation(models.TextChoices):
+    """How one account of the profile opens the mailboxes of others."""
+
+    NONE = "none", "None"
+    SASL_AUTHORIZATION_IDENTITY = "sasl_authorization_identity", "SASL authorization identity"
+    MASTER_USER = "master_user", 'Master user ("user*master")'
+
+
+class IncomingMethod(models.TextChoices):
+    """How a mailbox receives mail."""
+
+    NONE = "none", "None"
+    SERVER_SIDE = "server_side_synchronization", "Server-Side Synchronization or Email Router"
+    FORWARD_MAILBOX = "forward_mailbox", "Forward Mailbox"
+
+
+class OutgoingMethod(models.TextChoices):
+    """How a mailbox sends mail."""
+
+    NONE = "none", "None"
+    SERVER_SIDE = "server_side_synchronization", "Server-Side Synchronization or Email Router"
+
+
+class ActMethod(models.TextChoices):
+    """How appointments, contacts and tasks are synchronized; IMAP and POP3 know none."""
+
+    NONE = "none", "None"
+    SERVER_SIDE = "server_side_synchronization", "Server-Side Synchronization"
