@@ -1,0 +1,198 @@
+"""How far a Test & Enable job has come, in the numbers and rows that its page shows."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db.models import Count, Max, Q, QuerySet
+from django.urls import reverse
+
+from mailboxes.choices import AddressStatus, Direction, ResultStatus, RunState, StepOutcome
+from mailboxes.engine.eligibility import authentication_type
+from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox
+from profiles.choices import AuthenticationType
+
+#: A living worker takes a waiting test within a second or two.
+PICK_UP = timedelta(seconds=20)
+
+FAILED = Q(incoming=StepOutcome.FAILURE) | Q(outgoing=StepOutcome.FAILURE)
+SUCCEEDED = Q(incoming=StepOutcome.SUCCESS) | Q(outgoing=StepOutcome.SUCCESS)
+DONE = Q(state=RunState.DONE)
+
+#: Causes that are mended in the mailbox, whatever step they stopped.
+_CREDENTIALS = {"login_refused", "login_mechanism_missing", "credentials_missing", "credentials_not_allowed"}
+_MAILBOX = {
+    "method_none",
+    "mailbox_inactive",
+    "profile_missing",
+    "sender_refused",
+    "folder_missing",
+    "quota_exceeded",
+    "mailbox_unavailable",
+}
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The numbers of one job; every mailbox is in exactly one of the last five."""
+
+    total: int
+    enabled: int
+    failed: int
+    skipped: int
+    running: int
+    waiting: int
+    last_sign_of_life: datetime
+
+    @property
+    def done(self) -> int:
+        """Return how many mailboxes are finished."""
+        return self.enabled + self.failed + self.skipped
+
+    @property
+    def is_finished(self) -> bool:
+        """Say whether nothing is left to do."""
+        return self.done == self.total
+
+    def is_stalled(self, *, now: datetime) -> bool:
+        """Say whether work waits and no worker has given a sign of life for a while."""
+        return not self.is_finished and not self.running and now - self.last_sign_of_life > PICK_UP
+
+
+def count(job: Job, *, now: datetime) -> Counts:
+    """Count the mailboxes of `job` by how far they have come, in one query."""
+    working = Q(state=RunState.RUNNING, leased_until__gt=now)
+    found = job.diagnoses.aggregate(
+        total=Count("pk"),
+        failed=Count("pk", filter=DONE & FAILED),
+        enabled=Count("pk", filter=DONE & SUCCEEDED & ~FAILED),
+        skipped=Count("pk", filter=DONE & ~SUCCEEDED & ~FAILED),
+        running=Count("pk", filter=working),
+        latest_end=Max("finished_on"),
+        latest_lease=Max("leased_until", filter=Q(leased_until__lte=now)),
+    )
+    signs = [job.created_on, found.pop("latest_end"), found.pop("latest_lease")]
+    waiting = found["total"] - found["failed"] - found["enabled"] - found["skipped"] - found["running"]
+    return Counts(waiting=waiting, last_sign_of_life=max(sign for sign in signs if sign), **found)
+
+
+@dataclass(frozen=True)
+class ShownStep:
+    """One step as the page shows it, with the place where its failure is mended."""
+
+    direction: str
+    title: str
+    outcome: str
+    started_on: datetime
+    duration_ms: int
+    seen: str
+    error_code: str
+    remedy: str
+    link: tuple[str, str] | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One mailbox of a job."""
+
+    diagnosis: Diagnosis
+    mailbox: Mailbox
+    incoming: str
+    outgoing: str
+    took: timedelta | None
+    steps: Sequence[ShownStep]
+    failures: Sequence[ShownStep]
+    is_open: bool
+    waits_for_approval: bool
+
+
+def rows(
+    job: Job, diagnoses: QuerySet[Diagnosis], *, opened: Collection[int], all_open: bool = False, now: datetime
+) -> list[Row]:
+    """Return a page of `diagnoses` with the steps to be shown: two queries, however many rows.
+
+    Failed steps are always there, the rest only for rows that run or that the reader opened.
+    """
+    page = list(diagnoses.select_related("mailbox__server_profile"))
+    for diagnosis in page:
+        diagnosis.mailbox.environment = job.environment
+    wanted = Q(outcome=StepOutcome.FAILURE) | Q(diagnosis__state=RunState.RUNNING) | Q(diagnosis__in=list(opened))
+    steps = DiagnosisStep.objects.filter(diagnosis__in=[diagnosis.pk for diagnosis in page])
+    by_diagnosis: dict[int, list[DiagnosisStep]] = {}
+    for step in steps if all_open else steps.filter(wanted):
+        by_diagnosis.setdefault(step.diagnosis_id, []).append(step)
+    return [
+        _row(diagnosis, by_diagnosis.get(diagnosis.pk, []), is_open=all_open or diagnosis.pk in opened, now=now)
+        for diagnosis in page
+    ]
+
+
+def _row(diagnosis: Diagnosis, steps: list[DiagnosisStep], *, is_open: bool, now: datetime) -> Row:
+    mailbox = diagnosis.mailbox
+    shown = [_shown(step, mailbox) for step in steps]
+    end = diagnosis.finished_on or (now if diagnosis.state == RunState.RUNNING else None)
+    took = end - diagnosis.started_on if end and diagnosis.started_on else None
+    failures = [step for step in shown if step.outcome == StepOutcome.FAILURE]
+    return Row(
+        diagnosis=diagnosis,
+        mailbox=mailbox,
+        incoming=_status(diagnosis, mailbox, Direction.INCOMING),
+        outgoing=_status(diagnosis, mailbox, Direction.OUTGOING),
+        took=took,
+        steps=shown,
+        failures=_distinct(failures),
+        is_open=is_open or diagnosis.state == RunState.RUNNING,
+        waits_for_approval=mailbox.address_status != AddressStatus.APPROVED
+        and any(step.error_code == "not_approved" for step in failures),
+    )
+
+
+def _distinct(failures: list[ShownStep]) -> list[ShownStep]:
+    """Leave out a cause that stopped both directions alike."""
+    seen: set[tuple[str, str]] = set()
+    kept = []
+    for step in failures:
+        cause = (step.error_code, step.seen)
+        if cause not in seen:
+            kept.append(step)
+        seen.add(cause)
+    return kept
+
+
+def _status(diagnosis: Diagnosis, mailbox: Mailbox, direction: Direction) -> str:
+    """Return the word for one direction: its result, or how far it has come."""
+    result = getattr(diagnosis, direction)
+    if result == StepOutcome.SKIPPED:
+        return "none" if not mailbox.syncs(direction) else StepOutcome.SKIPPED
+    if result:
+        return str(result)
+    if diagnosis.state == RunState.DONE:
+        return ResultStatus.NOT_RUN
+    return "testing" if diagnosis.state == RunState.RUNNING else "queued"
+
+
+def _shown(step: DiagnosisStep, mailbox: Mailbox) -> ShownStep:
+    return ShownStep(
+        direction=step.direction,
+        title=step.title,
+        outcome=step.outcome,
+        started_on=step.started_on,
+        duration_ms=step.duration_ms,
+        seen=step.seen,
+        error_code=step.error_code,
+        remedy=step.remedy,
+        link=where_to_mend(step.error_code, direction=step.direction, mailbox=mailbox) if step.error_code else None,
+    )
+
+
+def where_to_mend(code: str, *, direction: str, mailbox: Mailbox) -> tuple[str, str]:
+    """Return the label and address of the page where the cause `code` is mended."""
+    page = mailbox.get_absolute_url()
+    profile = mailbox.server_profile
+    if code == "not_approved":
+        return "Approve the address", page
+    if code in _MAILBOX or profile is None:
+        return "Open mailbox", page
+    if code in _CREDENTIALS and authentication_type(profile, direction) != AuthenticationType.IN_PROFILE:
+        return "Update credentials", f"{page}#id_user_name"
+    return "Open server profile", reverse("profiles:profile_edit", args=[mailbox.environment.slug, profile.pk])
