@@ -21,6 +21,8 @@ class FolderCursor(models.Model):
     uidnext = models.PositiveBigIntegerField(default=0)
     messages = models.PositiveBigIntegerField(default=0)
     asked_on = models.DateTimeField(null=True)
+    #: The server renumbered the folder and it is being read again: messages are recognised by content.
+    is_rescan = models.BooleanField(default=False)
 
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
@@ -44,8 +46,8 @@ class LedgerEntry(models.Model):
     size = models.PositiveBigIntegerField(default=0)
     received_at = models.DateTimeField(null=True)
     seen_on = models.DateTimeField()
-    #: Set when the message was removed from the server after it was stored.
-    deleted_on = models.DateTimeField(null=True)
+    #: To be removed from the server ("Delete Emails after Processing"), now that it is stored.
+    is_to_delete = models.BooleanField(default=False)
 
     class Meta:
         verbose_name_plural = "ledger entries"
@@ -64,6 +66,9 @@ class LedgerEntry(models.Model):
                 name="ledger_entry_is_uid_or_uidl",
             ),
             models.CheckConstraint(condition=Q(outcome__in=LedgerOutcome.values), name="ledger_outcome"),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["mailbox"], condition=Q(is_to_delete=True), name="ledger_to_delete"),
         ]
 
     def __str__(self) -> str:

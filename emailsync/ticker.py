@@ -1,0 +1,87 @@
+"""The clock that every worker runs: twice a second it hands out what is due.
+
+Several tickers need no agreement: a row is handed out by the one whose UPDATE changed it. A database that
+does not answer, or a broker that does not take a wake-up, is tried again at the next tick; the rows stay
+due.
+"""
+
+import logging
+import threading
+
+from celery import Task
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from emailsync import health
+from mailboxes import tasks
+from mailboxes.choices import Direction
+from mailboxes.engine import scheduling
+from mailboxes.models import Diagnosis, WorkerState
+
+log = logging.getLogger(__name__)
+
+#: Longest pause between two ticks while the database or the broker is away.
+LONGEST_PAUSE = 10.0
+
+
+class Ticker(threading.Thread):
+    """One worker's clock."""
+
+    def __init__(self) -> None:
+        """Prepare a daemon thread: it must never keep a worker alive."""
+        super().__init__(name="ticker", daemon=True)
+        self._stop_event = threading.Event()
+
+    def run(self) -> None:
+        """Tick until told to stop; after a failure, pause longer each time."""
+        pause = settings.TICK
+        while not self._stop_event.wait(pause):
+            try:
+                tick()
+                pause = settings.TICK
+            except (DatabaseError, InterfaceError, OperationalError, OSError) as error:
+                pause = min(pause * 2, LONGEST_PAUSE)
+                log.warning("The database or the broker does not answer; trying again in %.0f s: %s", pause, error)
+        close_old_connections()
+
+    def stop(self) -> None:
+        """Ask the clock to end after the current tick."""
+        self._stop_event.set()
+
+
+def tick() -> None:
+    """Hand out everything that is due now."""
+    close_old_connections()
+    now = timezone.now()
+    health.beat(now)
+    for diagnosis in scheduling.claim_due(Diagnosis, now=now):
+        _send(tasks.diagnose, diagnosis.pk)
+    for state in scheduling.claim_due(WorkerState, now=now):
+        assert isinstance(state, WorkerState)
+        _send(tasks.sync_mailbox if state.direction == Direction.INCOMING else tasks.deliver, state.pk)
+
+
+def _send(task: Task, pk: int) -> None:
+    """Send one wake-up. Raises kombu's OperationalError when the broker is away."""
+    task.apply_async(args=[pk], retry=False)
+
+
+_ticker: Ticker | None = None
+start_lock = threading.Lock()
+
+
+def start() -> None:
+    """Start this process's clock, once."""
+    global _ticker
+    with start_lock:
+        if _ticker is None:
+            _ticker = Ticker()
+            _ticker.start()
+
+
+def stop() -> None:
+    """Stop this process's clock."""
+    if _ticker is not None:
+        _ticker.stop()

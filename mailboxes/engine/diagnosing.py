@@ -1,0 +1,189 @@
+"""Test & Enable for one mailbox: walk the checklist and the probes, save each step as it comes, then decide.
+
+A diagnosis that dies is claimed again when its lease ends and starts over: testing twice harms nobody.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from django.db.models import Case, F, Value, When
+from django.utils import timezone
+
+from emailsync.mail.composing import Draft
+from emailsync.mail.errors import Scope
+from emailsync.mail.parsing import Address
+from emailsync.mail.probing import Outcome, Step, probe_incoming, probe_outgoing
+from mailboxes.alerts import wall
+from mailboxes.choices import Direction, ResultStatus, RunState, StepOutcome
+from mailboxes.engine import connecting, eligibility, scheduling
+from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox, WorkerState
+
+log = logging.getLogger(__name__)
+
+PROBE_SUBJECT = "Your mailbox is now connected to emailsync"
+PROBE_TEXT = (
+    "This message was sent by the connection test of emailsync, from this mailbox to itself.\n\n"
+    "It shows that outgoing email works. You can delete it.\n"
+)
+
+
+def run(diagnosis_pk: int) -> None:
+    """Carry out one diagnosis, if it is still there to be done."""
+    lease = scheduling.claim_running(Diagnosis, diagnosis_pk, now=timezone.now())
+    if lease is None:
+        return
+    try:
+        _run(lease)
+    except scheduling.LeaseLost as lost:
+        log.info("Stopped: the lease on %s is gone", lost)
+    finally:
+        scheduling.forget(lease)
+
+
+def _run(lease: scheduling.Lease) -> None:
+    diagnosis = Diagnosis.objects.select_related("mailbox__server_profile", "mailbox__environment").get(pk=lease.pk)
+    with scheduling.fenced(lease, state=RunState.RUNNING, started_on=timezone.now(), incoming="", outgoing=""):
+        diagnosis.steps.all().delete()
+    position = 0
+    results: dict[str, Outcome] = {}
+    for direction in Direction.values:
+        steps: list[Step] = []
+        for step in _steps(diagnosis.mailbox, direction):
+            with scheduling.fenced(lease):
+                _save_step(diagnosis, step, position)
+            position += 1
+            steps.append(step)
+        results[direction] = _judge(steps)
+        with scheduling.fenced(lease, **{direction: results[direction].value}):
+            _apply(diagnosis.mailbox, direction, steps, results[direction], now=timezone.now())
+    _finish(lease, diagnosis, results)
+
+
+def _steps(mailbox: Mailbox, direction: str) -> Iterator[Step]:
+    """Return the steps of one direction: the checklist first, then the conversation with the server."""
+    now = timezone.now()
+    if not mailbox.syncs(direction):
+        return
+    found = eligibility.blockers(mailbox, direction)
+    if found:
+        for blocker in found:
+            yield Step(
+                direction=direction,
+                name="preconditions",
+                title="Checked whether the mailbox may be tested",
+                outcome=Outcome.FAILURE,
+                started_at=now,
+                duration_ms=0,
+                seen=blocker.sentence,
+                error_code=blocker.code,
+                remedy=blocker.remedy,
+                permanent=True,
+            )
+        return
+    profile = connecting.profile_of(mailbox)
+    wire = connecting.wire(profile, seconds=connecting.PROBE_SECONDS)
+    credential = connecting.credential(mailbox, direction)
+    if direction == Direction.INCOMING:
+        yield from probe_incoming(profile.incoming_endpoint, credential, wire, now=timezone.now)
+    else:
+        draft = _probe_draft(mailbox)
+        yield from probe_outgoing(profile.outgoing_endpoint, credential, wire, now=timezone.now, draft=draft)
+
+
+def _probe_draft(mailbox: Mailbox) -> Draft:
+    own = Address(mailbox.name, mailbox.address)
+    return Draft(sender=own, to=(replace(own),), cc=(), bcc=(), subject=PROBE_SUBJECT, text=PROBE_TEXT)
+
+
+def _save_step(diagnosis: Diagnosis, step: Step, position: int) -> None:
+    DiagnosisStep.objects.create(
+        diagnosis=diagnosis,
+        direction=step.direction,
+        position=position,
+        name=step.name,
+        title=step.title[:500],
+        outcome=step.outcome.value,
+        started_on=step.started_at,
+        duration_ms=step.duration_ms,
+        seen=step.seen,
+        error_code=step.error_code,
+        remedy=step.remedy,
+    )
+
+
+def _judge(steps: list[Step]) -> Outcome:
+    if not steps:
+        return Outcome.SKIPPED
+    failed = any(step.outcome is Outcome.FAILURE for step in steps)
+    return Outcome.FAILURE if failed else Outcome.SUCCESS
+
+
+def _apply(mailbox: Mailbox, direction: str, steps: list[Step], result: Outcome, *, now: datetime) -> None:
+    """Write the result to the direction: success enables it, a permanent failure stops it."""
+    state = WorkerState.objects.filter(mailbox=mailbox, direction=direction)
+    if result is Outcome.SKIPPED:
+        state.update(status=ResultStatus.NOT_RUN, is_enabled=False, due_at=None)
+    elif result is Outcome.SUCCESS:
+        state.update(
+            status=ResultStatus.SUCCESS,
+            tested_on=now,
+            # Work that a stopped direction still had under way must not stop it again.
+            fence=Case(When(is_enabled=False, then=F("fence") + 1), default=F("fence")),
+            is_enabled=Value(True),
+            due_at=now,
+            transient_failures=0,
+            last_error_code="",
+            last_error="",
+        )
+        wall.resolve_direction(mailbox, direction, now=now)
+        wall.resolve("not_approved", mailbox=mailbox, now=now)
+    else:
+        _apply_failure(mailbox, direction, steps, state_rows=state, now=now)
+
+
+def _apply_failure(
+    mailbox: Mailbox,
+    direction: str,
+    steps: list[Step],
+    *,
+    state_rows: "scheduling.models.QuerySet[WorkerState]",
+    now: datetime,
+) -> None:
+    failure = next(step for step in steps if step.outcome is Outcome.FAILURE)
+    state_rows.update(
+        status=ResultStatus.FAILURE,
+        tested_on=now,
+        last_error_code=failure.error_code,
+        last_error=failure.seen[:2000],
+        last_error_on=now,
+    )
+    cause = wall.Cause(failure.seen, failure.remedy, failure.error_code)
+    if failure.error_code == "not_approved":
+        state_rows.update(is_enabled=False, due_at=None)
+        wall.raise_alert("not_approved", now=now, mailbox=mailbox, cause=wall.Cause("", code="not_approved"))
+    elif failure.permanent:
+        state_rows.update(is_enabled=False, due_at=None)
+        wall.raise_alert(f"{direction}_untested", now=now, mailbox=mailbox, cause=cause)
+        if failure.scope is Scope.PROFILE and mailbox.server_profile:
+            about = f"{failure.error_code}:{direction}"
+            wall.raise_alert("profile_failing", now=now, profile=mailbox.server_profile, cause=cause, about=about)
+    else:
+        wall.raise_alert(f"{direction}_test_interrupted", now=now, mailbox=mailbox, cause=cause)
+
+
+def _finish(lease: scheduling.Lease, diagnosis: Diagnosis, results: dict[str, Outcome]) -> None:
+    now = timezone.now()
+    done = [Direction(d).label for d, outcome in results.items() if outcome is Outcome.SUCCESS]
+    with scheduling.fenced(lease, state=RunState.DONE, finished_on=now):
+        if done and StepOutcome.FAILURE not in [outcome.value for outcome in results.values()]:
+            wall.raise_alert(
+                "configuration_succeeded",
+                now=now,
+                mailbox=diagnosis.mailbox,
+                tested=" and ".join(done).capitalize() + " email",
+            )
+        if not Diagnosis.objects.unfinished().filter(job_id=diagnosis.job_id).exists():
+            Job.objects.filter(pk=diagnosis.job_id, finished_on__isnull=True).update(finished_on=now)
+    scheduling.release(lease)

@@ -1,0 +1,185 @@
+"""Who works on what, and until when.
+
+Rule 1. A row is claimed by one conditional UPDATE on its own columns; whoever changed no row lost the
+race and returns. Nobody waits twice for the same row (`queued_until`), nobody runs twice (`leased_until`).
+
+Rule 2. A claim counts up the row's fence. Every transaction with effects begins with an UPDATE that names
+the fence it holds (`fenced`). A worker that was stopped past its lease finds no row: LeaseLost, and
+nothing of it is committed.
+
+Rule 3. Living workers renew the leases they hold from one thread per process. A process that is killed or
+stopped renews nothing, and its rows are claimed again when the lease ends.
+"""
+
+import logging
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connection, models, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from mailboxes.models import Diagnosis, WorkerState
+from profiles.choices import AuthenticationType
+from profiles.models import ServerProfile
+
+log = logging.getLogger(__name__)
+
+#: How long a wake-up may take to reach a worker before the row is handed out again.
+WAKE_UP_PATIENCE = timedelta(seconds=20)
+#: How long a row waits when all connections of its profile are in use.
+PLACE_PATIENCE = timedelta(seconds=2)
+#: How many rows one tick hands out at most, so that the broker never holds more than is soon done.
+CLAIM_LIMIT = 100
+
+
+class LeaseLost(Exception):
+    """Another worker has taken over, or an operator changed what this work relied on."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to work on one row until it lapses."""
+
+    model: type[models.Model]
+    pk: int
+    fence: int
+
+    @property
+    def rows(self) -> "models.QuerySet[models.Model]":
+        """Return the row while this lease still holds it, as a queryset to update."""
+        return self.model._base_manager.filter(pk=self.pk, fence=self.fence)
+
+
+def identity() -> str:
+    """Return the name under which this process holds leases."""
+    return f"{socket.gethostname()}:{os.getpid()}"[:100]
+
+
+def claim_due(model: type[WorkerState] | type[Diagnosis], *, now: datetime, limit: int = CLAIM_LIMIT) -> list[models.Model]:
+    """Hand out what is due: each returned row is this caller's to send a wake-up for."""
+    order = ("due_at", "pk") if model is WorkerState else ("pk",)
+    found = list(model.objects.due(now).order_by(*order).only("pk", *_shown(model))[:limit])
+    if not found:
+        return []
+    until = now + WAKE_UP_PATIENCE
+    with transaction.atomic():
+        return [row for row in found if model.objects.due(now).filter(pk=row.pk).update(queued_until=until)]
+
+
+def _shown(model: type[models.Model]) -> tuple[str, ...]:
+    return ("direction", "mailbox_id") if model is WorkerState else ("mailbox_id",)
+
+
+def claim_running(model: type[WorkerState] | type[Diagnosis], pk: int, *, now: datetime) -> Lease | None:
+    """Take the lease of a row that is due, or return None when somebody else was faster."""
+    free = Q(leased_until__isnull=True) | Q(leased_until__lte=now)
+    wanted = Q(is_enabled=True, due_at__lte=now) if model is WorkerState else ~Q(state="done")
+    claimed = model._base_manager.filter(free, wanted, pk=pk).update(
+        lease_owner=identity(), leased_until=now + settings.LEASE, fence=F("fence") + 1, queued_until=None
+    )
+    if not claimed:
+        return None
+    fence = model._base_manager.values_list("fence", flat=True).get(pk=pk)
+    lease = Lease(model, pk, fence)
+    _heart.hold(lease)
+    return lease
+
+
+@contextmanager
+def fenced(lease: Lease, **changes: object) -> Iterator[None]:
+    """Open a transaction that commits only while `lease` holds; `changes` are written to its row.
+
+    Raises LeaseLost before anything is done when the row is no longer ours.
+    """
+    with transaction.atomic():
+        if not lease.rows.update(leased_until=timezone.now() + settings.LEASE, **changes):
+            raise LeaseLost(f"{lease.model.__name__} {lease.pk}")
+        yield
+
+
+def release(lease: Lease, **changes: object) -> None:
+    """Give the row back and write `changes` (its next due time, say). A lost lease releases nothing."""
+    _heart.drop(lease)
+    lease.rows.update(leased_until=None, lease_owner="", **changes)
+
+
+def forget(lease: Lease) -> None:
+    """Stop renewing a lease whose work has ended, however it ended."""
+    _heart.drop(lease)
+
+
+def must_wait_for_place(profile: ServerProfile, lease: Lease) -> bool:
+    """Give the row back for a moment when the profile's connections are all in use; say whether it was."""
+    now = timezone.now()
+    with transaction.atomic():
+        is_full = profile_is_full(profile, now=now)
+    if is_full:
+        release(lease, due_at=now + PLACE_PATIENCE)
+    return is_full
+
+
+def profile_is_full(profile: ServerProfile, *, now: datetime) -> bool:
+    """Say whether a profile with one account for all has its maximum of connections in use.
+
+    Call it inside a transaction, holding the new lease: the row of the profile is locked, so that two
+    workers cannot both take the last place. With credentials on the mailboxes the limit counts per
+    mailbox, and a mailbox never has more than one connection a direction.
+    """
+    if profile.authentication_type != AuthenticationType.IN_PROFILE:
+        return False
+    ServerProfile.objects.select_for_update().get(pk=profile.pk)
+    in_use = WorkerState.objects.filter(mailbox__server_profile=profile, leased_until__gt=now).count()
+    return in_use > profile.maximum_concurrent_connections
+
+
+class _Heart:
+    """Renews the leases of this process, all from one thread with one database connection."""
+
+    def __init__(self) -> None:
+        self._leases: set[Lease] = set()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def hold(self, lease: Lease) -> None:
+        with self._lock:
+            self._leases.add(lease)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._beat, name="lease-heart", daemon=True)
+                self._thread.start()
+
+    def drop(self, lease: Lease) -> None:
+        with self._lock:
+            self._leases.discard(lease)
+
+    def _beat(self) -> None:
+        wait = threading.Event()
+        while True:
+            wait.wait(settings.LEASE.total_seconds() / 3)
+            with self._lock:
+                held = list(self._leases)
+                if not held:
+                    self._thread = None
+                    break
+            self._renew(held)
+        connection.close()
+
+    @staticmethod
+    def _renew(held: list[Lease]) -> None:
+        close_old_connections()
+        for lease in held:
+            try:
+                lease.rows.update(leased_until=timezone.now() + settings.LEASE)
+            except DatabaseError as error:
+                # The lease simply runs out if this lasts; its work is then done by somebody else.
+                log.warning("A lease could not be renewed: %s", error)
+                return
+
+
+_heart = _Heart()

@@ -1,0 +1,320 @@
+"""Batches of received mail into rows: ledger, raw bytes, message and cursor in one fenced transaction."""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import IO, Any
+
+from django.core.files.base import File
+from django.core.files.storage import default_storage
+from django.db import DataError, connection, models
+from django.db.models import Model
+from psycopg.types.json import Jsonb
+
+from emailsync.mail.incoming import FetchedMessage, RemoteMessage
+from emailsync.mail.parsing import Address, ParsedMessage, parse, parse_file
+from mailboxes.choices import LedgerOutcome, RecipientKind
+from mailboxes.engine import scheduling
+from mailboxes.models import Attachment, FolderCursor, LedgerEntry, Mailbox, Message, RawMessage, Recipient
+
+log = logging.getLogger(__name__)
+
+#: Raw messages above this size are kept as files, content-addressed, instead of in the database.
+FILE_THRESHOLD = 4 * 1024 * 1024
+PREVIEW_CHARACTERS = 200
+#: What a defect in a parser may raise. Such a message is quarantined: its bytes are kept, the next one follows.
+PARSER_FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A message that is accounted for without being fetched: too old, too large, or unreadable on the server."""
+
+    remote: RemoteMessage
+    outcome: LedgerOutcome
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one transaction stores: fetched bodies, noted messages and the UID up to which all is known."""
+
+    fetched: Sequence[FetchedMessage]
+    noted: Sequence[Noted]
+    last_uid: int
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Where a batch comes from: the mailbox, its folder and the UIDVALIDITY its UIDs belong to."""
+
+    mailbox: Mailbox
+    name: str
+    uidvalidity: int
+    #: Set after a renumbering: messages found again take their new UID.
+    is_rescan: bool = False
+
+
+@dataclass
+class Saved:
+    """What a batch came to."""
+
+    stored: int = 0
+    duplicates: int = 0
+    quarantined: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A fetched message with what its rows need, made before the transaction opens."""
+
+    source: FetchedMessage
+    sha256: str
+    parsed: ParsedMessage | None
+    failure: str
+    content: bytes | None
+    file: str
+
+
+def save(lease: scheduling.Lease, folder: Folder, batch: Batch, *, now: datetime) -> Saved:
+    """Parse and store `batch`, then move the cursor, all or nothing. Raises LeaseLost.
+
+    A batch that the database refuses is stored again message by message, and what it still refuses is
+    quarantined with its bytes.
+    """
+    prepared = [_prepare(message) for message in batch.fetched]
+    try:
+        return _store(lease, folder, prepared, batch, now=now)
+    except DataError as error:
+        log.warning("A batch was refused by the database and is stored one by one: %s", error)
+    saved = Saved()
+    for item in prepared:
+        alone = Batch([], [], item.source.uid)
+        try:
+            part = _store(lease, folder, [item], alone, now=now)
+        except DataError as error:
+            bare = _Prepared(item.source, item.sha256, None, str(error).partition("\n")[0], item.content, item.file)
+            part = _store(lease, folder, [bare], alone, now=now)
+        saved.stored += part.stored
+        saved.duplicates += part.duplicates
+        saved.quarantined += part.quarantined
+    _store(lease, folder, [], Batch([], batch.noted, batch.last_uid), now=now)
+    return saved
+
+
+def _prepare(message: FetchedMessage) -> _Prepared:
+    body = message.body
+    sha256 = body.sha256.hex()
+    content = body.content if body.content is not None and body.size <= FILE_THRESHOLD else None
+    file = ""
+    failure, parsed = "", None
+    try:
+        if body.content is not None:
+            parsed = parse(body.content)
+        else:
+            with body.open() as stream:
+                parsed = parse_file(stream, size=body.size)
+    except PARSER_FAILURES as error:
+        log.exception("A message could not be parsed and is quarantined")
+        failure = f"{type(error).__name__} while reading it"
+    if content is None:
+        with body.open() as stream:
+            if body.size > FILE_THRESHOLD:
+                file = _keep_file(stream, sha256)
+            else:
+                content = stream.read()
+    return _Prepared(message, sha256, parsed, failure, content, file)
+
+
+def _keep_file(stream: IO[bytes], sha256: str) -> str:
+    """Write a large message to storage under its hash, whole and on disk before any row names it."""
+    name = f"{sha256[:2]}/{sha256[2:4]}/{sha256}"
+    if not default_storage.exists(name):
+        default_storage.save(name, File(stream))
+        path = default_storage.path(name)
+        with open(path, "rb") as written:
+            os.fsync(written.fileno())
+    return name
+
+
+def _store(
+    lease: scheduling.Lease, folder: Folder, prepared: Sequence[_Prepared], batch: Batch, *, now: datetime
+) -> Saved:
+    saved = Saved()
+    mailbox = folder.mailbox
+    with scheduling.fenced(lease):
+        known = _known_uids(folder, [p.source.uid for p in prepared] + [n.remote.uid for n in batch.noted])
+        fresh = [p for p in prepared if p.source.uid not in known]
+        by_hash = dict(
+            Message.objects.filter(mailbox=mailbox, sha256__in={p.sha256 for p in fresh}).values_list("sha256", "pk")
+        )
+        rows = _Rows()
+        ids = iter(_message_ids(sum(p.sha256 not in by_hash for p in fresh)))
+        moved: dict[int, int] = {}
+        for item in fresh:
+            held = by_hash.get(item.sha256)
+            if held is not None:
+                outcome, message_pk = LedgerOutcome.DUPLICATE, held
+                moved[held] = item.source.uid
+                saved.duplicates += 1
+            else:
+                message_pk = next(ids)
+                by_hash[item.sha256] = message_pk
+                outcome = LedgerOutcome.STORED if item.parsed else LedgerOutcome.QUARANTINED
+                rows.add_message(folder, item, message_pk, now=now)
+                saved.stored += 1
+                if not item.parsed:
+                    saved.quarantined.append(item.failure)
+            rows.add_ledger(folder, item.source.uid, outcome, message_pk, item.source, now=now)
+        for note in batch.noted:
+            if note.remote.uid not in known:
+                rows.add_ledger(folder, note.remote.uid, note.outcome, None, note.remote, now=now)
+        rows.insert()
+        if folder.is_rescan:
+            for message_pk, uid in moved.items():
+                Message.objects.filter(pk=message_pk).update(uid=uid, uidvalidity=folder.uidvalidity)
+        FolderCursor.objects.filter(
+            mailbox=mailbox, folder=folder.name, uidvalidity=folder.uidvalidity, last_uid__lt=batch.last_uid
+        ).update(last_uid=batch.last_uid)
+    return saved
+
+
+def _known_uids(folder: Folder, uids: list[int]) -> set[int]:
+    """Return those of `uids` that are accounted for already (a batch half-seen before a crash, say)."""
+    if not uids:
+        return set()
+    entries = LedgerEntry.objects.filter(
+        mailbox=folder.mailbox, folder=folder.name, uidvalidity=folder.uidvalidity, uid__range=(min(uids), max(uids))
+    )
+    return set(entries.values_list("uid", flat=True))
+
+
+def _message_ids(count: int) -> list[int]:
+    """Return fresh primary keys, so that children can be written in the same breath as their message."""
+    if not count:
+        return []
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
+                [Message._meta.db_table, count],
+            )
+            return [row[0] for row in cursor.fetchall()]
+    # SQLite has one writer at a time, and this transaction is it.
+    highest = Message.objects.aggregate(highest=models.Max("pk"))["highest"] or 0
+    return list(range(highest + 1, highest + 1 + count))
+
+
+class _Rows:
+    """Rows to insert, table by table, as plain tuples: model instances would cost more than parsing."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[Any, ...]] = []
+        self.raws: list[tuple[Any, ...]] = []
+        self.recipients: list[tuple[Any, ...]] = []
+        self.attachments: list[tuple[Any, ...]] = []
+        self.ledger: list[tuple[Any, ...]] = []
+
+    def add_ledger(
+        self,
+        folder: Folder,
+        uid: int,
+        outcome: LedgerOutcome,
+        message_pk: int | None,
+        source: FetchedMessage | RemoteMessage,
+        *,
+        now: datetime,
+    ) -> None:
+        delete = message_pk is not None and folder.mailbox.delete_after_processing
+        self.ledger.append(
+            (folder.mailbox.pk, folder.name, folder.uidvalidity, uid, outcome.value, message_pk)
+            + (source.size, source.received_at, now, delete)
+        )
+
+    def add_message(self, folder: Folder, item: _Prepared, pk: int, *, now: datetime) -> None:
+        source, parsed = item.source, item.parsed
+        head = (pk, folder.mailbox.pk, folder.name, folder.uidvalidity, source.uid)
+        tail = (source.received_at, now, source.body.size, item.sha256)
+        if parsed is None:
+            blank = ("", "", "", "", "", "", None)
+            self.messages.append(head + blank + tail + ("", False, 0, [item.failure], True))
+        else:
+            sender = parsed.sender or Address("", "")
+            self.messages.append(
+                head
+                + (parsed.message_id[:998], parsed.in_reply_to[:998], " ".join(parsed.references), parsed.subject)
+                + (sender.name, sender.address[:998], parsed.date)
+                + tail
+                + (_preview(parsed), bool(parsed.html), len(parsed.attachments), list(parsed.defects), False)
+            )
+            self._add_children(pk, parsed)
+        self.raws.append((pk, item.content, item.file))
+
+    def _add_children(self, pk: int, parsed: ParsedMessage) -> None:
+        headers = (
+            (RecipientKind.TO, parsed.to),
+            (RecipientKind.CC, parsed.cc),
+            (RecipientKind.BCC, parsed.bcc),
+            (RecipientKind.REPLY_TO, parsed.reply_to),
+        )
+        for kind, addresses in headers:
+            self.recipients += [
+                (pk, kind.value, position, address.name, address.address[:998])
+                for position, address in enumerate(addresses)
+            ]
+        self.attachments += [
+            (pk, a.position, a.filename, a.content_type[:255], a.size, a.sha256, a.content_id[:998], a.inline)
+            for a in parsed.attachments
+        ]
+
+    def insert(self) -> None:
+        _insert(
+            Message,
+            "id mailbox_id folder uidvalidity uid message_id in_reply_to references subject from_name from_address "
+            "date received_at stored_on size sha256 preview has_html attachment_count defects is_quarantined",
+            self.messages,
+        )
+        _insert(RawMessage, "message_id content file", self.raws)
+        _insert(Recipient, "message_id kind position name address", self.recipients)
+        _insert(
+            Attachment,
+            "message_id position filename content_type size sha256 content_id is_inline",
+            self.attachments,
+        )
+        _insert(
+            LedgerEntry,
+            "mailbox_id folder uidvalidity uid outcome message_id size received_at seen_on is_to_delete",
+            self.ledger,
+        )
+
+
+def _preview(parsed: ParsedMessage) -> str:
+    return " ".join(parsed.text[: PREVIEW_CHARACTERS * 4].split())[:PREVIEW_CHARACTERS]
+
+
+def _insert(model: type[Model], names: str, rows: list[tuple[Any, ...]]) -> None:
+    """Insert `rows` with the columns `names`: by COPY on PostgreSQL, in bulk elsewhere."""
+    if not rows:
+        return
+    attributes = names.split()
+    if connection.vendor != "postgresql":
+        model._base_manager.bulk_create(
+            [model(**dict(zip(attributes, row, strict=True))) for row in rows], batch_size=500
+        )
+        return
+    fields = [next(f for f in model._meta.concrete_fields if f.attname == name) for name in attributes]
+    types = [_copy_type(f.db_type(connection) or "text") for f in fields]
+    json_at = [index for index, kind in enumerate(types) if kind == "jsonb"]
+    columns = ", ".join(connection.ops.quote_name(f.column) for f in fields)
+    table = connection.ops.quote_name(model._meta.db_table)
+    with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)") as copy:
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row([Jsonb(v) if i in json_at else v for i, v in enumerate(row)] if json_at else row)
+
+
+def _copy_type(db_type: str) -> str:
+    """Return the type's name as COPY wants it: without length, and short."""
+    name = db_type.partition("(")[0]
+    return "timestamptz" if name == "timestamp with time zone" else name

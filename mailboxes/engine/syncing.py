@@ -1,0 +1,297 @@
+"""Bring one mailbox's Inbox up to date.
+
+What IMAP promises (RFC 3501 §2.3.1.1): within one UIDVALIDITY, UIDs only ever grow, and a UID names the
+same message for ever. So (UIDVALIDITY, highest UID seen) is a complete cursor, and `STATUS` tells for one
+round trip whether anything is new. When the server breaks the promise openly (another UIDVALIDITY) or
+silently (UIDNEXT at or below the cursor), the folder is read again from its first message and every
+message is recognised by the SHA-256 of its bytes: nothing is lost, nothing is stored twice.
+
+Who may die where. A reader thread fetches and a storing thread (the caller) parses and commits, batch by
+batch. Ledger rows, raw bytes, message rows and the cursor move in one transaction that holds the lease's
+fence. Killed before the commit, the batch is fetched again; killed after it, the cursor is past it.
+Deletions on the server come last and only for rows whose commit is known.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.template.defaultfilters import filesizeformat
+from django.utils import timezone
+
+from emailsync.mail.errors import MailError
+from emailsync.mail.incoming import FetchedMessage, FolderStatus, IncomingClient, RemoteMessage
+from mailboxes.alerts import wall
+from mailboxes.choices import Direction, LedgerOutcome
+from mailboxes.engine import connecting, eligibility, outcomes, scheduling, storing
+from mailboxes.models import FolderCursor, LedgerEntry, Mailbox, WorkerState
+
+log = logging.getLogger(__name__)
+
+INBOX = "INBOX"
+#: UIDs described (size, INTERNALDATE) with one command.
+WINDOW = 1000
+#: One transaction stores at most this many messages or bytes.
+BATCH_MESSAGES = 200
+BATCH_BYTES = 8 * 1024 * 1024
+#: Batches that may wait, fetched, while one is being stored. It bounds the memory.
+BATCHES_AHEAD = 1
+
+
+@dataclass
+class Result:
+    """What a run did; `is_complete` is false when its time was up before the folder was."""
+
+    stored: int = 0
+    is_complete: bool = True
+    notes: list[str] = field(default_factory=list)
+
+
+def run(state_pk: int) -> None:
+    """Do the due incoming work of one worker state, if it is still there to be done."""
+    lease = scheduling.claim_running(WorkerState, state_pk, now=timezone.now())
+    if lease is None:
+        return
+    try:
+        _run(lease)
+    except scheduling.LeaseLost as lost:
+        log.info("Stopped: the lease on %s is gone", lost)
+    finally:
+        scheduling.forget(lease)
+
+
+def _run(lease: scheduling.Lease) -> None:
+    state = WorkerState.objects.get(pk=lease.pk)
+    mailbox = Mailbox.objects.select_related("server_profile", "environment").get(pk=state.mailbox_id)
+    if eligibility.blockers(mailbox, Direction.INCOMING):
+        outcomes.parked(lease)
+        return
+    profile = connecting.profile_of(mailbox)
+    if scheduling.must_wait_for_place(profile, lease):
+        return
+    try:
+        with connecting.open_incoming(mailbox) as client:
+            result = sync(lease, mailbox, client)
+    except MailError as error:
+        outcomes.failed(lease, mailbox, state, error)
+        return
+    pause = max(settings.POLL_INTERVAL, timedelta(minutes=profile.minimum_polling_interval))
+    due_at = timezone.now() + (pause if result.is_complete else timedelta(0))
+    outcomes.succeeded(lease, mailbox, state, items=result.stored, due_at=due_at)
+
+
+def sync(lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient) -> Result:
+    """Receive what is new in the Inbox through a connection that somebody opened.
+
+    Raises MailError from the server and LeaseLost when somebody else has taken over.
+    """
+    status = client.status(INBOX)
+    cursor = _cursor(lease, mailbox, status)
+    result = Result()
+    if status.messages and status.uidnext != cursor.uidnext:
+        _receive(lease, mailbox, client, cursor, result)
+    if mailbox.delete_after_processing:
+        _delete_processed(mailbox, client, cursor)
+    if result.is_complete:
+        with scheduling.fenced(lease):
+            FolderCursor.objects.filter(pk=cursor.pk).update(
+                uidnext=status.uidnext, messages=status.messages, asked_on=timezone.now()
+            )
+    return result
+
+
+def _cursor(lease: scheduling.Lease, mailbox: Mailbox, status: FolderStatus) -> FolderCursor:
+    """Return the cursor to go on from, started over when the server broke the promise of its UIDs."""
+    cursor = FolderCursor.objects.filter(mailbox=mailbox, folder=INBOX).first()
+    if cursor is None:
+        with scheduling.fenced(lease):
+            return FolderCursor.objects.create(mailbox=mailbox, folder=INBOX, uidvalidity=status.uidvalidity)
+    if cursor.uidvalidity == status.uidvalidity and status.uidnext > cursor.last_uid:
+        return cursor
+    with scheduling.fenced(lease):
+        # The same UIDVALIDITY with lower UIDs: those entries no longer say what is on the server.
+        LedgerEntry.objects.filter(mailbox=mailbox, folder=INBOX, uidvalidity=status.uidvalidity).delete()
+        cursor.uidvalidity, cursor.last_uid, cursor.uidnext = status.uidvalidity, 0, 0
+        cursor.is_rescan = True
+        cursor.save()
+        wall.raise_alert("folder_renumbered", now=timezone.now(), mailbox=mailbox)
+    return cursor
+
+
+def _receive(
+    lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient, cursor: FolderCursor, result: Result
+) -> None:
+    folder = storing.Folder(mailbox, INBOX, cursor.uidvalidity, is_rescan=cursor.is_rescan)
+    # A run never takes so long that others starve; what is left is due at once.
+    ends = time.monotonic() + settings.RUN_DEADLINE.total_seconds() / 2
+    # Stored by a run that ended between two cursor moves: not fetched again.
+    known = LedgerEntry.objects.filter(
+        mailbox=mailbox, folder=INBOX, uidvalidity=cursor.uidvalidity, uid__gt=cursor.last_uid
+    )
+    reader = _Reader(
+        client, after=cursor.last_uid, known=set(known.values_list("uid", flat=True)), start=mailbox.effective_start
+    )
+    with reader:
+        for batch in reader.batches():
+            now = timezone.now()
+            saved = storing.save(lease, folder, batch, now=now)
+            for message in batch.fetched:
+                message.body.close()
+            result.stored += saved.stored
+            _tell(mailbox, batch, saved, now=now)
+            if time.monotonic() > ends:
+                result.is_complete = reader.is_exhausted()
+                break
+    if result.is_complete and cursor.is_rescan:
+        with scheduling.fenced(lease):
+            FolderCursor.objects.filter(pk=cursor.pk).update(is_rescan=False)
+
+
+def _tell(mailbox: Mailbox, batch: storing.Batch, saved: storing.Saved, *, now: datetime) -> None:
+    for failure in saved.quarantined:
+        wall.raise_alert("message_quarantined", now=now, mailbox=mailbox, cause=wall.Cause(failure))
+    for note in batch.noted:
+        if note.outcome is LedgerOutcome.OVERSIZE:
+            wall.raise_alert(
+                "message_oversize",
+                now=now,
+                mailbox=mailbox,
+                about=str(note.remote.uid),
+                size=filesizeformat(note.remote.size),
+                limit=filesizeformat(settings.MAXIMUM_MESSAGE_SIZE),
+                received_at=f"{note.remote.received_at:%Y-%m-%d %H:%M}",
+            )
+        elif note.outcome is LedgerOutcome.QUARANTINED:
+            cause = wall.Cause("the server lists the message but does not deliver it.")
+            wall.raise_alert(
+                "message_quarantined", now=now, mailbox=mailbox, cause=cause, about=str(note.remote.uid)
+            )
+
+
+def _delete_processed(mailbox: Mailbox, client: IncomingClient, cursor: FolderCursor) -> None:
+    """Remove from the server what is stored and marked to go; what fails is tried by the next run."""
+    entries = LedgerEntry.objects.filter(mailbox=mailbox, is_to_delete=True)
+    entries.exclude(folder=INBOX, uidvalidity=cursor.uidvalidity).update(is_to_delete=False)
+    uids = list(entries.values_list("uid", flat=True)[:WINDOW])
+    if uids:
+        client.open_folder(INBOX, read_only=False)
+        client.delete(uids)
+        entries.filter(uid__in=uids).update(is_to_delete=False)
+
+
+class _Reader:
+    """Fetches ahead in a thread of its own, so that the network and the database work at the same time."""
+
+    def __init__(
+        self, client: IncomingClient, *, after: int, known: set[int], start: datetime | None
+    ) -> None:
+        self._client, self._after, self._known, self._start = client, after, known, start
+        self._queue: queue.Queue[storing.Batch | BaseException | None] = queue.Queue(maxsize=BATCHES_AHEAD)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="mail-reader", daemon=True)
+        self._is_exhausted = False
+
+    def __enter__(self) -> "_Reader":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        # The reader may be waiting for room; taking what it offers lets it see the stop.
+        while self._thread.is_alive():
+            self._discard()
+            self._thread.join(timeout=0.05)
+        self._discard()
+
+    def _discard(self) -> None:
+        while not self._queue.empty():
+            item = self._queue.get_nowait()
+            if isinstance(item, storing.Batch):
+                for message in item.fetched:
+                    message.body.close()
+
+    def is_exhausted(self) -> bool:
+        """Say whether nothing is left to read after the batches already taken."""
+        return self._is_exhausted and self._queue.empty()
+
+    def batches(self) -> Iterator[storing.Batch]:
+        """Return the batches in the order of their UIDs; raises what the reading raised."""
+        while True:
+            item = self._queue.get()
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def _read(self) -> None:
+        try:
+            for batch in self._produce():
+                self._put(batch)
+                if self._stop.is_set():
+                    return
+            self._is_exhausted = True
+            self._put(None)
+        except BaseException as error:  # noqa: BLE001  (carried to the thread that waits, which raises it)
+            self._put(error)
+
+    def _put(self, item: storing.Batch | BaseException | None) -> None:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+            return
+
+    def _produce(self) -> Iterator[storing.Batch]:
+        self._client.open_folder(INBOX, read_only=True)
+        uids = [uid for uid in self._client.ids_after(self._after) if uid not in self._known]
+        for at in range(0, len(uids), WINDOW):
+            window = uids[at : at + WINDOW]
+            described = self._client.describe(window)
+            noted = [storing.Noted(m, outcome) for m in described if (outcome := self._without_fetching(m))]
+            skipped = {note.remote.uid for note in noted}
+            wanted = [message for message in described if message.uid not in skipped]
+            yield from self._fetch(wanted, noted, window[-1])
+
+    def _without_fetching(self, message: RemoteMessage) -> LedgerOutcome | None:
+        if self._start is not None and message.received_at < self._start:
+            return LedgerOutcome.BEFORE_START
+        if message.size > settings.MAXIMUM_MESSAGE_SIZE:
+            return LedgerOutcome.OVERSIZE
+        return None
+
+    def _fetch(
+        self, wanted: Sequence[RemoteMessage], noted: Sequence[storing.Noted], last_uid: int
+    ) -> Iterator[storing.Batch]:
+        """Yield the window's batches. The last one carries what was noted and moves the cursor to its end."""
+        waiting: list[FetchedMessage] = []
+        size = 0
+        came: set[int] = set()
+        for message in self._client.fetch(wanted):
+            came.add(message.uid)
+            waiting.append(message)
+            size += message.body.size
+            if len(waiting) >= BATCH_MESSAGES or size >= BATCH_BYTES:
+                # The cursor may only pass UIDs of which all lower ones are accounted for.
+                yield storing.Batch(waiting, [], 0)
+                waiting, size = [], 0
+        missing = [message for message in wanted if message.uid not in came]
+        again, lost = self._ask_again(missing)
+        yield storing.Batch([*waiting, *again], [*noted, *lost], last_uid)
+
+    def _ask_again(self, missing: Sequence[RemoteMessage]) -> tuple[list[FetchedMessage], list[storing.Noted]]:
+        """Fetch once more, one by one, what was listed but did not come. What is gone is gone."""
+        found: list[FetchedMessage] = []
+        lost: list[storing.Noted] = []
+        for message in missing:
+            came = list(self._client.fetch([message]))
+            found += came
+            if not came and self._client.describe([message.uid]):
+                lost.append(storing.Noted(message, LedgerOutcome.QUARANTINED))
+        return found, lost

@@ -1,0 +1,50 @@
+"""Approve and reject addresses. Every decision is stamped with who and when; rejecting clears the stamp."""
+
+from datetime import datetime
+
+from django.contrib.auth.models import AbstractUser
+from django.db import transaction
+from django.db.models import F, QuerySet
+
+from mailboxes.alerts import wall
+from mailboxes.choices import AddressStatus
+from mailboxes.models import Mailbox, WorkerState
+from mailboxes.services import editing
+
+
+@transaction.atomic
+def approve(mailboxes: QuerySet[Mailbox], *, by: AbstractUser | None, now: datetime) -> int:
+    """Approve the addresses of `mailboxes`; returns how many were not approved before."""
+    found = list(mailboxes.exclude(address_status=AddressStatus.APPROVED))
+    changed = Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in found])
+    changed.update(
+        address_status=AddressStatus.APPROVED,
+        approved_by=by,
+        approved_on=now,
+        modified_on=now,
+        modified_by=by,
+        version=F("version") + 1,
+    )
+    for mailbox in found:
+        wall.resolve("not_approved", mailbox=mailbox, now=now)
+    editing.make_due(changed, now=now)
+    return len(found)
+
+
+@transaction.atomic
+def reject(mailboxes: QuerySet[Mailbox], *, by: AbstractUser | None, now: datetime) -> int:
+    """Reject the addresses of `mailboxes`; returns how many were not rejected before.
+
+    Email under way for them can commit nothing more.
+    """
+    pks = list(mailboxes.exclude(address_status=AddressStatus.REJECTED).values_list("pk", flat=True))
+    Mailbox.objects.filter(pk__in=pks).update(
+        address_status=AddressStatus.REJECTED,
+        approved_by=None,
+        approved_on=None,
+        modified_on=now,
+        modified_by=by,
+        version=F("version") + 1,
+    )
+    WorkerState.objects.filter(mailbox__in=pks).update(fence=F("fence") + 1, leased_until=None)
+    return len(pks)

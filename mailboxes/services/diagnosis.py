@@ -1,0 +1,32 @@
+"""Ask for Test & Enable. The asking writes rows; a worker's clock finds them."""
+
+from datetime import datetime
+
+from django.contrib.auth.models import AbstractUser
+from django.db import transaction
+from django.db.models import QuerySet
+
+from mailboxes.models import Diagnosis, Job, Mailbox
+from profiles.models import Environment, ServerProfile
+
+
+@transaction.atomic
+def start(
+    mailboxes: QuerySet[Mailbox],
+    *,
+    environment: Environment,
+    by: AbstractUser | None,
+    now: datetime,
+    server_profile: ServerProfile | None = None,
+) -> Job:
+    """Write a job with one diagnosis per mailbox and return it. A job without mailboxes is finished at once."""
+    pks = list(mailboxes.filter(environment=environment).order_by("name").values_list("pk", flat=True))
+    job = Job.objects.create(
+        environment=environment,
+        server_profile=server_profile,
+        created_by=by,
+        created_on=now,
+        finished_on=None if pks else now,
+    )
+    Diagnosis.objects.bulk_create([Diagnosis(job=job, mailbox_id=pk) for pk in pks], batch_size=500)
+    return job

@@ -1,0 +1,98 @@
+"""Create and change mailboxes. Worker state is never saved here, only reset where a change calls for it."""
+
+from datetime import datetime
+
+from django.contrib.auth.models import AbstractUser
+from django.db import transaction
+from django.db.models import F, QuerySet
+
+from mailboxes.choices import AddressStatus, Direction, MailboxKind, ResultStatus
+from mailboxes.models import Alert, Mailbox, WorkerState
+from profiles.choices import OutgoingMethod
+from profiles.models import EmailSettings, Environment, save_version
+
+#: A change of one of these makes the last test result meaningless.
+CONNECTION_FIELDS = ("address", "server_profile_id", "incoming", "outgoing", "allow_credentials", "user_name")
+
+
+def create_defaults(environment: Environment, *, kind: str = MailboxKind.USER) -> Mailbox:
+    """Return an unsaved mailbox with the defaults of `environment` now in force."""
+    settings = EmailSettings.objects.filter(environment=environment).first() or EmailSettings()
+    profile = environment.server_profiles.filter(is_default=True).first()
+    outgoing = OutgoingMethod.NONE if kind == MailboxKind.FORWARD else settings.outgoing
+    return Mailbox(
+        environment=environment, kind=kind, server_profile=profile, incoming=settings.incoming, outgoing=outgoing
+    )
+
+
+@transaction.atomic
+def create(mailbox: Mailbox, *, by: AbstractUser | None, now: datetime) -> Mailbox:
+    """Save a new mailbox, waiting for approval, with a worker state for each direction."""
+    mailbox.modified_by = by
+    mailbox.address_status = AddressStatus.PENDING
+    mailbox.save(force_insert=True)
+    WorkerState.objects.bulk_create(
+        [WorkerState(mailbox=mailbox, direction=direction) for direction in Direction.values]
+    )
+    return mailbox
+
+
+@transaction.atomic
+def update(mailbox: Mailbox, *, by: AbstractUser | None, now: datetime) -> Mailbox:
+    """Save a changed mailbox. Raises StaleRecord when somebody saved it after it was read.
+
+    A new address waits for approval again. A change of how the mailbox connects resets its test results
+    and stops both directions until they are tested again.
+    """
+    stored = Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+    if stored.address.lower() != mailbox.address.lower():
+        mailbox.address_status = AddressStatus.PENDING
+        mailbox.approved_by, mailbox.approved_on = None, None
+    mailbox.modified_by = by
+    save_version(mailbox)
+    changed = any(getattr(stored, name) != getattr(mailbox, name) for name in CONNECTION_FIELDS)
+    if changed or stored.password.reveal() != mailbox.password.reveal():
+        reset(Mailbox.objects.filter(pk=mailbox.pk))
+    return mailbox
+
+
+def reset(mailboxes: QuerySet[Mailbox]) -> None:
+    """Forget the test results of `mailboxes` and stop them; work under way can commit nothing more."""
+    WorkerState.objects.filter(mailbox__in=mailboxes.values("pk")).update(
+        status=ResultStatus.NOT_RUN,
+        is_enabled=False,
+        tested_on=None,
+        due_at=None,
+        fence=F("fence") + 1,
+        leased_until=None,
+        transient_failures=0,
+        last_error_code="",
+        last_error="",
+    )
+
+
+@transaction.atomic
+def set_active(mailboxes: QuerySet[Mailbox], active: bool, *, by: AbstractUser | None, now: datetime) -> int:
+    """Switch `mailboxes` on or off; returns how many changed. Switched on, enabled ones are due at once."""
+    pks = list(mailboxes.exclude(is_active=active).values_list("pk", flat=True))
+    found = Mailbox.objects.filter(pk__in=pks)
+    found.update(is_active=active, modified_by=by, modified_on=now, version=F("version") + 1)
+    states = WorkerState.objects.filter(mailbox__in=pks)
+    if active:
+        make_due(found, now=now)
+    else:
+        # Counting up the fence keeps a run under way from committing anything after this moment.
+        states.update(fence=F("fence") + 1, leased_until=None)
+    return len(pks)
+
+
+def make_due(mailboxes: QuerySet[Mailbox], *, now: datetime) -> None:
+    """Have enabled directions of `mailboxes` looked at now instead of at their next turn."""
+    WorkerState.objects.filter(mailbox__in=mailboxes.values("pk"), is_enabled=True).update(due_at=now)
+
+
+@transaction.atomic
+def delete(mailbox: Mailbox, *, by: AbstractUser | None) -> None:
+    """Delete a mailbox with everything stored for it."""
+    Alert.objects.filter(mailbox=mailbox).delete()
+    mailbox.delete()
