@@ -1,0 +1,1 @@
+"""Tests of emailsync; they mirror the code."""

@@ -1,0 +1,141 @@
+"""A child process that never outlives the test run, and the private folder that it works in."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+# Debian keeps servers outside the PATH of ordinary users.
+_SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
+
+
+def require_program(name: str, *, package: str) -> str:
+    """Return the program's path; without it skip the test, or fail it on CI, where nothing may be missing."""
+    path = shutil.which(name, path=_SEARCH_PATH)
+    if path is None:
+        unavailable(f"The program {name} is not installed (Debian package {package}).")
+    return path
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skip the running test for want of a server; on CI fail it instead."""
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@contextlib.contextmanager
+def private_folder(name: str) -> Iterator[Path]:
+    """Make a folder with a short path (a socket's may have 107 characters) and remove it at the end.
+
+    Other users may walk through it: servers started by root drop to users of their own.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"emailsync-{name}-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_root() -> bool:
+    """Say whether the tests run as root."""
+    return os.geteuid() == 0
+
+
+def current_user() -> pwd.struct_passwd:
+    """Return the account that runs the tests."""
+    return pwd.getpwuid(os.geteuid())
+
+
+class ServerProcess:
+    """A server in the foreground in a process group of its own, ended by signal at the latest when we die.
+
+    `setpriv --pdeathsig` asks the kernel for that signal, so even kill -9 of the test run leaves nothing.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        log: Path,
+        end_with: signal.Signals = signal.SIGTERM,
+        user: pwd.struct_passwd | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        """Start the command, with what it prints in `log`."""
+        self._log = log
+        self._end_with = end_with
+        self._command = [*_guard(end_with=end_with, user=user), *map(str, command)]
+        with log.open("ab") as output:
+            # Closed by close(); a with statement would wait for the server's end right here.
+            self.process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+
+    def __repr__(self) -> str:
+        """Name the program and its process."""
+        return f"<{self._command[-1]} {self.process.pid}>"
+
+    def log_tail(self) -> str:
+        """Return the end of what the server has printed."""
+        return self._log.read_text(errors="replace")[-4000:] if self._log.exists() else ""
+
+    def suspend(self) -> None:
+        """Stop the server with its children, as if the machine hung."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a suspended server go on."""
+        os.killpg(self.process.pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        """End the server and everything it started."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(self._end_with)
+            try:
+                self.process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+
+def run_as(
+    command: Sequence[str | Path], *, user: pwd.struct_passwd | None = None, folder: Path | None = None
+) -> str:
+    """Run a short command to its end and return what it printed; raise with its words when it fails."""
+    done = subprocess.run(
+        [*_guard(end_with=signal.SIGKILL, user=user), *map(str, command)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        timeout=60,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]} failed with {done.returncode}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def _guard(*, end_with: signal.Signals, user: pwd.struct_passwd | None) -> list[str]:
+    words = [require_program("setpriv", package="util-linux"), "--pdeathsig", end_with.name.removeprefix("SIG")]
+    if user is not None:
+        words += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    return [*words, "--"]
