@@ -1,0 +1,62 @@
+"""Pages for what went wrong, each with a reference and a way out."""
+
+import json
+import logging
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import get_token
+from django.shortcuts import render
+from django.template.loader import render_to_string
+
+from emailsync.web.security import reference_of
+
+logger = logging.getLogger(__name__)
+
+
+def _layout(request: HttpRequest) -> str:
+    user = getattr(request, "user", None)
+    return "base.html" if user is not None and user.is_authenticated else "plain.html"
+
+
+def _static_page(request: HttpRequest, template: str, *, status: int) -> HttpResponse:
+    """Render without request and context processors: nothing here may fail for a second time."""
+    words = {"reference": reference_of(request), "static_url": settings.STATIC_URL}
+    return HttpResponse(render_to_string(template, words), status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Say that the request could not be understood."""
+    return _static_page(request, "400.html", status=400)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Say what is not allowed and whom to ask."""
+    words = {"layout": _layout(request), "reference": reference_of(request), "reason": str(exception)}
+    return render(request, "403.html", words, status=403)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Say that there is no such page, and where to look."""
+    words = {"layout": _layout(request), "reference": reference_of(request), "path": request.path}
+    return render(request, "404.html", words, status=404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Own up to a fault of ours; the reference leads to it in the log."""
+    logger.error("Reference %s: %s %s failed.", reference_of(request), request.method, request.path)
+    return _static_page(request, "500.html", status=500)
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Say that the form has expired; what was typed stays where it was typed.
+
+    A form sent by htmx is renewed in place: the script puts the new token into it and asks to save again.
+    """
+    logger.info("Reference %s: form refused: %s", reference_of(request), reason)
+    token = get_token(request)
+    if request.headers.get("HX-Request") == "true":
+        response = HttpResponse(status=403)
+        response.headers["HX-Trigger"] = json.dumps({"form:expired": {"token": token}})
+        return response
+    return render(request, "403_csrf.html", {"reference": reference_of(request)}, status=403)

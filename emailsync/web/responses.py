@@ -1,0 +1,94 @@
+"""Answers that work for whole pages and for htmx alike.
+
+A dialog is an address. Asked for by htmx it is a bare `<dialog>` that the script opens; asked for by the
+browser it is the page it belongs to, with the dialog standing open on it.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+
+#: The id of the form in every dialog, see templates/components/dialog.html.
+DIALOG_FORM = "dialog-form"
+#: The page under a dialog: its template and its context.
+Page = Callable[[], tuple[str, Mapping[str, Any]]]
+LEVELS = {
+    "success": messages.SUCCESS,
+    "information": messages.INFO,
+    "warning": messages.WARNING,
+    "error": messages.ERROR,
+}
+
+
+def is_fragment(request: HttpRequest) -> bool:
+    """Tell whether htmx asks for a part of the page at hand."""
+    headers = request.headers
+    return (
+        headers.get("HX-Request") == "true"
+        and headers.get("HX-Boosted") != "true"
+        and (headers.get("HX-History-Restore-Request") != "true")
+    )
+
+
+def dialog_response(
+    request: HttpRequest, template: str, context: Mapping[str, Any], *, page: Page, status: int = 200
+) -> HttpResponse:
+    """Show the dialog `template`; status 422 when its form was refused."""
+    if is_fragment(request):
+        response = render(request, template, {**context, "is_open": False}, status=status)
+        if request.headers.get("HX-Target") == DIALOG_FORM:  # the dialog stays, its form is replaced
+            response.headers["HX-Reselect"] = f"#{DIALOG_FORM}"
+        response.headers["Vary"] = "HX-Request"
+        return response
+    below, below_context = page()
+    whole = {**below_context, **context, "dialog_template": template, "is_open": True}
+    return render(request, below, whole, status=status)
+
+
+def page_response(
+    request: HttpRequest, template: str, fragment: str, context: Mapping[str, Any], *, status: int = 200
+) -> HttpResponse:
+    """Show a page, or only its changing part when htmx asks for it."""
+    response = render(request, fragment if is_fragment(request) else template, dict(context), status=status)
+    response.headers["Vary"] = "HX-Request"
+    return response
+
+
+def saved_response(
+    request: HttpRequest,
+    redirect_to: str,
+    *,
+    title: str,
+    text: str = "",
+    intent: str = "success",
+    leave: bool = False,
+) -> HttpResponse:
+    """Say that something was done, close the dialog and refresh what is shown below it.
+
+    With `leave` the browser goes to `redirect_to` even from a dialog, for instance to the page of a job.
+    """
+    if is_fragment(request) and not leave:
+        events = {
+            "toast": {"title": title, "text": text, "intent": intent},
+            "records:changed": True,
+            "dialog:close": True,
+        }
+        response = HttpResponse(status=200)
+        response.headers["HX-Trigger"] = json.dumps(events)
+        response.headers["HX-Reswap"] = "none"
+        return response
+    messages.add_message(request, LEVELS[intent], text, extra_tags=title)
+    return redirect_response(request, redirect_to)
+
+
+def redirect_response(request: HttpRequest, redirect_to: str) -> HttpResponse:
+    """Send the browser to another page, from a page or from a fragment."""
+    if is_fragment(request):
+        response = HttpResponse(status=200)
+        response.headers["HX-Redirect"] = redirect_to
+        return response
+    return HttpResponseRedirect(redirect_to)

@@ -1,0 +1,113 @@
+"""Signing in and out.
+
+Attempts are limited by account and by address, the same for accounts that exist and those that do not.
+A fragment never is the sign-in page: when htmx meets it, the answer tells the script, which leads to the
+sign-in and back, or keeps what was typed and asks to sign in beside it.
+"""
+
+import json
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from django import forms
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.views import LoginView
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+
+from emailsync.web.forms import ConsoleForm
+from emailsync.web.throttle import Full, Taken, Throttle
+
+WINDOW = timedelta(minutes=15)
+BY_ACCOUNT = Throttle(name="account", limit=10, window=WINDOW)
+BY_ADDRESS = Throttle(name="address", limit=30, window=WINDOW)
+REFUSED = "The user name or password is not correct. Both are case-sensitive."
+
+
+def client_address(request: HttpRequest) -> str:
+    """Return the address the request came from; a proxy's word counts only where settings say so."""
+    if getattr(settings, "TRUST_PROXY_HEADERS", False):
+        # The last entry is the one our own proxy wrote; those before it are the client's claims.
+        forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
+        if forwarded:
+            return forwarded
+    return str(request.META.get("REMOTE_ADDR", ""))
+
+
+def in_words(wait: timedelta) -> str:
+    """Say how long to wait."""
+    seconds = int(wait.total_seconds())
+    if seconds < 60:
+        return f"{seconds} second{'' if seconds == 1 else 's'}"
+    minutes = -(-seconds // 60)
+    return f"{minutes} minute{'' if minutes == 1 else 's'}"
+
+
+class SignInForm(ConsoleForm, AuthenticationForm):
+    """Ask for user name and password; refuse without saying which was wrong."""
+
+    def __init__(self, request: HttpRequest | None = None, *args: Any, **options: Any) -> None:
+        """Word the fields and the refusal."""
+        super().__init__(request, *args, **options)
+        self.fields["username"].label = "User name"
+        self.error_messages = {**self.error_messages, "invalid_login": REFUSED, "inactive": REFUSED}
+        self.wait: timedelta | None = None
+
+    def clean(self) -> dict[str, Any]:
+        """Count the attempt before the password is looked at."""
+        account, request = self.cleaned_data.get("username"), self.request
+        if not account or not self.cleaned_data.get("password") or request is None:
+            return self.cleaned_data
+        now, name, address = timezone.now(), account.casefold(), client_address(request)
+        by_address = BY_ADDRESS.take(address, now=now)
+        by_account = BY_ACCOUNT.take(name, now=now) if isinstance(by_address, Taken) else None
+        for outcome in (by_address, by_account):
+            if isinstance(outcome, Full):
+                self.wait = outcome.wait
+                raise forms.ValidationError(
+                    f"Too many attempts to sign in. Try again in {in_words(outcome.wait)}.", code="throttled"
+                )
+        cleaned = super().clean()
+        # Only a success comes here: it proves the person, so their mistakes before it are forgotten.
+        BY_ACCOUNT.forget(name)
+        if isinstance(by_address, Taken):
+            BY_ADDRESS.give_back(by_address)
+        return cleaned
+
+
+@method_decorator(login_not_required, name="dispatch")
+class SignInView(LoginView):
+    """The page that signs in."""
+
+    authentication_form = SignInForm
+    redirect_authenticated_user = True
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer htmx with a word for the script, everything else with the page."""
+        if request.headers.get("HX-Request") == "true":
+            return session_ended(request)
+        return super().dispatch(request, *args, **kwargs)
+
+    def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
+        """Show the page again, with the status that fits."""
+        response = super().form_invalid(form)
+        wait: timedelta | None = getattr(form, "wait", None)
+        response.status_code = 429 if wait else 422
+        if wait:
+            response.headers["Retry-After"] = str(int(wait.total_seconds()))
+        return response
+
+
+def session_ended(request: HttpRequest) -> HttpResponse:
+    """Tell the script that the session is over and where to sign in; afterwards one is back on the page."""
+    page = urlsplit(request.headers.get("HX-Current-URL", ""))
+    back = f"{page.path}?{page.query}" if page.query else page.path
+    url = f"{reverse(settings.LOGIN_URL)}?{urlencode({'next': back or '/'})}"
+    response = HttpResponse(status=401)
+    response.headers["HX-Trigger"] = json.dumps({"session:ended": {"url": url}})
+    return response

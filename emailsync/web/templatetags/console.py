@@ -1,0 +1,177 @@
+"""What the console's templates are written with: icons, statuses, tips, times, form fields."""
+
+import re
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django import template
+from django.forms import BaseForm
+from django.template.defaultfilters import date as format_date
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from emailsync.web import icons, navigation
+from emailsync.web.forms import FieldError, field_errors
+
+register = template.Library()
+
+TONES = 5
+
+#: Value of a status: its icon, its word and the family its colour comes from.
+STATUSES = {
+    "success": ("success-f", "Success", "success"),
+    "failure": ("error-f", "Failure", "failure"),
+    "not_run": ("not-run", "Not Run", "notrun"),
+    "testing": ("spinner", "Testing", "testing"),
+    "running": ("spinner", "Running", "testing"),
+    "sending": ("spinner", "Sending", "testing"),
+    "queued": ("clock", "Queued", "none"),
+    "waiting": ("clock", "Waiting", "none"),
+    "pending_send": ("clock", "Pending Send", "none"),
+    "skipped": ("minus", "Skipped", "none"),
+    "none": ("minus", "None", "none"),
+    "empty": ("minus", "Empty", "none"),
+    "draft": ("edit", "Draft", "none"),
+    "canceled": ("minus", "Canceled", "none"),
+    "approved": ("success-f", "Approved", "success"),
+    "pending": ("warning-f", "Pending Approval", "pending"),
+    "rejected": ("error-f", "Rejected", "failure"),
+    "enabled": ("success-f", "Enabled", "success"),
+    "disabled": ("minus", "Disabled", "none"),
+    "active": ("success-f", "Active", "success"),
+    "inactive": ("minus", "Inactive", "none"),
+    "done": ("success-f", "Done", "success"),
+    "sent": ("success-f", "Sent", "success"),
+    "received": ("success-f", "Received", "success"),
+    "stored": ("success-f", "Stored", "success"),
+    "failed": ("error-f", "Failed", "failure"),
+    "stopped": ("error-f", "Stopped", "failure"),
+    "uncertain": ("warning-f", "Uncertain", "pending"),
+    "quarantined": ("warning-f", "Quarantined", "pending"),
+    "error": ("error-f", "Error", "failure"),
+    "warning": ("warning-f", "Warning", "pending"),
+    "information": ("info-f", "Information", "information"),
+}
+
+
+@register.simple_tag
+def icon(name: str, size: str = "", classes: str = "") -> SafeString:
+    """Inline one icon; size "s" is 16 px."""
+    return icons.draw(name, size, classes)
+
+
+@register.simple_tag
+def status(value: str | None, kind: str = "status", text: str = "") -> SafeString:
+    """Show a status as an icon and a word; kind "badge" is for what needs attention.
+
+    Kind "auto" makes a badge of a failure, a warning and what is running, and plain text of the rest.
+    """
+    drawing, word, family = STATUSES[str(value or "not_run")]
+    if kind == "auto":
+        kind = "badge" if family in {"failure", "pending", "testing"} else "status"
+    label: SafeString | str = text or word
+    if label == "Pending Approval":  # phones have room for one word beside two other statuses
+        label = format_html('Pending<span class="wideonly"> Approval</span>')
+    return format_html(
+        '<span class="{}" data-status="{}">{}<span>{}</span></span>', kind, family, icons.draw(drawing), label
+    )
+
+
+@register.simple_tag
+def level_icon(level: str) -> SafeString:
+    """Inline the icon of an alert's level."""
+    return icons.draw(STATUSES[level][0])
+
+
+@register.inclusion_tag("components/_tip.html")
+def tip(identifier: str, about: str, text: str) -> dict[str, str]:
+    """Put an (i) button beside a label; it opens `text`."""
+    return {"id": identifier, "about": about, "text": text}
+
+
+@register.inclusion_tag("components/_message.html")
+def message_bar(intent: str, title: str, text: str = "") -> dict[str, str]:
+    """Show a message where it was caused; intent is information, success, warning or error."""
+    return {"intent": intent, "title": title, "text": text}
+
+
+@register.inclusion_tag("components/_form_errors.html")
+def form_errors(form: BaseForm) -> dict[str, Any]:
+    """Sum up what is wrong with a form; each line leads to its field."""
+    found: tuple[FieldError, ...] = field_errors(form)
+    return {"form": form, "errors": found, "conflict": getattr(form, "conflict", None)}
+
+
+@register.filter
+def has_errors(form: BaseForm, names: str) -> bool:
+    """Tell whether one of the fields "a b c" is wrong, so that its section must stand open."""
+    return any(name in form.errors for name in names.split())
+
+
+@register.filter
+def tone(name: object) -> int:
+    """Choose the avatar's colour of a name; the same name always has the same."""
+    return zlib.crc32(str(name).casefold().encode()) % TONES
+
+
+@register.filter
+def initials(name: object) -> str:
+    """Return the one or two letters that stand in an avatar."""
+    words = re.findall(r"\w+", str(name))
+    return "".join(word[0] for word in (words[:1] + words[-1:] if len(words) > 1 else words)).upper()
+
+
+@register.inclusion_tag("components/_avatar.html")
+def avatar(name: object, classes: str = "") -> dict[str, object]:
+    """Show the avatar of a person, a queue or a mailbox."""
+    return {"letters": initials(name), "tone": tone(name), "classes": classes}
+
+
+def _day(moment: datetime, today: datetime) -> str:
+    if moment.date() == today.date():
+        return "Today"
+    if moment.date() == (today - timedelta(days=1)).date():
+        return "Yesterday"
+    return format_date(moment, "M j" if moment.year == today.year else "M j, Y")
+
+
+@register.filter(expects_localtime=False)
+def moment(value: datetime | None, empty: str = "Never") -> SafeString | str:
+    """Show a time in the reader's zone: "Today, 09:42", "Nov 20, 11:05"."""
+    if value is None:
+        return empty
+    local = timezone.localtime(value)
+    return format_html(
+        '<time datetime="{}" title="{}">{}, {}</time>',
+        value.astimezone(UTC).isoformat(timespec="seconds"),
+        format_date(local, "l, F j, Y, H:i:s T"),
+        _day(local, timezone.localtime(timezone.now())),
+        format_date(local, "H:i"),
+    )
+
+
+@register.filter(expects_localtime=False)
+def day(value: datetime) -> str:
+    """Name the day of a time in the reader's zone, to group a list by."""
+    return _day(timezone.localtime(value), timezone.localtime(timezone.now()))
+
+
+@register.filter
+def milliseconds(value: int | None) -> str:
+    """Show a duration: "40 ms", "1.4 s", "2 min 5 s"."""
+    if value is None:
+        return "–"
+    if value < 1000:
+        return f"{value} ms"
+    if value < 60_000:
+        return f"{value / 1000:.1f} s"
+    return f"{value // 60_000} min {value % 60_000 // 1000} s"
+
+
+@register.simple_tag(takes_context=True)
+def navigation_links(context: Mapping[str, Any]) -> navigation.Navigation:
+    """Return the navigation of the page at hand."""
+    return navigation.build(context.get("request"), environment=context.get("environment"))

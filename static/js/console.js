@@ -1,0 +1,164 @@
+// The whole hand-written script: everything works without it except what carries class "jsonly".
+(() => {
+  const root = document.documentElement, KEY = "theme";
+  root.classList.add("js");
+  try { const t = localStorage.getItem(KEY); if (t) root.dataset.theme = t; } catch { /* private mode */ }
+  try {                                                                     // the server shows times in this zone
+    const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (zone) document.cookie = `zone=${zone}; path=/; max-age=31536000; SameSite=Lax${location.protocol === "https:" ? "; Secure" : ""}`;
+  } catch { /* the server shows UTC */ }
+
+  const adopt = scope => {                                                  // runs on load and after every swap
+    scope.querySelectorAll('dialog[data-modal=""]').forEach(d => { d.dataset.modal = "shown"; d.removeAttribute("open"); d.showModal(); });
+    scope.querySelectorAll('details:not([open]):has([aria-invalid="true"], .theirs)').forEach(d => { d.open = true; });
+    const to = scope.querySelector("[data-focus]");                         // e.g. the error summary of a form
+    if (to) { to.removeAttribute("data-focus"); to.focus(); }
+    scope.querySelectorAll("[data-grid]").forEach(syncGrid);
+    scope.querySelectorAll(".toasts .toast:not([data-timed])").forEach(time);
+  };
+  const syncGrid = grid => {
+    const rows = [...grid.querySelectorAll(".rowcheck")], on = rows.filter(r => r.checked), all = grid.querySelector("[data-all]");
+    if (all) { all.checked = rows.length > 0 && on.length === rows.length; all.indeterminate = on.length > 0 && !all.checked; }
+    grid.querySelectorAll("[data-needs-rows]").forEach(b => {               // data-needs-rows="1": exactly one
+      const one = b.dataset.needsRows === "1";
+      b.disabled = one ? on.length !== 1 : on.length === 0;
+    });
+    const sel = grid.querySelector("[data-selection]");
+    const count = sel?.querySelector("[data-count]");
+    if (sel) sel.hidden = on.length === 0;
+    if (count && count.textContent !== `${on.length}`) count.textContent = on.length;      // unequal only: the observer below would loop
+  };
+  const dirty = form => [...form.elements].some(e => e.type === "hidden" ? false
+    : e.type === "checkbox" || e.type === "radio" ? e.checked !== e.defaultChecked
+    : e.options ? e.selectedIndex !== Math.max([...e.options].findIndex(o => o.defaultSelected), 0)
+    : "defaultValue" in e && e.value !== e.defaultValue);
+  const icon = name => document.querySelector("#toast-icons")?.content.querySelector(`[data-intent="${name}"]`)?.firstElementChild.cloneNode(true) ?? "";
+  const time = box => { box.dataset.timed = ""; if (box.dataset.intent !== "error") setTimeout(() => box.remove(), 7000); };
+  const toast = ({ title = "", text = "", intent = "success", link } = {}) => {
+    const box = document.createElement("div"), b = document.createElement("b"), p = document.createElement("p"), x = document.createElement("button");
+    box.className = "toast"; box.dataset.intent = intent;
+    b.textContent = title; p.textContent = text;
+    Object.assign(x, { type: "button", className: "btn subtle iconly small", ariaLabel: "Dismiss" }); x.dataset.dismiss = ""; x.append(icon("close"));
+    if (link) { const a = document.createElement("a"); a.href = link.url; a.textContent = link.text; p.append(" ", a); }
+    box.append(icon(intent), b, x); if (p.textContent) box.append(p);
+    document.getElementById("toasts")?.append(box);
+    time(box);
+  };
+  const bar = (form, intent, title, text, link) => {                        // a message bar in the form it is about
+    const box = document.createElement("div"), div = document.createElement("div"), b = document.createElement("b");
+    box.className = "msg"; box.dataset.intent = intent; box.dataset.said = ""; box.tabIndex = -1; box.setAttribute("role", "alert");
+    b.textContent = title; div.append(b, ` ${text} `);
+    if (link) { const a = document.createElement("a"); a.href = link.url; a.target = "_blank"; a.textContent = link.text; div.append(a); }
+    box.append(icon(intent), div);
+    form.querySelectorAll("[data-said]").forEach(old => old.remove());
+    (form.querySelector(":scope > .body") ?? form).prepend(box);
+    box.focus(); box.scrollIntoView({ block: "nearest" });
+  };
+  const formOf = e => { const f = e.target?.closest?.("form"); return f && f.method !== "get" && (f.closest("dialog") || f.matches("[data-guard]")) ? f : null; };
+  const renew = form => {                                                   // the form's token follows the cookie: signing in again changes it
+    const cookie = document.cookie.split("; ").find(c => c.startsWith("csrftoken="))?.slice(10);
+    if (cookie) form.querySelectorAll("[name=csrfmiddlewaretoken]").forEach(i => { i.value = cookie; });
+  };
+
+  document.addEventListener("DOMContentLoaded", () => {
+    adopt(document);
+    new MutationObserver(list => { if (list.some(m => m.addedNodes.length)) adopt(document); }).observe(document.body, { childList: true, subtree: true });
+  });
+
+  document.addEventListener("change", e => {
+    const grid = e.target.closest("[data-grid]");
+    if (!grid) return;
+    if (e.target.matches("[data-all]")) grid.querySelectorAll(".rowcheck").forEach(r => { r.checked = e.target.checked; });
+    syncGrid(grid);
+  });
+  const note = form => {
+    const out = form?.matches("[data-guard]") && form.querySelector("[data-dirty]");
+    if (out) out.textContent = dirty(form) ? "You have unsaved changes." : "";
+  };
+  document.addEventListener("input", e => note(e.target.form));
+  document.addEventListener("reset", e => setTimeout(() => note(e.target)));
+  document.addEventListener("submit", e => { if (e.target.method === "post") { renew(e.target); e.target.dataset.sent = ""; } }, true);
+  addEventListener("beforeunload", e => {                                   // leaving a page with unsaved changes asks first
+    if ([...document.querySelectorAll("form[data-guard]:not([data-sent])")].some(dirty)) e.preventDefault();
+  });
+  addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach(f => { delete f.dataset.sent; }));
+
+  let last = null;                                                          // Shift+click selects a range
+  document.addEventListener("click", e => {
+    const t = e.target, row = t.closest(".rowcheck");
+    if (row) {
+      const rows = [...row.closest("[data-grid]").querySelectorAll(".rowcheck")];
+      if (e.shiftKey && rows.includes(last)) {
+        const [a, b] = [rows.indexOf(last), rows.indexOf(row)].sort((x, y) => x - y);
+        rows.slice(a, b + 1).forEach(r => { r.checked = row.checked; });
+        syncGrid(row.closest("[data-grid]"));
+      }
+      last = row;
+    }
+    if (t.closest("[data-clear]")) { const g = t.closest("[data-grid]"); g.querySelectorAll(".rowcheck").forEach(r => { r.checked = false; }); syncGrid(g); g.querySelector("[data-all]")?.focus(); }
+    if (t.closest("[data-dismiss]")) t.closest(".toast").remove();
+    if (t.closest("[data-back]")) history.length > 1 ? history.back() : location.assign("/");
+    const jump = t.closest('.msg a[href^="#"]'), field = jump && document.getElementById(jump.hash.slice(1));
+    if (field) {                                                            // from the error summary into the field
+      for (let d = field.closest("details"); d; d = d.parentElement.closest("details")) d.open = true;
+      (field.matches("fieldset") ? field.querySelector("input") : field).focus(); e.preventDefault();
+    }
+    const eye = t.closest("[data-reveal]");
+    if (eye) { const f = document.getElementById(eye.dataset.reveal), show = f.type === "password"; f.type = show ? "text" : "password"; eye.ariaPressed = show; }
+    if (t.closest("[data-theme-toggle]")) {
+      const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+      root.dataset.theme = dark ? "light" : "dark";
+      try { localStorage.setItem(KEY, root.dataset.theme); } catch { /* private mode */ }
+    }
+    if (t.closest("[popover].menu :is(a, .btn)")) t.closest("[popover]").hidePopover();
+    const opener = t.closest("[command][commandfor]");                      // browsers without invoker commands
+    if (opener && !("commandForElement" in HTMLButtonElement.prototype)) {
+      const d = document.getElementById(opener.getAttribute("commandfor"));
+      opener.getAttribute("command") === "close" ? d.close() : d.showModal();
+    }
+  });
+  document.addEventListener("keydown", e => {                               // toolbar: arrows, Home, End
+    const bar = e.target.closest('[role="toolbar"]');
+    if (!bar || e.target.closest("[popover]") || !["ArrowRight", "ArrowLeft", "Home", "End"].includes(e.key)) return;
+    const items = [...bar.querySelectorAll(":scope > .btn:not(:disabled), .sel .btn")].filter(b => b.offsetParent);
+    const i = items.indexOf(e.target), n = items.length;
+    const to = { ArrowRight: (i + 1) % n, ArrowLeft: (i - 1 + n) % n, Home: 0, End: n - 1 }[e.key];
+    items[to]?.focus(); e.preventDefault();
+  });
+  document.addEventListener("cancel", e => {                                // Esc on a changed form asks first
+    const form = e.target.matches?.("dialog[data-guard]") && e.target.querySelector("form");
+    if (form && dirty(form) && !confirm("Discard your changes?")) e.preventDefault();
+  }, true);
+  document.addEventListener("close", e => { if (e.target.matches("dialog[data-modal]")) e.target.remove(); }, true);
+  document.addEventListener("dialog:close", () => document.querySelectorAll("dialog:modal").forEach(d => d.close()));   // HX-Trigger
+  document.addEventListener("toast", e => toast(e.detail));                 // HX-Trigger: {"toast": {"title", "text", "intent"}}
+
+  // What the server could not do, said where it was asked for. Nothing typed is lost.
+  document.addEventListener("session:ended", e => {
+    const form = formOf(e);
+    if (form) bar(form, "warning", "Your session has ended.", "What you typed is still here.", { url: e.detail.url, text: "Sign in in a new tab, then save again." });
+    else location.assign(e.detail.url);
+  });
+  document.addEventListener("form:expired", e => {
+    const form = e.target.closest?.("form");
+    if (!form) { toast({ title: "This page has expired", text: "Reload it and try again.", intent: "error" }); return; }
+    form.querySelectorAll("[name=csrfmiddlewaretoken]").forEach(i => { i.value = e.detail.token; });
+    bar(form, "warning", "This form had expired and was renewed.", "Nothing was saved yet and what you typed is still here: save again.");
+  });
+  const failed = (e, title, text) => {
+    const form = formOf(e), polling = e.target?.getAttribute?.("hx-trigger")?.includes("every");
+    if (polling) return;                                                    // the next round asks again
+    if (form) bar(form, "error", title, text);
+    else toast({ title, text, intent: "error" });
+  };
+  document.addEventListener("htmx:responseError", e => {
+    const { status } = e.detail.xhr, ref = e.detail.xhr.getResponseHeader("X-Reference"), end = ref ? ` Reference ${ref}.` : "";
+    if (e.detail.xhr.getResponseHeader("HX-Trigger")) return;               // said above
+    if (status === 403) failed(e, "You may not do this.", `Ask an administrator of this console.${end}`);
+    else if (status === 404) failed(e, "This record is gone.", `Somebody may have deleted it. Reload the page.${end}`);
+    else if (status === 429) failed(e, "Too many requests.", "Wait a moment and try again.");
+    else failed(e, "The server could not do this.", `Try again in a moment.${end}`);
+  });
+  document.addEventListener("htmx:sendError", e => failed(e, "The server does not answer.", "Check the connection and try again."));
+  document.addEventListener("htmx:timeout", e => failed(e, "The server takes too long.", "It may still be working on it. Reload the page to see."));
+})();
