@@ -1,0 +1,149 @@
+"""HTML of strangers, made harmless enough to show.
+
+Three walls stand between a message and its reader, each sufficient against script by itself:
+
+1. What this module returns holds no script, no event handler, no form, no frame, no style sheet and no
+   address that a browser would load: only formatting, links and pictures that came with the message.
+2. It is served as a document of its own with a policy that allows no source but `data:` pictures.
+3. It stands in a frame whose sandbox knows neither scripts nor this console's origin.
+
+Links are kept (http, https, mailto); they open in a tab of their own that knows nothing of this page.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+import nh3
+
+TAGS = frozenset(
+    "a abbr address article aside b bdi bdo big blockquote br caption center cite code col colgroup dd del dfn "
+    "div dl dt em figcaption figure font footer h1 h2 h3 h4 h5 h6 header hr i img ins kbd li main mark nav ol p "
+    "pre q s samp section small span strike strong sub sup table tbody td tfoot th thead tr tt u ul var wbr".split()
+)
+#: These go with everything inside them; other unknown elements leave their text behind.
+DROPPED_WITH_CONTENT = frozenset(
+    "frameset iframe math noembed noframes noscript plaintext script style svg template textarea title xmp".split()
+)
+ATTRIBUTES = {
+    "*": frozenset({"align", "bgcolor", "dir", "height", "lang", "style", "title", "valign", "width"}),
+    "a": frozenset({"href"}),
+    "col": frozenset({"span"}),
+    "colgroup": frozenset({"span"}),
+    "font": frozenset({"color", "face", "size"}),
+    "img": frozenset({"alt", "border", "hspace", "src", "vspace"}),
+    "li": frozenset({"value"}),
+    "ol": frozenset({"start", "type"}),
+    "table": frozenset({"border", "cellpadding", "cellspacing"}),
+    "td": frozenset({"colspan", "nowrap", "rowspan"}),
+    "th": frozenset({"colspan", "nowrap", "rowspan", "scope"}),
+    "ul": frozenset({"type"}),
+}
+#: No property that can load anything or leave the flow of the text (`background`, `content`, `position`).
+STYLE_PROPERTIES = frozenset(
+    "background-color border border-bottom border-collapse border-color border-left border-radius border-right "
+    "border-spacing border-style border-top border-width color direction display font font-family font-size "
+    "font-style font-variant font-weight height letter-spacing line-height list-style-type margin margin-bottom "
+    "margin-left margin-right margin-top max-height max-width min-height min-width padding padding-bottom "
+    "padding-left padding-right padding-top text-align text-decoration text-indent text-transform vertical-align "
+    "white-space width word-break word-spacing word-wrap".split()
+)
+URL_SCHEMES = frozenset({"http", "https", "mailto", "data"})
+#: Raster pictures only: an SVG is a document, and a browser's other decoders are rarely tried.
+IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/jpg", "image/pjpeg", "image/gif", "image/webp", "image/bmp"})
+LONGEST_HTML = 2_000_000
+#: The parser's time grows with the square of the depth: a megabyte of `<div>` would take minutes.
+DEEPEST_NESTING = 3_000
+#: Void elements, and those that a sibling closes, nest nothing however often they stand unclosed.
+FLAT = frozenset(
+    "area base body br col dd dt embed head hr html img input li link meta p param source tbody td tfoot th thead "
+    "tr track wbr".split()
+)
+TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
+
+
+@dataclass(frozen=True)
+class SafeHtml:
+    """A fragment that is safe inside its frame, and what was left out of it."""
+
+    html: str
+    #: Pictures on other servers: loading one would tell the sender that the message was opened.
+    blocked_images: int
+    is_cut: bool
+
+
+def referenced_images(html: str) -> frozenset[str]:
+    """Return the Content-IDs, lower-case and without brackets, of the pictures that `html` shows."""
+    found: set[str] = set()
+
+    def note(tag: str, attribute: str, value: str) -> str | None:
+        if tag == "img" and attribute == "src" and _scheme(value) == "cid":
+            found.add(content_id(value.strip()[4:]))
+        return None
+
+    _clean(html[: _safe_length(html)], keep=note, schemes=URL_SCHEMES | {"cid"})
+    return frozenset(found)
+
+
+def content_id(text: str) -> str:
+    """Return a Content-ID as it is compared: without brackets, percent-encoding and case (RFC 2392)."""
+    return unquote(text).strip().strip("<>").casefold()
+
+
+def sanitize(html: str, *, inline_images: Mapping[str, str]) -> SafeHtml:
+    """Return what may be shown of `html`; `inline_images` holds a `data:` address for each Content-ID."""
+    blocked = 0
+
+    def keep(tag: str, attribute: str, value: str) -> str | None:
+        nonlocal blocked
+        if tag == "img" and attribute == "src":
+            scheme = _scheme(value)
+            if scheme == "cid":
+                return inline_images.get(content_id(value.strip()[4:]))
+            if scheme == "data" and value.strip()[5:].partition(";")[0].casefold() in IMAGE_TYPES:
+                return value.strip()
+            blocked += 1
+            return None
+        if attribute == "href" and _scheme(value) not in {"http", "https", "mailto"}:
+            return None
+        return value
+
+    length = _safe_length(html)
+    shown = _clean(html[:length], keep=keep, schemes=URL_SCHEMES | {"cid"})
+    return SafeHtml(html=shown, blocked_images=blocked, is_cut=length < len(html))
+
+
+def _safe_length(html: str) -> int:
+    """Return how much of `html` can be parsed in good time."""
+    depth, unclosed = 0, Counter[str]()
+    for tag in TAG.finditer(html, 0, LONGEST_HTML):
+        closing, name = tag.group(1), tag.group(2).lower()
+        if name in FLAT or (closing and not unclosed[name]):
+            continue
+        step = -1 if closing else 1
+        unclosed[name] += step
+        depth += step
+        if depth > DEEPEST_NESTING:
+            return tag.start()
+    return min(len(html), LONGEST_HTML)
+
+
+def _scheme(address: str) -> str:
+    return address.strip().partition(":")[0].casefold()
+
+
+def _clean(html: str, *, keep: Callable[[str, str, str], str | None], schemes: frozenset[str]) -> str:
+    return nh3.clean(
+        html,
+        tags=set(TAGS),
+        clean_content_tags=set(DROPPED_WITH_CONTENT),
+        attributes={tag: set(names) for tag, names in ATTRIBUTES.items()},
+        attribute_filter=keep,
+        filter_style_properties=set(STYLE_PROPERTIES),
+        link_rel="noopener noreferrer nofollow",
+        set_tag_attribute_values={"a": {"target": "_blank"}},
+        url_schemes=set(schemes),
+        url_relative="deny",
+    )
