@@ -1,0 +1,165 @@
+"""What every client for incoming mail can do, whatever its protocol."""
+
+import hashlib
+import io
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import BinaryIO, Protocol, Self
+
+# Messages above this size travel in pieces of this size and rest in a temporary file.
+PIECE = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class FolderStatus:
+    """Hold what a server says about a folder without listing it."""
+
+    uidvalidity: int
+    uidnext: int
+    messages: int
+
+
+@dataclass(frozen=True)
+class RemoteMessage:
+    """Describe a message on the server: its size is what the server claims."""
+
+    uid: int
+    size: int
+    received_at: datetime
+
+
+class RawBody:
+    """Hold the bytes of a message, in memory or in a temporary file."""
+
+    __slots__ = ("_digest", "_file", "content", "size")
+
+    def __init__(self, content: bytes | None, *, file: BinaryIO | None = None, size: int = 0) -> None:
+        self.content = content
+        self.size = size if content is None else len(content)
+        self._file = file
+        self._digest: bytes | None = None
+
+    @property
+    def sha256(self) -> bytes:
+        """Return the digest of the bytes; for bytes in memory it is made when first asked for."""
+        if self._digest is None:
+            self._digest = hashlib.sha256(self.content or b"").digest()
+        return self._digest
+
+    def open(self) -> BinaryIO:
+        """Return the bytes as a stream from the beginning; there is one stream per spooled body."""
+        if self._file is None:
+            return io.BytesIO(self.content or b"")
+        self._file.seek(0)
+        return self._file
+
+    def close(self) -> None:
+        """Give the temporary file back."""
+        if self._file is not None:
+            self._file.close()
+
+    def __repr__(self) -> str:
+        return f"<RawBody of {self.size} bytes, {'spooled' if self.content is None else 'in memory'}>"
+
+
+class Spool:
+    """Collect a large body in a temporary file, with its digest kept up as it grows."""
+
+    def __init__(self) -> None:
+        self._file: BinaryIO = tempfile.TemporaryFile(prefix="emailsync-")  # noqa: SIM115 - the body outlives us
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Add bytes at the end."""
+        self._file.write(piece)
+        self._hash.update(piece)
+        self.size += len(piece)
+
+    def finish(self) -> RawBody:
+        """Turn what was collected into a body."""
+        self._file.flush()
+        if self.size <= PIECE:
+            content = self._read_back()
+            return RawBody(content)
+        body = RawBody(None, file=self._file, size=self.size)
+        body._digest = self._hash.digest()  # noqa: SLF001 - both classes are one thought
+        return body
+
+    def _read_back(self) -> bytes:
+        self._file.seek(0)
+        content = self._file.read()
+        self._file.close()
+        return content
+
+    def close(self) -> None:
+        """Throw away what was collected."""
+        self._file.close()
+
+
+@dataclass(frozen=True)
+class FetchedMessage:
+    """Hold a message as the server handed it out; `size` is what really came."""
+
+    uid: int
+    received_at: datetime
+    size: int
+    body: RawBody
+
+
+class IncomingClient(Protocol):
+    """Read one mailbox on a server."""
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Return what the server says it can do, in capitals."""
+        ...
+
+    def open_folder(self, folder: str = "INBOX", *, read_only: bool = True) -> FolderStatus:
+        """Open a folder, which the following calls speak about."""
+        ...
+
+    def status(self, folder: str = "INBOX") -> FolderStatus:
+        """Ask the cheap question whether anything has changed."""
+        ...
+
+    def ids_after(self, uid: int) -> list[int]:
+        """List the UIDs above this one, sorted."""
+        ...
+
+    def describe(self, uids: Sequence[int]) -> list[RemoteMessage]:
+        """Ask for sizes and dates; vanished messages are left out."""
+        ...
+
+    def fetch(self, messages: Sequence[RemoteMessage]) -> Iterator[FetchedMessage]:
+        """Yield the messages, the next ones already on their way; vanished messages are left out."""
+        ...
+
+    def delete(self, uids: Sequence[int]) -> None:
+        """Remove messages from the server for good."""
+        ...
+
+    def move(self, uids: Sequence[int], folder: str) -> None:
+        """Move messages into another folder."""
+        ...
+
+    def find_by_message_id(self, message_id: str, *, folders: Sequence[str]) -> str | None:
+        """Return the first of the folders that holds a message with this Message-ID."""
+        ...
+
+    def sent_folder(self) -> str | None:
+        """Return the folder for sent mail, if the server marks one."""
+        ...
+
+    def close(self) -> None:
+        """End the conversation; closing twice does no harm."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
