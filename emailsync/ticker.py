@@ -64,8 +64,8 @@ def tick() -> None:
 
 
 def _send(task: Task, pk: int) -> None:
-    """Send one wake-up. Raises kombu's OperationalError when the broker is away."""
-    task.apply_async(args=[pk], retry=False)
+    """Send one wake-up, void once its row is handed out anew. Raises kombu's OperationalError without a broker."""
+    task.apply_async(args=[pk], retry=False, expires=scheduling.WAKE_UP_PATIENCE.total_seconds())
 
 
 _ticker: Ticker | None = None

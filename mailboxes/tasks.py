@@ -1,14 +1,26 @@
 """The doors through which workers enter: each takes an id and is safe to run twice."""
 
+import threading
+
 from celery import shared_task
+from django.conf import settings
 
 from mailboxes.engine import delivering, diagnosing, syncing
+
+#: Threads of a worker that long receiving runs must leave to tests and sending.
+KEPT_FREE = 2
+_receiving = threading.BoundedSemaphore(max(1, settings.WORKER_CONCURRENCY - KEPT_FREE))
 
 
 @shared_task
 def sync_mailbox(state_pk: int) -> None:
-    """Receive the new mail of one mailbox."""
-    syncing.run(state_pk)
+    """Receive the new mail of one mailbox; a worker that receives enough leaves the row to the next wake-up."""
+    if not _receiving.acquire(blocking=False):
+        return
+    try:
+        syncing.run(state_pk)
+    finally:
+        _receiving.release()
 
 
 @shared_task

@@ -44,7 +44,7 @@ def run(diagnosis_pk: int) -> None:
 
 def _run(lease: scheduling.Lease) -> None:
     diagnosis = Diagnosis.objects.select_related("mailbox__server_profile", "mailbox__environment").get(pk=lease.pk)
-    with scheduling.fenced(lease, state=RunState.RUNNING, started_on=timezone.now(), incoming="", outgoing=""):
+    with scheduling.fenced(lease, state=RunState.RUNNING, incoming="", outgoing=""):
         diagnosis.steps.all().delete()
     position = 0
     results: dict[str, Outcome] = {}

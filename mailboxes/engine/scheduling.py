@@ -81,8 +81,13 @@ def claim_running(model: type[WorkerState] | type[Diagnosis], pk: int, *, now: d
     """Take the lease of a row that is due, or return None when somebody else was faster."""
     free = Q(leased_until__isnull=True) | Q(leased_until__lte=now)
     wanted = Q(is_enabled=True, due_at__lte=now) if model is WorkerState else ~Q(state="done")
+    started = "last_started_on" if model is WorkerState else "started_on"
     claimed = model._base_manager.filter(free, wanted, pk=pk).update(
-        lease_owner=identity(), leased_until=now + settings.LEASE, fence=F("fence") + 1, queued_until=None
+        lease_owner=identity(),
+        leased_until=now + settings.LEASE,
+        fence=F("fence") + 1,
+        queued_until=None,
+        **{started: now},
     )
     if not claimed:
         return None

@@ -1,0 +1,1 @@
+"""Speed, measured against peers: one command each, see `make bench`."""

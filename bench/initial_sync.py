@@ -1,0 +1,151 @@
+"""Initial sync of one mailbox from Dovecot over TLS: emailsync into PostgreSQL beside mbsync into a Maildir.
+
+Both read the same mailbox from the same server in the same run, interleaved, three times each. emailsync
+runs as in production: a Celery worker, parsed rows, raw bytes, ledger and cursor committed to a durable
+PostgreSQL. mbsync runs with its defaults, which also sync every file to disk.
+
+    python -m bench.initial_sync [--messages 10000] [--rounds 3]
+"""
+
+import argparse
+import contextlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bench.corpus import large_message, messages
+from tests.installation import Installation, Worker
+from tests.servers.certificates import Authority
+from tests.servers.dovecot import Dovecot
+from tests.servers.postgres import Postgres
+from tests.servers.redis import Redis
+
+USER, PASSWORD = "bench@example.com", "bench password"
+GOAL_RATIO, GOAL_MEMORY_MB = 1.3, 250.0
+LARGE = 50 * 1024 * 1024
+PATIENCE = 600.0
+
+PREPARE = """
+from django.utils import timezone
+from mailboxes.choices import AddressStatus, Direction
+from mailboxes.models import Mailbox, WorkerState
+from profiles.models import EmailSettings, Environment, ServerProfile
+environment, _ = Environment.objects.get_or_create(slug=slug, defaults={"name": slug})
+EmailSettings.objects.get_or_create(environment=environment)
+profile, _ = ServerProfile.objects.get_or_create(
+    environment=environment, name="Dovecot",
+    defaults=dict(incoming_location="localhost", incoming_port=port, outgoing_location="localhost",
+                  outgoing_port=465, ca_certificates=authority))
+mailbox = Mailbox(environment=environment, name=user, address=user, server_profile=profile, allow_credentials=True,
+                  user_name=user, password=password, address_status=AddressStatus.APPROVED, approved_on=timezone.now())
+mailbox.save(force_insert=True)
+WorkerState.objects.create(mailbox=mailbox, direction=Direction.OUTGOING)
+WorkerState.objects.create(mailbox=mailbox, direction=Direction.INCOMING, is_enabled=True, due_at=timezone.now())
+"""
+
+
+def main() -> int:
+    """Measure, print both rates and the ratio, and say whether the goals were met."""
+    arguments = _arguments()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="emailsync-bench-")))
+        folder.chmod(0o755)
+        (folder / "authority").mkdir()
+        authority = Authority(folder / "authority")
+        dovecot = stack.enter_context(Dovecot(authority.server))
+        postgres = stack.enter_context(Postgres())
+        redis = stack.enter_context(Redis())
+        dovecot.add_user(USER, PASSWORD)
+        size = 0
+        for content in messages(arguments.messages):
+            dovecot.deliver(USER, content)
+            size += len(content)
+        print(f"{arguments.messages} messages, {size / 1e6:.0f} MB, Dovecot over TLS on loopback")
+        _mbsync(folder, dovecot, authority, "warm")
+        database = postgres.create_database("bench")
+        installation = Installation(folder / "data", database_url=database, broker_url=redis.url())
+        peer, ours = [], []
+        with installation.worker() as worker:
+            for number in range(1, arguments.rounds + 1):
+                peer.append(arguments.messages / _mbsync(folder, dovecot, authority, str(number)))
+                ours.append(arguments.messages / _emailsync(installation, dovecot, authority, f"round-{number}", arguments.messages))
+                print(f"round {number}: mbsync {peer[-1]:.0f} messages/s, emailsync {ours[-1]:.0f} messages/s")
+            memory = worker.peak_memory_mb()
+            large_memory = _large(installation, dovecot, authority, worker)
+    return _report(peer, ours, memory, large_memory)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--messages", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    return parser.parse_args()
+
+
+def _mbsync(folder: Path, dovecot: Dovecot, authority: Authority, label: str) -> float:
+    """Return the seconds mbsync takes to copy the Inbox into a fresh Maildir."""
+    target = folder / f"mbsync-{label}"
+    target.mkdir()
+    configuration = folder / "mbsyncrc"
+    configuration.write_text(
+        f"IMAPAccount bench\nHost localhost\nPort {dovecot.ports.imaps}\nUser {USER}\nPass \"{PASSWORD}\"\n"
+        f"SSLType IMAPS\nCertificateFile {authority.file}\n\n"
+        f"IMAPStore remote\nAccount bench\n\n"
+        f"MaildirStore local\nPath {target}/\nInbox {target}/INBOX\nSubFolders Verbatim\n\n"
+        f"Channel bench\nFar :remote:\nNear :local:\nPatterns INBOX\nCreate Near\nSync Pull\nSyncState *\n"
+    )
+    began = time.perf_counter()
+    subprocess.run(["mbsync", "-q", "-c", str(configuration), "bench"], check=True)
+    seconds = time.perf_counter() - began
+    shutil.rmtree(target)
+    return seconds
+
+
+def _emailsync(installation: Installation, dovecot: Dovecot, authority: Authority, slug: str, count: int) -> float:
+    """Return the seconds from a mailbox becoming due until its last message is committed."""
+    values = {"port": dovecot.ports.imaps, "authority": authority.pem, "user": USER, "password": PASSWORD}
+    installation.python(PREPARE, slug=slug, **values)
+    state = (
+        "FROM mailboxes_workerstate s JOIN mailboxes_mailbox b ON b.id = s.mailbox_id JOIN profiles_environment e "
+        f"ON e.id = b.environment_id WHERE e.slug = '{slug}' AND s.direction = 'incoming'"
+    )
+    installation.wait_until(f"SELECT s.last_success_on IS NOT NULL {state}", equals=True, seconds=PATIENCE)
+    ((seconds, items),) = installation.sql(
+        f"SELECT extract(epoch FROM s.last_success_on - s.last_started_on), s.last_items {state}"
+    )
+    if items != count:
+        raise RuntimeError(f"{items} messages were stored in one run, not {count}")
+    installation.execute("UPDATE mailboxes_workerstate SET is_enabled = false")
+    return float(seconds)
+
+
+def _large(installation: Installation, dovecot: Dovecot, authority: Authority, worker: Worker) -> float:
+    """Return the worker's peak memory after it has also received one large message."""
+    dovecot.deliver(USER, large_message(LARGE))
+    installation.python(
+        PREPARE, slug="large", port=dovecot.ports.imaps, authority=authority.pem, user=USER, password=PASSWORD
+    )
+    installation.wait_until(
+        f"SELECT count(*) FROM mailboxes_message WHERE size > {LARGE // 2}", equals=1, seconds=PATIENCE
+    )
+    return worker.peak_memory_mb()
+
+
+def _report(peer: list[float], ours: list[float], memory: float, large_memory: float) -> int:
+    ratios = [mine / theirs for mine, theirs in zip(ours, peer, strict=True)]
+    ratio = statistics.median(ratios)
+    print(f"mbsync    {statistics.median(peer):6.0f} messages/s (median)")
+    print(f"emailsync {statistics.median(ours):6.0f} messages/s (median)")
+    print(f"ratio     {ratio:6.2f} (median of {', '.join(f'{r:.2f}' for r in ratios)}; goal {GOAL_RATIO})")
+    print(f"worker's peak memory {memory:.0f} MB, with a 50 MB message {large_memory:.0f} MB (goal {GOAL_MEMORY_MB:.0f})")
+    met = ratio >= GOAL_RATIO and max(memory, large_memory) <= GOAL_MEMORY_MB
+    print("goals met" if met else "goals NOT met")
+    return 0 if met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

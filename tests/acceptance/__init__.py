@@ -1,0 +1,1 @@
+"""Whole installations on real servers, as an operator would find them."""

@@ -1,0 +1,203 @@
+"""Workers are killed, frozen past their leases, and their broker is emptied; mail is neither lost nor doubled."""
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+
+from bench.corpus import messages
+from tests.installation import Installation, Worker
+from tests.servers.certificates import Authority
+from tests.servers.dovecot import Dovecot
+from tests.servers.postfix import Postfix
+from tests.servers.postgres import Postgres
+from tests.servers.redis import Redis
+
+pytestmark = pytest.mark.servers
+
+MAILBOXES = 5
+RECEIVED = 5000
+SENT = 300
+WORKERS = 2
+LEASE = 3.0
+PATIENCE = 240.0
+PASSWORD = "a password for tests"
+SINK = "sink@example.com"
+
+PREPARE = """
+from datetime import timedelta
+from django.utils import timezone
+from emailsync.mail.composing import Draft
+from emailsync.mail.parsing import Address
+from mailboxes.choices import AddressStatus, Direction
+from mailboxes.models import Mailbox, WorkerState
+from mailboxes.services import outgoing
+from profiles.models import EmailSettings, Environment, ServerProfile
+now = timezone.now()
+environment = Environment.objects.create(slug="contoso", name="Contoso")
+EmailSettings.objects.create(environment=environment)
+profile = ServerProfile.objects.create(
+    environment=environment, name="Real servers", ca_certificates=authority,
+    incoming_location="localhost", incoming_port=imaps, outgoing_location="localhost", outgoing_port=smtps)
+for name in names:
+    mailbox = Mailbox(environment=environment, name=name, address=name, server_profile=profile,
+        allow_credentials=True, user_name=name, password=password,
+        address_status=AddressStatus.APPROVED, approved_on=now)
+    mailbox.save(force_insert=True)
+    for direction in Direction.values:
+        WorkerState.objects.create(mailbox=mailbox, direction=direction, is_enabled=True, due_at=now)
+    for number in range(each):
+        draft = Draft(sender=Address(name, name), to=(Address("", sink),), cc=(), bcc=(),
+                      subject=f"{name} {number}", text="Hello. " * 400)
+        outgoing.queue(mailbox, draft, by=None, now=now)
+"""
+
+
+class Havoc(threading.Thread):
+    """Kills, freezes and empties until it is told to stop; whoever is killed is replaced."""
+
+    def __init__(self, installation: Installation, redis: Redis | None, *, seed: int) -> None:
+        """Start the workers that will suffer."""
+        super().__init__(name="havoc", daemon=True)
+        self.installation, self.redis = installation, redis
+        self.random = random.Random(seed)
+        self.workers = [Worker(installation, ("-c", "6")) for _ in range(WORKERS)]
+        self.frozen: list[tuple[float, Worker]] = []
+        self.done = threading.Event()
+        self.counts: Counter[str] = Counter()
+
+    def run(self) -> None:
+        """Make trouble at odd moments."""
+        while not self.done.wait(self.random.uniform(0.7, 2.0)):
+            deed = self.random.choice([self._kill, self._kill, self._freeze, self._empty])
+            deed()
+            self.counts[deed.__name__.strip("_")] += 1
+            self._thaw(older_than=LEASE * 2)
+
+    def _kill(self) -> None:
+        place = self.random.randrange(len(self.workers))
+        self.workers[place].kill()
+        self.workers[place].close()
+        self.workers[place] = Worker(self.installation, ("-c", "6"))
+
+    def _freeze(self) -> None:
+        """Freeze a worker past its lease; another takes its place meanwhile, and later both are there."""
+        place = self.random.randrange(len(self.workers))
+        self.workers[place].stop()
+        self.frozen.append((time.monotonic(), self.workers[place]))
+        self.workers[place] = Worker(self.installation, ("-c", "6"))
+
+    def _thaw(self, *, older_than: float) -> None:
+        for frozen in [f for f in self.frozen if time.monotonic() - f[0] > older_than]:
+            self.frozen.remove(frozen)
+            frozen[1].go_on()
+            # It wakes with old leases and answers from servers; then it is one worker too many.
+            threading.Timer(2.0, frozen[1].close).start()
+
+    def _empty(self) -> None:
+        if self.redis is not None:
+            self.redis.empty()
+            return
+        for path in (self.installation.folder / "broker").glob("*.msg"):
+            path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Stop, thaw everybody and leave fresh workers at work."""
+        self.done.set()
+        self.join()
+        self._thaw(older_than=-1)
+
+    def end_workers(self) -> None:
+        """End all processes."""
+        for worker in [*self.workers, *(worker for _, worker in self.frozen)]:
+            worker.close()
+
+
+@pytest.fixture(params=["sqlite-and-files", "postgres-and-redis"])
+def stores(request: pytest.FixtureRequest) -> Iterator[tuple[str, str, Redis | None]]:
+    """Provide the database and the broker: the embedded ones, and those of production."""
+    if request.param == "sqlite-and-files":
+        yield "", "filesystem://", None
+        return
+    with Postgres(fsync=False) as postgres, Redis() as redis:
+        yield postgres.create_database("havoc"), redis.url(), redis
+
+
+@pytest.mark.timeout(420)
+def test_nothing_is_lost_or_doubled_while_workers_die(
+    stores: tuple[str, str, Redis | None], tmp_path: Path
+) -> None:
+    """Receive 5,000 messages and send 300 under havoc, then account for every one of them."""
+    database, broker, redis = stores
+    names = [f"box{number}@example.com" for number in range(MAILBOXES)]
+    with ExitStack() as stack:
+        authority = Authority(tmp_path)
+        dovecot = stack.enter_context(Dovecot(authority.server))
+        postfix = stack.enter_context(Postfix(dovecot, authority.server))
+        for name in [*names, SINK]:
+            dovecot.add_user(name, PASSWORD)
+        for number, content in enumerate(messages(RECEIVED)):
+            dovecot.deliver(names[number % MAILBOXES], content)
+        installation = Installation(
+            tmp_path / "data",
+            database_url=database,
+            broker_url=broker,
+            environment={
+                "EMAILSYNC_LEASE": str(LEASE),
+                "EMAILSYNC_POLL_INTERVAL": "1",
+                "EMAILSYNC_RETRY_DELAY": "1",
+                "EMAILSYNC_RETRY_LIMIT": "100",
+                "EMAILSYNC_LOG_LEVEL": "WARNING",
+            },
+        )
+        installation.python(
+            PREPARE,
+            authority=authority.pem,
+            imaps=dovecot.ports.imaps,
+            smtps=postfix.ports.smtps,
+            names=names,
+            password=PASSWORD,
+            each=SENT // MAILBOXES,
+            sink=SINK,
+        )
+        havoc = Havoc(installation, redis, seed=11)
+        stack.callback(havoc.end_workers)
+        havoc.start()
+        time.sleep(20)
+        havoc.close()
+        installation.wait_until("SELECT count(*) FROM mailboxes_message", equals=RECEIVED, seconds=PATIENCE)
+        pending = "SELECT count(*) FROM mailboxes_outgoingmessage WHERE status IN ('pending_send', 'sending')"
+        installation.wait_until(pending, equals=0, seconds=PATIENCE)
+        _every_message_is_stored_once(installation, dovecot, names)
+        _nothing_was_accepted_twice(installation, dovecot)
+        assert havoc.counts["kill"] >= 3
+        assert havoc.counts["freeze"] >= 1
+
+
+def _every_message_is_stored_once(installation: Installation, dovecot: Dovecot, names: list[str]) -> None:
+    on_server = sum(len(dovecot.messages(name)) for name in names)
+    ((stored, hashes, raws),) = installation.sql(
+        "SELECT count(*), count(DISTINCT sha256), (SELECT count(*) FROM mailboxes_rawmessage) FROM mailboxes_message"
+    )
+    ((ledger, linked),) = installation.sql(
+        "SELECT count(*), count(DISTINCT message_id) FROM mailboxes_ledgerentry WHERE outcome = 'stored'"
+    )
+    assert on_server == RECEIVED
+    assert (stored, hashes, raws, ledger, linked) == (RECEIVED,) * 5
+
+
+def _nothing_was_accepted_twice(installation: Installation, dovecot: Dovecot) -> None:
+    time.sleep(3)
+    arrived = Counter(message_from_bytes(content)["Message-ID"] for content in dovecot.messages(SINK))
+    statuses = dict(installation.sql("SELECT message_id, status FROM mailboxes_outgoingmessage"))
+    assert len(statuses) == SENT
+    assert set(statuses.values()) <= {"sent", "uncertain"}
+    assert {message_id: count for message_id, count in arrived.items() if count > 1} == {}
+    missing = {message_id for message_id, status in statuses.items() if status == "sent" and not arrived[message_id]}
+    assert missing == set()
