@@ -3,6 +3,7 @@
 Each function returns the complaints by field name; the sentences name the way out.
 """
 
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -60,7 +61,11 @@ def _location_errors(
     location, port_name, security_name = f"{side}_location", f"{side}_port", f"{side}_security"
     security = Security(getattr(profile, security_name))
     try:
-        setattr(profile, location, check_host(getattr(profile, location), policy=policy))
+        host = check_host(getattr(profile, location))
+        setattr(profile, location, host)
+        # A name is looked up when a worker connects; an address can be judged right here.
+        if _is_address(host):
+            policy.check_address(ip_address(host))
     except (ValueError, MailError) as error:
         errors[location] = str(error)
     if security == ConnectionSecurity.NONE and not policy.allow_plain:
@@ -74,6 +79,15 @@ def _location_errors(
     except MailError as error:
         errors[port_name] = str(error)
     return errors
+
+
+def _is_address(host: str) -> bool:
+    """Say whether `host` is an IP address rather than a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _kind_errors(profile: "ServerProfile") -> dict[str, str]:
