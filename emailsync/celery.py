@@ -7,13 +7,24 @@ the work starts: tasks are acknowledged early, never retried and never scheduled
 import os
 
 from celery import Celery
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import worker_init, worker_ready, worker_shutting_down
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "emailsync.settings")
 
 app = Celery("emailsync")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["mailboxes"])
+
+
+@worker_init.connect
+def refuse_unsafe_start(**_: object) -> None:
+    """End before any work when the key ring is wrong: Celery does not obey Django's checks by itself."""
+    import django
+
+    django.setup()
+    from emailsync import checks
+
+    checks.refuse_unsafe_start()
 
 
 @worker_ready.connect
