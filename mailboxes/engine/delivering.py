@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db.models import F
 from django.utils import timezone
 
-from emailsync.mail.errors import MailError, OutcomeUnknown, RecipientsRefused, Scope
+from emailsync.mail.errors import ConnectionLost, MailError, OutcomeUnknown, RecipientsRefused, Scope
 from emailsync.mail.smtp import SendResult, SmtpClient
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, OutgoingStatus
@@ -128,10 +128,11 @@ def deliver(lease: scheduling.Lease, mailbox: Mailbox, message: OutgoingMessage,
             content=bytes(message.content),
             before_body=before_body,
         )
-    except OutcomeUnknown:
+    except OutcomeUnknown as error:
         with scheduling.fenced(lease):
             _mark_uncertain(message, mailbox, now=timezone.now())
-        raise
+        # The next message must not meet the same end at once: the direction pauses like after any lost connection.
+        raise ConnectionLost(str(error), server_reply=error.server_reply) from error
     except MailError as error:
         _not_sent(lease, mailbox, message, error)
         if error.scope is not Scope.MESSAGE:

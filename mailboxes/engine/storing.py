@@ -113,17 +113,14 @@ def _prepare(message: FetchedMessage) -> _Prepared:
         if body.content is not None:
             parsed = parse(body.content)
         else:
-            with body.open() as stream:
-                parsed = parse_file(stream, size=body.size)
+            parsed = parse_file(body.open(), size=body.size)
     except PARSER_FAILURES as error:
         log.exception("A message could not be parsed and is quarantined")
         failure = f"{type(error).__name__} while reading it"
-    if content is None:
-        with body.open() as stream:
-            if body.size > FILE_THRESHOLD:
-                file = _keep_file(stream, sha256)
-            else:
-                content = stream.read()
+    if body.size > FILE_THRESHOLD:
+        file = _keep_file(body.open(), sha256)
+    elif content is None:
+        content = body.open().read()
     return _Prepared(message, sha256, parsed, failure, content, file)
 
 
