@@ -14,18 +14,30 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from html import unescape
 from urllib.parse import unquote
 
 import nh3
 
-TAGS = frozenset(
-    "a abbr address article aside b bdi bdo big blockquote br caption center cite code col colgroup dd del dfn "
-    "div dl dt em figcaption figure font footer h1 h2 h3 h4 h5 h6 header hr i img ins kbd li main mark nav ol p "
-    "pre q s samp section small span strike strong sub sup table tbody td tfoot th thead tr tt u ul var wbr".split()
+
+def _names(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+TAGS = _names(
+    """
+    a abbr address article aside b bdi bdo big blockquote br caption center cite code col colgroup dd
+    del dfn div dl dt em figcaption figure font footer h1 h2 h3 h4 h5 h6 header hr i img ins kbd li main
+    mark nav ol p pre q s samp section small span strike strong sub sup table tbody td tfoot th thead tr
+    tt u ul var wbr
+    """
 )
 #: These go with everything inside them; other unknown elements leave their text behind.
-DROPPED_WITH_CONTENT = frozenset(
-    "frameset iframe math noembed noframes noscript plaintext script style svg template textarea title xmp".split()
+DROPPED_WITH_CONTENT = _names(
+    """
+    frameset iframe math noembed noframes noscript plaintext script style svg template textarea title
+    xmp
+    """
 )
 ATTRIBUTES = {
     "*": frozenset({"align", "bgcolor", "dir", "height", "lang", "style", "title", "valign", "width"}),
@@ -42,25 +54,33 @@ ATTRIBUTES = {
     "ul": frozenset({"type"}),
 }
 #: No property that can load anything or leave the flow of the text (`background`, `content`, `position`).
-STYLE_PROPERTIES = frozenset(
-    "background-color border border-bottom border-collapse border-color border-left border-radius border-right "
-    "border-spacing border-style border-top border-width color direction display font font-family font-size "
-    "font-style font-variant font-weight height letter-spacing line-height list-style-type margin margin-bottom "
-    "margin-left margin-right margin-top max-height max-width min-height min-width padding padding-bottom "
-    "padding-left padding-right padding-top text-align text-decoration text-indent text-transform vertical-align "
-    "white-space width word-break word-spacing word-wrap".split()
+STYLE_PROPERTIES = _names(
+    """
+    background-color border border-bottom border-collapse border-color border-left border-radius border-
+    right border-spacing border-style border-top border-width color direction display font font-family
+    font-size font-style font-variant font-weight height letter-spacing line-height list-style-type
+    margin margin-bottom margin-left margin-right margin-top max-height max-width min-height min-width
+    padding padding-bottom padding-left padding-right padding-top text-align text-decoration text-indent
+    text-transform vertical-align white-space width word-break word-spacing word-wrap
+    """
 )
 URL_SCHEMES = frozenset({"http", "https", "mailto", "data"})
 #: Raster pictures only: an SVG is a document, and a browser's other decoders are rarely tried.
-IMAGE_TYPES = frozenset({"image/png", "image/jpeg", "image/jpg", "image/pjpeg", "image/gif", "image/webp", "image/bmp"})
+IMAGE_TYPES = _names("image/png image/jpeg image/jpg image/pjpeg image/gif image/webp image/bmp")
 LONGEST_HTML = 2_000_000
 #: The parser's time grows with the square of the depth: a megabyte of `<div>` would take minutes.
 DEEPEST_NESTING = 3_000
 #: Void elements, and those that a sibling closes, nest nothing however often they stand unclosed.
-FLAT = frozenset(
-    "area base body br col dd dt embed head hr html img input li link meta p param source tbody td tfoot th thead "
-    "tr track wbr".split()
+FLAT = _names(
+    """
+    area base body br col dd dt embed head hr html img input li link meta p param source tbody td tfoot
+    th thead tr track wbr
+    """
 )
+#: What stands apart in plain text, what stands on a line of its own, and what stands side by side.
+PARAGRAPHS = _names("blockquote dl h1 h2 h3 h4 h5 h6 ol p pre table ul")
+LINES = _names("address article aside br center dd div dt footer header hr li section tr")
+CELLS = frozenset({"td", "th"})
 TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
 
 
@@ -113,6 +133,23 @@ def sanitize(html: str, *, inline_images: Mapping[str, str]) -> SafeHtml:
     length = _safe_length(html)
     shown = _clean(html[:length], keep=keep, schemes=URL_SCHEMES | {"cid"})
     return SafeHtml(html=shown, blocked_images=blocked, is_cut=length < len(html))
+
+
+def as_text(html: str) -> str:
+    """Return the words of `html`, a line for each block."""
+    bare = nh3.clean(
+        html[: _safe_length(html)],
+        tags={*PARAGRAPHS, *LINES, *CELLS},
+        clean_content_tags=set(DROPPED_WITH_CONTENT),
+        attributes={},
+    )
+    # Line breaks of the source mean nothing.
+    text = re.sub(r"\s+", " ", bare)
+    for names, mark in ((PARAGRAPHS, "\n\n"), (LINES, "\n"), (CELLS, " ")):
+        text = re.sub(rf"</?(?:{'|'.join(sorted(names))})\b[^>]*>", mark, text)
+    text = unescape(text)
+    lines = [line.strip() for line in text.replace("\xa0", " ").split("\n")]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
 def _safe_length(html: str) -> int:

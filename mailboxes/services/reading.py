@@ -1,0 +1,99 @@
+"""Received and sent mail made readable: raw bytes, text, harmless HTML, attachments, safe file names."""
+
+import mimetypes
+import re
+import unicodedata
+from base64 import b64encode
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import PurePosixPath
+from typing import BinaryIO, cast
+
+from django.core.files.storage import default_storage
+
+from emailsync.mail.parsing import AttachmentInfo, ParsedMessage, attachment_content, parse, parse_file
+from mailboxes import sanitizing
+from mailboxes.models import Message, RawMessage
+
+#: Messages above this size are parsed from the stream, in bounded memory.
+LARGE = 1024 * 1024
+#: Pictures inside a message are written into the page that shows it, up to these sizes.
+LARGEST_PICTURE = 4 * 1024 * 1024
+PICTURES_TOGETHER = 12 * 1024 * 1024
+LONGEST_NAME = 120
+#: Types that a browser might run or render if a person opens the downloaded file from its list.
+ACTIVE_TYPES = re.compile(r"html|xml|script|message/|multipart/|x-ms|hta", re.IGNORECASE)
+PLAIN_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,100}", re.IGNORECASE)
+
+
+class RawMissing(Exception):
+    """The bytes of a message are not where they were stored."""
+
+
+def open_raw(message: Message) -> BinaryIO:
+    """Open the bytes of `message` as the server delivered them. Raises RawMissing."""
+    raw = RawMessage.objects.filter(message=message).first()
+    if raw is None:
+        raise RawMissing("The source of this message was removed from the database.")
+    if raw.content is not None:
+        return BytesIO(bytes(raw.content))
+    try:
+        return cast("BinaryIO", default_storage.open(raw.file, "rb"))
+    except FileNotFoundError as error:
+        raise RawMissing(
+            f"The source of this message is missing from the data folder (raw/{raw.file}). "
+            "Restore it from a backup."
+        ) from error
+
+
+def parsed(message: Message) -> ParsedMessage:
+    """Parse the bytes of `message`. Raises RawMissing."""
+    with open_raw(message) as stream:
+        return parse_file(stream, size=message.size) if message.size > LARGE else parse(stream.read())
+
+
+def text_of(content: ParsedMessage) -> str:
+    """Return the text of a message: its own, or that of its HTML."""
+    return content.text.strip("\n") or sanitizing.as_text(content.html)
+
+
+def html_of(message: Message) -> sanitizing.SafeHtml:
+    """Return the HTML of `message` for its frame, pictures that came with it included. Raises RawMissing."""
+    content = parsed(message)
+    wanted = sanitizing.referenced_images(content.html)
+    pictures: dict[str, str] = {}
+    room = PICTURES_TOGETHER
+    for info in content.attachments:
+        name = sanitizing.content_id(info.content_id)
+        fits = info.size <= min(LARGEST_PICTURE, room)
+        if name in wanted and name not in pictures and fits and info.content_type in sanitizing.IMAGE_TYPES:
+            _, chunks = attachment(message, info.position)
+            pictures[name] = f"data:{info.content_type};base64,{b64encode(b''.join(chunks)).decode('ascii')}"
+            room -= info.size
+    return sanitizing.sanitize(content.html, inline_images=pictures)
+
+
+def attachment(message: Message, position: int) -> tuple[AttachmentInfo, Iterator[bytes]]:
+    """Return one attachment and its decoded bytes. Raises RawMissing, or LookupError when there is none."""
+    with open_raw(message) as stream:
+        info, content = attachment_content(stream, position)
+        return info, iter((content,)) if isinstance(content, bytes) else content
+
+
+def safe_filename(name: str, *, fallback: str, content_type: str = "") -> str:
+    """Return a name that is only a name: no folders, no controls, no change of the reading direction."""
+    shown = "".join(c for c in name if unicodedata.category(c)[0] != "C").replace("\\", "/")
+    shown = re.sub(r'[<>:"|?*]', "_", PurePosixPath(shown).name).strip(" .")
+    if not shown:
+        return fallback + (mimetypes.guess_extension(content_type) or "")
+    stem, dot, ending = shown.rpartition(".")
+    if dot and stem and len(ending) <= 20:
+        return f"{stem[: LONGEST_NAME - len(ending) - 1]}.{ending}"
+    return shown[:LONGEST_NAME]
+
+
+def safe_content_type(content_type: str) -> str:
+    """Return a declared type if it is one and nothing a browser would run, else the type of mere bytes."""
+    if PLAIN_TYPE.fullmatch(content_type) and not ACTIVE_TYPES.search(content_type):
+        return content_type.lower()
+    return "application/octet-stream"
