@@ -15,7 +15,7 @@ import time
 from datetime import datetime
 
 from django.conf import settings
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from emailsync.mail.errors import ConnectionLost, MailError, OutcomeUnknown, RecipientsRefused, Scope
@@ -64,6 +64,10 @@ def _run(lease: scheduling.Lease) -> None:
         outcomes.failed(lease, mailbox, state, error)
         return
     outcomes.succeeded(lease, mailbox, state, items=sent, due_at=next_attempt(mailbox))
+    # Mail queued while the row was being given back: see services.outgoing.
+    if waiting_since := next_attempt(mailbox):
+        late = WorkerState.objects.filter(Q(due_at__isnull=True) | Q(due_at__gt=waiting_since), pk=lease.pk)
+        late.filter(is_enabled=True, transient_failures=0).update(due_at=waiting_since)
 
 
 def _due(mailbox: Mailbox) -> list[OutgoingMessage]:

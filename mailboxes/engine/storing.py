@@ -62,7 +62,8 @@ class Saved:
 
     stored: int = 0
     duplicates: int = 0
-    quarantined: list[str] = field(default_factory=list)
+    #: UID and reason of each message of which only the bytes could be kept.
+    quarantined: list[tuple[int, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _store(
                 rows.add_message(folder, item, message_pk, now=now)
                 saved.stored += 1
                 if not item.parsed:
-                    saved.quarantined.append(item.failure)
+                    saved.quarantined.append((item.source.uid, item.failure))
             rows.add_ledger(folder, item.source.uid, outcome, message_pk, item.source, now=now)
         for note in batch.noted:
             if note.remote.uid not in known:

@@ -34,6 +34,7 @@ from mailboxes.models import FolderCursor, LedgerEntry, Mailbox, WorkerState
 log = logging.getLogger(__name__)
 
 INBOX = "INBOX"
+UNDELIVERABLE = "Undeliverable"
 #: UIDs described (size, INTERNALDATE) with one command.
 WINDOW = 1000
 #: One transaction stores at most this many messages or bytes.
@@ -49,7 +50,8 @@ class Result:
 
     stored: int = 0
     is_complete: bool = True
-    notes: list[str] = field(default_factory=list)
+    #: UIDs of messages that went into quarantine.
+    undeliverable: list[int] = field(default_factory=list)
 
 
 def run(state_pk: int) -> None:
@@ -95,6 +97,9 @@ def sync(lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient) -> R
     result = Result()
     if status.messages and status.uidnext != cursor.uidnext:
         _receive(lease, mailbox, client, cursor, result)
+    if result.undeliverable and connecting.profile_of(mailbox).move_failed_to_undeliverable:
+        client.open_folder(INBOX, read_only=False)
+        client.move(result.undeliverable, UNDELIVERABLE)
     if mailbox.delete_after_processing:
         _delete_processed(mailbox, client, cursor)
     if result.is_complete:
@@ -143,6 +148,7 @@ def _receive(
             for message in batch.fetched:
                 message.body.close()
             result.stored += saved.stored
+            result.undeliverable += [uid for uid, _ in saved.quarantined]
             _tell(mailbox, batch, saved, now=now)
             if time.monotonic() > ends:
                 result.is_complete = reader.is_exhausted()
@@ -153,8 +159,8 @@ def _receive(
 
 
 def _tell(mailbox: Mailbox, batch: storing.Batch, saved: storing.Saved, *, now: datetime) -> None:
-    for failure in saved.quarantined:
-        wall.raise_alert("message_quarantined", now=now, mailbox=mailbox, cause=wall.Cause(failure))
+    for uid, failure in saved.quarantined:
+        wall.raise_alert("message_quarantined", now=now, mailbox=mailbox, cause=wall.Cause(failure), about=str(uid))
     for note in batch.noted:
         if note.outcome is LedgerOutcome.OVERSIZE:
             wall.raise_alert(

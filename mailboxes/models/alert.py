@@ -21,12 +21,15 @@ class AlertQuerySet(models.QuerySet["Alert"]):
     def for_person(self, user: AbstractUser) -> "AlertQuerySet":
         """Return the wall of `user`: alerts of their mailboxes and of the profiles they own.
 
-        A profile's owner also sees the errors of the mailboxes that use it.
+        A profile's owner also sees the errors of the mailboxes that use it; the owner of a mailbox sees
+        those of its profile where the email settings say so ("Notify mailbox owner").
         """
+        mine = Mailbox.objects.filter(owner=user, server_profile=models.OuterRef("server_profile"))
         return self.filter(
             Q(mailbox__owner=user)
             | Q(server_profile__owner=user)
             | Q(level=AlertLevel.ERROR, mailbox__server_profile__owner=user)
+            | (Q(environment__email_settings__notify_mailbox_owner=True) & models.Exists(mine))
         )
 
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.contrib.auth.models import AbstractUser
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Case, F, Value, When
 
 from emailsync.mail.composing import Draft, compose, new_message_id
 from mailboxes.alerts import wall
@@ -51,14 +51,14 @@ def queue(
 
 
 def _wake(mailbox: Mailbox, *, now: datetime) -> None:
-    """Make the outgoing direction due. A direction that is paused after a failure keeps its pause."""
-    WorkerState.objects.filter(
-        Q(due_at__isnull=True) | Q(due_at__gt=now),
-        mailbox=mailbox,
-        direction=Direction.OUTGOING,
-        is_enabled=True,
-        transient_failures=0,
-    ).update(due_at=now)
+    """Make the outgoing direction due, unless it pauses after a failure.
+
+    The row is written either way: a worker that is just giving it back then waits for this transaction,
+    and looks for waiting mail again afterwards.
+    """
+    WorkerState.objects.filter(mailbox=mailbox, direction=Direction.OUTGOING).update(
+        due_at=Case(When(is_enabled=True, transient_failures=0, then=Value(now)), default=F("due_at"))
+    )
 
 
 def retry(message: OutgoingMessage, *, now: datetime) -> None:
