@@ -19,6 +19,7 @@ from typing import Any, Protocol, cast
 
 from django import forms
 from django.db.models import Model
+from django.http import QueryDict
 from django.template.defaultfilters import date as format_date
 from django.utils import timezone
 
@@ -83,7 +84,7 @@ class VersionedForm(forms.BaseForm):
             and not isinstance(field, SecretField)
             and field.has_changed(current[name], self[name].data)
         }
-        data = self.data.copy()
+        data = cast("QueryDict", self.data).copy()
         data[self.add_prefix("version")] = str(saved.version)
         self.data = data
         who = str(getattr(saved.modified_by, "get_full_name", str)() or saved.modified_by or "Somebody else")

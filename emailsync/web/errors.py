@@ -27,6 +27,7 @@ def _static_page(request: HttpRequest, template: str, *, status: int) -> HttpRes
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Say that the request could not be understood."""
+    logger.info("Reference %s: bad request: %s", reference_of(request), type(exception).__name__)
     return _static_page(request, "400.html", status=400)
 
 
@@ -38,7 +39,7 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Say that there is no such page, and where to look."""
-    words = {"layout": _layout(request), "reference": reference_of(request), "path": request.path}
+    words = {"layout": _layout(request), "path": request.path, "exception": exception}
     return render(request, "404.html", words, status=404)
 
 

@@ -108,7 +108,7 @@ class SecretField(forms.CharField):
         if value:
             self.required = False
             self.widget.is_required = False
-            self.widget.attrs["placeholder"] = "Saved – type to replace"
+            self.widget.attrs["placeholder"] = "Saved \N{EN DASH} type to replace"
         else:
             self.widget.attrs.pop("placeholder", None)
 
@@ -161,7 +161,9 @@ class ConsoleBoundField(BoundField):
 
     @property
     def is_marked(self) -> bool:
-        """Tell whether the label carries the mark of a required field."""
+        """Tell whether the label carries the mark of a required field; a choice always made has none."""
+        if self.control == "select" and getattr(self.field, "empty_label", None) is None:
+            return False
         return self.field.required and self.control not in {"switch", "check"}
 
 

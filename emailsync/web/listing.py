@@ -16,7 +16,7 @@ the page (and what `queryset` prefetches). Words in the address it does not know
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -46,7 +46,7 @@ class View:
 
     name: str
     title: str
-    condition: Q = Q()
+    condition: Q = field(default_factory=Q)
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,8 @@ class Listing(Generic[M]):
             found = found.filter(self.view.condition)
         for word in self.query.split()[:MOST_WORDS]:
             anywhere = Q()
-            for field in self.search:
-                anywhere |= Q(**{f"{field}__icontains": word})
+            for name in self.search:
+                anywhere |= Q(**{f"{name}__icontains": word})
             found = found.filter(anywhere)
         return found
 
@@ -195,7 +195,7 @@ class Listing(Generic[M]):
         """Say which of how many records are shown."""
         if self.pages == 1:
             return f"{self.total:,} {self.noun[0] if self.total == 1 else self.noun[1]}"
-        return f"{self.first:,}–{self.last:,} of {self.total:,}"
+        return f"{self.first:,}\N{EN DASH}{self.last:,} of {self.total:,}"
 
     @property
     def caption(self) -> str:

@@ -33,7 +33,7 @@ def client_address(request: HttpRequest) -> str:
     """Return the address the request came from; a proxy's word counts only where settings say so."""
     if getattr(settings, "TRUST_PROXY_HEADERS", False):
         # The last entry is the one our own proxy wrote; those before it are the client's claims.
-        forwarded = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
+        forwarded = str(request.META.get("HTTP_X_FORWARDED_FOR", "")).rpartition(",")[2].strip()
         if forwarded:
             return forwarded
     return str(request.META.get("REMOTE_ADDR", ""))
@@ -107,7 +107,7 @@ def session_ended(request: HttpRequest) -> HttpResponse:
     """Tell the script that the session is over and where to sign in; afterwards one is back on the page."""
     page = urlsplit(request.headers.get("HX-Current-URL", ""))
     back = f"{page.path}?{page.query}" if page.query else page.path
-    url = f"{reverse(settings.LOGIN_URL)}?{urlencode({'next': back or '/'})}"
+    url = f"{reverse('login')}?{urlencode({'next': back or '/'})}"
     response = HttpResponse(status=401)
     response.headers["HX-Trigger"] = json.dumps({"session:ended": {"url": url}})
     return response

@@ -163,7 +163,7 @@ def day(value: datetime) -> str:
 def milliseconds(value: int | None) -> str:
     """Show a duration: "40 ms", "1.4 s", "2 min 5 s"."""
     if value is None:
-        return "–"
+        return "\N{EN DASH}"
     if value < 1000:
         return f"{value} ms"
     if value < 60_000:
