@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Max, Q, QuerySet
+from django.db.models import Count, Max, Q
 from django.urls import reverse
 
 from mailboxes.choices import AddressStatus, Direction, ResultStatus, RunState, StepOutcome
@@ -92,6 +92,15 @@ class ShownStep:
 
 
 @dataclass(frozen=True)
+class Group:
+    """The steps of one direction, in order."""
+
+    title: str
+    steps: Sequence[ShownStep]
+    is_running: bool
+
+
+@dataclass(frozen=True)
 class Row:
     """One mailbox of a job."""
 
@@ -105,15 +114,27 @@ class Row:
     is_open: bool
     waits_for_approval: bool
 
+    @property
+    def groups(self) -> list[Group]:
+        """Return the steps by direction; a direction without steps and without work under way is left out."""
+        found = []
+        runs = self.diagnosis.state == RunState.RUNNING
+        for direction in Direction:
+            steps = [step for step in self.steps if step.direction == direction]
+            is_running = runs and not getattr(self.diagnosis, direction)
+            if steps or is_running:
+                found.append(Group(f"{direction.label} email", steps, is_running))
+            runs = runs and not is_running
+        return found
+
 
 def rows(
-    job: Job, diagnoses: QuerySet[Diagnosis], *, opened: Collection[int], all_open: bool = False, now: datetime
+    job: Job, page: Sequence[Diagnosis], *, opened: Collection[int], all_open: bool = False, now: datetime
 ) -> list[Row]:
-    """Return a page of `diagnoses` with the steps to be shown: two queries, however many rows.
+    """Return a page of diagnoses (mailbox and profile loaded) with the steps to be shown, in one query.
 
     Failed steps are always there, the rest only for rows that run or that the reader opened.
     """
-    page = list(diagnoses.select_related("mailbox__server_profile"))
     for diagnosis in page:
         diagnosis.mailbox.environment = job.environment
     wanted = Q(outcome=StepOutcome.FAILURE) | Q(diagnosis__state=RunState.RUNNING) | Q(diagnosis__in=list(opened))

@@ -8,6 +8,7 @@ from django.db.models.functions import Coalesce, Greatest, Lower
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
 from emailsync.web.listing import Column, Facet, Listing, View
@@ -79,7 +80,16 @@ def list_page(request: HttpRequest, environment: Environment, *, state: QueryDic
     url = reverse("mailboxes:mailbox_list", args=[environment.slug])
     listing = MailboxListing(state, rows_of(environment, user=user), url=url)
     is_new = not listing.total and not Mailbox.objects.filter(environment=environment).exists()
-    context = {"environment": environment, "listing": listing, "is_new": is_new}
+    words = urlencode(listing.state)
+    commands_url = reverse("mailboxes:mailbox_command", args=[environment.slug])
+    context = {
+        "environment": environment,
+        "listing": listing,
+        "is_new": is_new,
+        "has_profiles": is_new and environment.server_profiles.active().exists(),
+        # The way back: a command without script returns to the list as it was.
+        "commands_url": f"{commands_url}?{words}" if words else commands_url,
+    }
     return "mailboxes/mailbox_list.html", context
 
 

@@ -1,0 +1,128 @@
+"""How each direction of a mailbox is doing, in words: running, trying again, stopped, and why."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailboxes.choices import Direction, ResultStatus
+from mailboxes.models import Alert, Mailbox, WorkerState
+from mailboxes.services import progress, readiness
+
+
+@dataclass(frozen=True)
+class Reason:
+    """One thing that keeps mail from flowing, what to do, and where."""
+
+    code: str
+    sentence: str
+    remedy: str
+    link: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One direction as the mailbox's page shows it."""
+
+    direction: Direction
+    #: What the direction is doing: running, retrying, stopped, waiting or none.
+    word: str
+    status: str
+    tested_on: datetime | None
+    last_success_on: datetime | None
+    next_on: datetime | None
+    reasons: Sequence[Reason]
+
+    @property
+    def is_blocked(self) -> bool:
+        """Say whether a person has to do something."""
+        return self.word in {"stopped", "waiting"}
+
+
+def conditions(mailbox: Mailbox) -> list[Condition]:
+    """Return the condition of both directions, incoming first."""
+    states = {state.direction: state for state in WorkerState.objects.filter(mailbox=mailbox)}
+    remedies = {
+        alert.error_code: str(alert.parameters.get("remedy", ""))
+        for alert in Alert.objects.open().filter(mailbox=mailbox).exclude(error_code="").order_by("last_seen_on")
+    }
+    return [
+        _condition(mailbox, direction, states.get(direction) or WorkerState(), remedies=remedies)
+        for direction in (Direction.INCOMING, Direction.OUTGOING)
+    ]
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What the page says about directions that do not run; one notice when both have the same reasons."""
+
+    label: str
+    word: str
+    next_on: datetime | None
+    reasons: Sequence[Reason]
+
+
+def notices(found: Sequence[Condition]) -> list[Notice]:
+    """Return what a person has to know before anything else on the page."""
+    troubled = [condition for condition in found if condition.is_blocked or condition.word == "retrying"]
+    if len(troubled) == 2 and troubled[0].word == troubled[1].word and _same(*troubled):
+        return [Notice("Email", troubled[0].word, troubled[0].next_on, troubled[0].reasons)]
+    return [
+        Notice(f"{condition.direction.label} email", condition.word, condition.next_on, condition.reasons)
+        for condition in troubled
+    ]
+
+
+def _same(one: Condition, other: Condition) -> bool:
+    return [reason.sentence for reason in one.reasons] == [reason.sentence for reason in other.reasons]
+
+
+def _condition(mailbox: Mailbox, direction: Direction, state: WorkerState, *, remedies: dict[str, str]) -> Condition:
+    used = mailbox.syncs(direction)
+    reasons = _reasons(mailbox, direction, state, remedies=remedies) if used else []
+    return Condition(
+        direction=direction,
+        word=_word(state, used=used, reasons=reasons),
+        status=state.status if used else "none",
+        tested_on=state.tested_on,
+        last_success_on=state.last_success_on,
+        next_on=state.due_at if state.is_enabled else None,
+        reasons=reasons,
+    )
+
+
+def _word(state: WorkerState, *, used: bool, reasons: Sequence[Reason]) -> str:
+    if not used:
+        return "none"
+    if state.is_enabled and not any(reason.code != state.last_error_code for reason in reasons):
+        return "retrying" if state.transient_failures else "running"
+    return "stopped" if state.status == ResultStatus.FAILURE else "waiting"
+
+
+def _reasons(
+    mailbox: Mailbox, direction: Direction, state: WorkerState, *, remedies: dict[str, str]
+) -> list[Reason]:
+    """Return what stands in the way, in the order in which it is to be mended."""
+    found = [
+        Reason(blocker.code, blocker.sentence, blocker.remedy, _link(blocker.code, direction, mailbox))
+        for blocker in readiness.blockers(mailbox, direction)
+    ]
+    known = {reason.code for reason in found}
+    if state.last_error and state.last_error_code not in known:
+        code = state.last_error_code
+        found.append(Reason(code, state.last_error, remedies.get(code, ""), _link(code, direction, mailbox)))
+    if not state.is_enabled and not found:
+        found.append(
+            Reason(
+                "not_tested",
+                "It has not been tested since the mailbox was created or last changed.",
+                "Run Test & Enable.",
+            )
+        )
+    return found
+
+
+def _link(code: str, direction: Direction, mailbox: Mailbox) -> tuple[str, str] | None:
+    """Return where a reason is mended, unless the page at hand is the place and nothing on it stands out."""
+    label, url = progress.where_to_mend(code, direction=direction, mailbox=mailbox)
+    page = mailbox.get_absolute_url()
+    return None if url == page else (label, url.removeprefix(page))

@@ -1,0 +1,215 @@
+"""Test & Enable jobs: the list, and the page that follows one while it runs."""
+
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, cast
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractUser
+from django.db.models import Count, F, Min, Q, QuerySet
+from django.db.models.functions import Lower
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from emailsync.web.listing import Column, Facet, Listing
+from emailsync.web.responses import dialog_response, page_response, redirect_response, saved_response
+from mailboxes.choices import RunState
+from mailboxes.models import Diagnosis, Job, Mailbox
+from mailboxes.services import diagnosis, progress
+from mailboxes.views.approval import counted
+from mailboxes.views.mailbox_list import list_page
+from profiles.models import Environment, ServerProfile
+
+
+class JobListing(Listing[Job]):
+    """The jobs of one environment, newest first."""
+
+    columns: ClassVar = (
+        Column("started", "Started", sort=("created_on",)),
+        Column("about", "Mailboxes", sort=("total",)),
+        Column("by", "Started by", sort=(Lower("created_by__username"),)),
+        Column("enabled", "Enabled", sort=("enabled",)),
+        Column("failed", "Failed", sort=("failed",)),
+        Column("took", "Time", sort=("took",), classes="lg end"),
+    )
+    search: ClassVar = ("created_by__username", "server_profile__name")
+    facets: ClassVar = (
+        Facet("running", "Running", Q(finished_on__isnull=True)),
+        Facet("failed", "With failures", Q(failed__gt=0)),
+    )
+    default_sort: ClassVar[str] = "-started"
+    noun: ClassVar[tuple[str, str]] = ("job", "jobs")
+
+
+class DiagnosisListing(Listing[Diagnosis]):
+    """The mailboxes of one job. They keep their order while it runs."""
+
+    columns: ClassVar = (Column("name", "Mailbox", sort=(Lower("mailbox__name"),)),)
+    facets: ClassVar = (
+        Facet("failed", "Failed", progress.DONE & progress.FAILED),
+        Facet("enabled", "Enabled", progress.DONE & progress.SUCCEEDED & ~progress.FAILED),
+        Facet("unfinished", "Unfinished", ~progress.DONE),
+    )
+    page_sizes: ClassVar = (50,)
+    default_sort: ClassVar[str] = "name"
+    noun: ClassVar[tuple[str, str]] = ("mailbox", "mailboxes")
+
+
+def jobs_of(environment: Environment) -> QuerySet[Job]:
+    """Return the environment's jobs with the numbers that a row of the list shows."""
+    done = Q(diagnoses__state=RunState.DONE)
+    failed = Q(diagnoses__incoming="failure") | Q(diagnoses__outgoing="failure")
+    succeeded = Q(diagnoses__incoming="success") | Q(diagnoses__outgoing="success")
+    return (
+        Job.objects.filter(environment=environment)
+        .select_related("created_by", "server_profile")
+        .defer("server_profile__password", "server_profile__outgoing_password")
+        .annotate(
+            total=Count("diagnoses"),
+            done=Count("diagnoses", filter=done),
+            failed=Count("diagnoses", filter=done & failed),
+            enabled=Count("diagnoses", filter=done & succeeded & ~failed),
+            first_name=Min("diagnoses__mailbox__name"),
+            took=F("finished_on") - F("created_on"),
+        )
+    )
+
+
+@require_safe
+def job_list(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show the jobs of an environment."""
+    environment = get_object_or_404(Environment, slug=slug)
+    url = reverse("mailboxes:job_list", args=[slug])
+    context = {"environment": environment, "listing": JobListing(request.GET, jobs_of(environment), url=url)}
+    return page_response(request, "mailboxes/job_list.html", "mailboxes/_job_rows.html", context)
+
+
+@require_safe
+def job_detail(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """Show how far a job has come; the same after every reload."""
+    return render(request, "mailboxes/job_detail.html", _progress(request, slug, pk))
+
+
+@require_safe
+def job_progress(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """Show the part of a job's page that changes; it asks for itself again while the job is unfinished."""
+    return render(request, "mailboxes/_job_progress.html", {**_progress(request, slug, pk), "is_fragment": True})
+
+
+def _progress(request: HttpRequest, slug: str, pk: int) -> dict[str, Any]:
+    found = Job.objects.select_related("environment", "created_by", "server_profile")
+    job = get_object_or_404(found, environment__slug=slug, pk=pk)
+    now = timezone.now()
+    counts = progress.count(job, now=now)
+    diagnoses = job.diagnoses.select_related("mailbox__server_profile")
+    listing = DiagnosisListing(request.GET, diagnoses, url=job.get_absolute_url())
+    opened = {int(word) for word in request.GET.getlist("open") if word.isascii() and word.isdecimal() and len(word) < 19}
+    rows = progress.rows(job, listing.rows, opened=opened, all_open=counts.total == 1, now=now)
+    own_address = _addresses(listing, opened=opened)
+    page_url = job.get_absolute_url()
+    fragment_url = reverse("mailboxes:job_progress", args=[slug, pk])
+    return {
+        "environment": job.environment,
+        "job": job,
+        "counts": counts,
+        "listing": listing,
+        "rows": [_line(row, listing, opened=opened, page_url=page_url, fragment_url=fragment_url) for row in rows],
+        "poll_url": f"{fragment_url}?{own_address}",
+        "here": f"{page_url}?{own_address}",
+        "is_finished": counts.is_finished,
+        "is_stalled": counts.is_stalled(now=now),
+        "badges": _badges(counts),
+        "time_left": _time_left(job, counts, now=now),
+        "took": (job.finished_on or now) - job.created_on,
+    }
+
+
+def _addresses(listing: DiagnosisListing, *, opened: set[int]) -> str:
+    """Return the words after the question mark that show this page with these rows open."""
+    words = QueryDict(mutable=True)
+    words.update(listing.state)
+    if listing.page > 1:
+        words["page"] = str(listing.page)
+    words.setlist("open", [str(pk) for pk in sorted(opened)])
+    return words.urlencode()
+
+
+def _line(
+    row: progress.Row, listing: DiagnosisListing, *, opened: set[int], page_url: str, fragment_url: str
+) -> dict[str, Any]:
+    """Return a row with the addresses that open or close its steps."""
+    words = _addresses(listing, opened=opened ^ {row.diagnosis.pk})
+    return {"row": row, "url": f"{page_url}?{words}", "fragment_url": f"{fragment_url}?{words}"}
+
+
+def _badges(counts: progress.Counts) -> list[tuple[str, str]]:
+    """Return a status and a text for each number that is not zero."""
+    shown = [
+        ("enabled", f"{counts.enabled} enabled", counts.enabled),
+        ("failure", f"{counts.failed} failed", counts.failed),
+        ("skipped", f"{counts.skipped} not configured", counts.skipped),
+        ("testing", f"{counts.running} testing", counts.running),
+        ("waiting", f"{counts.waiting} waiting", counts.waiting),
+    ]
+    return [(status, text) for status, text, number in shown if number]
+
+
+def _time_left(job: Job, counts: progress.Counts, *, now: datetime) -> timedelta | None:
+    """Estimate from what is done, in full seconds; nothing while too little is known."""
+    if counts.is_finished or counts.done < 3 or not counts.running:
+        return None
+    left = (now - job.created_on) / counts.done * (counts.total - counts.done)
+    return timedelta(seconds=round(left.total_seconds()))
+
+
+@require_POST
+def job_again(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """Test those again that failed in a job, as a new job."""
+    job = get_object_or_404(Job, environment__slug=slug, pk=pk)
+    failed = job.diagnoses.filter(progress.DONE & progress.FAILED)
+    mailboxes = Mailbox.objects.filter(pk__in=failed.values("mailbox"))
+    if not mailboxes.exists():
+        return saved_response(
+            request, job.get_absolute_url(), title="Nothing failed", text="There is nothing to test again.", leave=True
+        )
+    user = cast("AbstractUser", request.user)
+    again = diagnosis.start(mailboxes, environment=job.environment, by=user, now=timezone.now())
+    return redirect_response(request, again.get_absolute_url())
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def profile_diagnose(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
+    """Ask about, and then start, Test & Enable for all active mailboxes of a server profile."""
+    profile = get_object_or_404(ServerProfile.objects.select_related("environment"), environment__slug=slug, pk=pk)
+    environment = profile.environment
+    mailboxes = Mailbox.objects.active().filter(environment=environment, server_profile=profile)
+    number = mailboxes.count()
+    back = reverse("profiles:profile_list", args=[slug])
+    if not number:
+        return saved_response(
+            request,
+            back,
+            title="Nothing to test",
+            text=f"No active mailbox uses {profile.name} yet. Choose it as the server profile of a mailbox first.",
+            intent="warning",
+        )
+    if request.method == "POST":
+        user = cast("AbstractUser", request.user)
+        job = diagnosis.start(
+            mailboxes, environment=environment, by=user, now=timezone.now(), server_profile=profile
+        )
+        return redirect_response(request, job.get_absolute_url())
+    context = {
+        "environment": environment,
+        "profile": profile,
+        "number": counted(number, ("mailbox", "mailboxes")),
+        "back_url": back,
+    }
+    return dialog_response(
+        request,
+        "mailboxes/_profile_diagnose.html",
+        context,
+        page=lambda: list_page(request, environment, state=QueryDict()),
+    )

@@ -1,0 +1,123 @@
+"""Create a mailbox in a panel; edit it on its own page, the General tab."""
+
+from copy import copy
+from datetime import datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractUser
+from django.db.models import Count, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+
+from emailsync.web.channel import is_protected
+from emailsync.web.responses import dialog_response, saved_response
+from mailboxes.choices import OutgoingStatus
+from mailboxes.forms.mailbox import CreateMailboxForm, EditMailboxForm
+from mailboxes.models import Job, Mailbox, Message, OutgoingMessage
+from mailboxes.services import editing
+from mailboxes.views.condition import conditions, notices
+from mailboxes.views.head import mailbox_head
+from mailboxes.views.mailbox_list import list_page
+from profiles.models import Environment, StaleRecord
+
+RECENT = timedelta(days=7)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def mailbox_create(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show the panel for a new mailbox, or create it and go to its page."""
+    environment = get_object_or_404(Environment, slug=slug)
+    user = cast("AbstractUser", request.user)
+    start = editing.create_defaults(environment)
+    start.owner = user
+    form = CreateMailboxForm(
+        request.POST or None, instance=start, credentials_locked=not is_protected(request)
+    )
+    if request.method == "POST" and form.is_valid():
+        mailbox = editing.create(form.instance, by=user, now=timezone.now())
+        return saved_response(
+            request,
+            mailbox.get_absolute_url(),
+            title=f"{mailbox.name} was created",
+            text="Next: approve the address, then test and enable the mailbox.",
+            leave=True,
+        )
+    context = {"environment": environment, "form": form}
+    return dialog_response(
+        request,
+        "mailboxes/_mailbox_create.html",
+        context,
+        page=lambda: list_page(request, environment, state=request.GET),
+        status=422 if form.is_bound else 200,
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def mailbox_detail(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
+    """Show the General tab of a mailbox, or save what was changed on it."""
+    template, context = detail_page(request, slug, pk)
+    form = cast("EditMailboxForm", context["form"])
+    if request.method == "POST" and form.is_valid() and _save(request, form):
+        mailbox = form.instance
+        return saved_response(
+            request, mailbox.get_absolute_url(), title="Saved", text=_what_follows(form), leave=True
+        )
+    return render(request, template, context, status=422 if form.is_bound else 200)
+
+
+def detail_page(
+    request: HttpRequest, slug: str, pk: UUID, *, is_bound: bool = True
+) -> tuple[str, dict[str, Any]]:
+    """Return the template and context of the General tab; dialogs stand on it when there is no script."""
+    mailbox, head = mailbox_head(request, slug, pk, tab="general")
+    data = request.POST if request.method == "POST" and is_bound else None
+    # A refused form leaves typed values on its instance; the head goes on showing what is saved.
+    form = EditMailboxForm(data, instance=copy(mailbox), credentials_locked=not is_protected(request))
+    found = conditions(mailbox)
+    context = {
+        **head,
+        "form": form,
+        "conditions": found,
+        "notices": notices(found),
+        "completed_on": max((condition.tested_on for condition in found if condition.tested_on), default=None),
+        "last_job": Job.objects.filter(diagnoses__mailbox=mailbox).select_related("environment").first(),
+        "recent": recent_numbers(mailbox, now=timezone.now()),
+        "commands_url": reverse("mailboxes:mailbox_command", args=[slug]),
+    }
+    return "mailboxes/mailbox_detail.html", context
+
+
+def _save(request: HttpRequest, form: EditMailboxForm) -> bool:
+    """Save the mailbox unless somebody else did meanwhile; then the form says so and keeps what was typed."""
+    try:
+        editing.update(form.instance, by=cast("AbstractUser", request.user), now=timezone.now())
+    except StaleRecord:
+        form.meet(Mailbox.objects.select_related("modified_by").get(pk=form.instance.pk))
+        return False
+    return True
+
+
+def _what_follows(form: EditMailboxForm) -> str:
+    """Say what a change has set back."""
+    changed = set(form.changed_data)
+    if "address" in changed:
+        return "The new address waits for approval, and the mailbox must be tested again."
+    if changed & {"server_profile", "incoming", "outgoing", "allow_credentials", "user_name", "password"}:
+        return "Test and enable the mailbox again: the change has reset its test results."
+    return ""
+
+
+def recent_numbers(mailbox: Mailbox, *, now: datetime) -> dict[str, int]:
+    """Count what came and went in the last seven days, and what still waits."""
+    since = now - RECENT
+    received = Message.objects.filter(mailbox=mailbox, stored_on__gte=since).count()
+    outgoing = OutgoingMessage.objects.filter(mailbox=mailbox).aggregate(
+        sent=Count("pk", filter=Q(status=OutgoingStatus.SENT, sent_at__gte=since)),
+        waiting=Count("pk", filter=Q(status__in=[OutgoingStatus.PENDING_SEND, OutgoingStatus.SENDING])),
+        failed=Count("pk", filter=Q(status__in=[OutgoingStatus.FAILED, OutgoingStatus.UNCERTAIN])),
+    )
+    return {"received": received, **outgoing}
