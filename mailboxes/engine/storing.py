@@ -142,7 +142,13 @@ def _store(
     saved = Saved()
     mailbox = folder.mailbox
     with scheduling.fenced(lease):
-        known = _known_uids(folder, [p.source.uid for p in prepared] + [n.remote.uid for n in batch.noted])
+        uids = [p.source.uid for p in prepared] + [n.remote.uid for n in batch.noted]
+        entries = LedgerEntry.objects.filter(
+            mailbox=mailbox, folder=folder.name, uidvalidity=folder.uidvalidity, uid__in=uids
+        )
+        # What the server withheld before is accounted for anew; what is stored already is not.
+        entries.withheld().delete()
+        known = set(entries.values_list("uid", flat=True))
         fresh = [p for p in prepared if p.source.uid not in known]
         by_hash = dict(
             Message.objects.filter(mailbox=mailbox, sha256__in={p.sha256 for p in fresh}).values_list("sha256", "pk")
@@ -176,16 +182,6 @@ def _store(
             mailbox=mailbox, folder=folder.name, uidvalidity=folder.uidvalidity, last_uid__lt=batch.last_uid
         ).update(last_uid=batch.last_uid)
     return saved
-
-
-def _known_uids(folder: Folder, uids: list[int]) -> set[int]:
-    """Return those of `uids` that are accounted for already (a batch half-seen before a crash, say)."""
-    if not uids:
-        return set()
-    entries = LedgerEntry.objects.filter(
-        mailbox=folder.mailbox, folder=folder.name, uidvalidity=folder.uidvalidity, uid__range=(min(uids), max(uids))
-    )
-    return set(entries.values_list("uid", flat=True))
 
 
 def _message_ids(count: int) -> list[int]:

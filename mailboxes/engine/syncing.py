@@ -24,7 +24,7 @@ from django.conf import settings
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
-from emailsync.mail.errors import MailError
+from emailsync.mail.errors import MailError, MessageUnreadable
 from emailsync.mail.incoming import FetchedMessage, FolderStatus, IncomingClient, RemoteMessage
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, LedgerOutcome
@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 
 INBOX = "INBOX"
 UNDELIVERABLE = "Undeliverable"
+#: How long after a message was withheld by the server it is asked for again.
+ASK_AGAIN = timedelta(hours=1)
 #: UIDs described (size, INTERNALDATE) with one command.
 WINDOW = 1000
 #: One transaction stores at most this many messages or bytes.
@@ -95,8 +97,9 @@ def sync(lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient) -> R
     status = client.status(INBOX)
     cursor = _cursor(lease, mailbox, status)
     result = Result()
-    if status.messages and status.uidnext != cursor.uidnext:
-        _receive(lease, mailbox, client, cursor, result)
+    withheld = _withheld(mailbox, cursor)
+    if withheld or (status.messages and status.uidnext != cursor.uidnext):
+        _receive(lease, mailbox, client, cursor, result, withheld=withheld)
     if result.undeliverable and connecting.profile_of(mailbox).move_failed_to_undeliverable:
         client.open_folder(INBOX, read_only=False)
         client.move(result.undeliverable, UNDELIVERABLE)
@@ -128,8 +131,22 @@ def _cursor(lease: scheduling.Lease, mailbox: Mailbox, status: FolderStatus) -> 
     return cursor
 
 
+def _withheld(mailbox: Mailbox, cursor: FolderCursor) -> list[int]:
+    """Return the UIDs that the server listed but did not hand out, when it is time to ask again."""
+    entries = LedgerEntry.objects.withheld().filter(
+        mailbox=mailbox, folder=INBOX, uidvalidity=cursor.uidvalidity, seen_on__lt=timezone.now() - ASK_AGAIN
+    )
+    return list(entries.order_by("uid").values_list("uid", flat=True)[:WINDOW])
+
+
 def _receive(
-    lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient, cursor: FolderCursor, result: Result
+    lease: scheduling.Lease,
+    mailbox: Mailbox,
+    client: IncomingClient,
+    cursor: FolderCursor,
+    result: Result,
+    *,
+    withheld: list[int],
 ) -> None:
     folder = storing.Folder(mailbox, INBOX, cursor.uidvalidity, is_rescan=cursor.is_rescan)
     # A run never takes so long that others starve; what is left is due at once.
@@ -139,7 +156,11 @@ def _receive(
         mailbox=mailbox, folder=INBOX, uidvalidity=cursor.uidvalidity, uid__gt=cursor.last_uid
     )
     reader = _Reader(
-        client, after=cursor.last_uid, known=set(known.values_list("uid", flat=True)), start=mailbox.effective_start
+        client,
+        after=cursor.last_uid,
+        known=set(known.values_list("uid", flat=True)),
+        again=withheld,
+        start=mailbox.effective_start,
     )
     with reader:
         for batch in reader.batches():
@@ -194,9 +215,9 @@ class _Reader:
     """Fetches ahead in a thread of its own, so that the network and the database work at the same time."""
 
     def __init__(
-        self, client: IncomingClient, *, after: int, known: set[int], start: datetime | None
+        self, client: IncomingClient, *, after: int, known: set[int], again: list[int], start: datetime | None
     ) -> None:
-        self._client, self._after, self._known, self._start = client, after, known, start
+        self._client, self._after, self._known, self._again, self._start = client, after, known, again, start
         self._queue: queue.Queue[storing.Batch | BaseException | None] = queue.Queue(maxsize=BATCHES_AHEAD)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="mail-reader", daemon=True)
@@ -256,7 +277,7 @@ class _Reader:
 
     def _produce(self) -> Iterator[storing.Batch]:
         self._client.open_folder(INBOX, read_only=True)
-        uids = [uid for uid in self._client.ids_after(self._after) if uid not in self._known]
+        uids = self._again + [uid for uid in self._client.ids_after(self._after) if uid not in self._known]
         for at in range(0, len(uids), WINDOW):
             window = uids[at : at + WINDOW]
             described = self._client.describe(window)
@@ -278,26 +299,17 @@ class _Reader:
         """Yield the window's batches. The last one carries what was noted and moves the cursor to its end."""
         waiting: list[FetchedMessage] = []
         size = 0
-        came: set[int] = set()
-        for message in self._client.fetch(wanted):
-            came.add(message.uid)
-            waiting.append(message)
-            size += message.body.size
-            if len(waiting) >= BATCH_MESSAGES or size >= BATCH_BYTES:
-                # The cursor may only pass UIDs of which all lower ones are accounted for.
-                yield storing.Batch(waiting, [], 0)
-                waiting, size = [], 0
-        missing = [message for message in wanted if message.uid not in came]
-        again, lost = self._ask_again(missing)
-        yield storing.Batch([*waiting, *again], [*noted, *lost], last_uid)
-
-    def _ask_again(self, missing: Sequence[RemoteMessage]) -> tuple[list[FetchedMessage], list[storing.Noted]]:
-        """Fetch once more, one by one, what was listed but did not come. What is gone is gone."""
-        found: list[FetchedMessage] = []
-        lost: list[storing.Noted] = []
-        for message in missing:
-            came = list(self._client.fetch([message]))
-            found += came
-            if not came and self._client.describe([message.uid]):
-                lost.append(storing.Noted(message, LedgerOutcome.QUARANTINED))
-        return found, lost
+        withheld: tuple[int, ...] = ()
+        try:
+            for message in self._client.fetch(wanted):
+                waiting.append(message)
+                size += message.body.size
+                if len(waiting) >= BATCH_MESSAGES or size >= BATCH_BYTES:
+                    # The cursor may only pass UIDs of which all lower ones are accounted for.
+                    yield storing.Batch(waiting, [], 0)
+                    waiting, size = [], 0
+        except MessageUnreadable as error:
+            # Listed, asked for twice and not handed out. It is noted, told, and asked for again later.
+            withheld = error.uids
+        lost = [storing.Noted(m, LedgerOutcome.QUARANTINED) for m in wanted if m.uid in withheld]
+        yield storing.Batch(waiting, [*noted, *lost], last_uid)

@@ -33,6 +33,14 @@ class FolderCursor(models.Model):
         return f"{self.folder} of {self.mailbox_id}, {self.uidvalidity}:{self.last_uid}"
 
 
+class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):
+    """Named questions about the ledger."""
+
+    def withheld(self) -> "LedgerEntryQuerySet":
+        """Return the messages that the server listed and never handed out: nothing of them is stored."""
+        return self.filter(outcome=LedgerOutcome.QUARANTINED, message__isnull=True)
+
+
 class LedgerEntry(models.Model):
     """What became of one UID (or, over POP3, one UIDL)."""
 
@@ -48,6 +56,8 @@ class LedgerEntry(models.Model):
     seen_on = models.DateTimeField()
     #: To be removed from the server ("Delete Emails after Processing"), now that it is stored.
     is_to_delete = models.BooleanField(default=False)
+
+    objects = LedgerEntryQuerySet.as_manager()
 
     class Meta:
         verbose_name_plural = "ledger entries"
