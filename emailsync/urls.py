@@ -11,3 +11,8 @@ urlpatterns = [
     path("", include("profiles.urls")),
     path("", include("mailboxes.urls")),
 ]
+
+handler400 = "emailsync.web.errors.bad_request"
+handler403 = "emailsync.web.errors.permission_denied"
+handler404 = "emailsync.web.errors.page_not_found"
+handler500 = "emailsync.web.errors.server_error"

@@ -3,7 +3,6 @@
 import json
 import logging
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import render
@@ -21,8 +20,7 @@ def _layout(request: HttpRequest) -> str:
 
 def _static_page(request: HttpRequest, template: str, *, status: int) -> HttpResponse:
     """Render without request and context processors: nothing here may fail for a second time."""
-    words = {"reference": reference_of(request), "static_url": settings.STATIC_URL}
-    return HttpResponse(render_to_string(template, words), status=status)
+    return HttpResponse(render_to_string(template, {"reference": reference_of(request)}), status=status)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
