@@ -13,18 +13,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.servers.certificates import ServerCertificate
-from tests.servers.ports import free_port, wait_until_listening
+from tests.servers.ports import free_port
 from tests.servers.process import (
+    Server,
     ServerProcess,
     current_user,
     is_root,
-    private_folder,
     require_program,
     run_as,
+    tail,
+    wait_until,
+    write_cold,
 )
 
 _CONFIGURATION = """
@@ -166,9 +167,10 @@ class DovecotPorts:
     pop3s: int = field(default_factory=free_port)
 
 
-class Dovecot:
+class Dovecot(Server):
     """A running Dovecot; use it in a `with` statement."""
 
+    label = "dovecot"
     host = "localhost"
     master_name = "master"
     master_password = "master password"
@@ -183,54 +185,19 @@ class Dovecot:
         self._more = more_configuration
         self._delivered = 0
 
-    def __enter__(self) -> Self:
-        """Write the configuration and start; return when all four ports answer."""
-        program = require_program("dovecot", package="dovecot-imapd")
-        require_program("doveadm", package="dovecot-core")
-        version = run_as([program, "--version"])
-        if not version.startswith("2.3"):
-            raise RuntimeError(f"These tests configure Dovecot 2.3; {program} is {version.strip()}.")
-        self._private = private_folder("dovecot")
-        self.folder = self._private.__enter__()
-        self._owner = pwd.getpwnam("mail") if is_root() else current_user()
-        for name in ("run", "users", "mail"):
-            (self.folder / name).mkdir(mode=0o755)
-        os.chown(self.folder / "mail", self._owner.pw_uid, self._owner.pw_gid)
-        (self.folder / "masters").write_text(_password_line(self.master_name, self.master_password))
-        self.addresses.touch()
-        self.senders.touch()
-        self.configuration = self.folder / "dovecot.conf"
-        self.configuration.write_text(self._configuration())
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the server and remove its folder."""
-        self.stop()
-        self._private.__exit__(kind, error, trace)
-
-    def start(self) -> None:
-        """Start, or start again after `stop`; the mail is still there."""
-        program = require_program("dovecot", package="dovecot-imapd")
-        self._process = ServerProcess(
-            [program, "-F", "-c", self.configuration], log=self.folder / "dovecot.out"
-        )
-        try:
-            wait_until_listening(self.ports.imap, self.ports.imaps, self.ports.pop3, self.ports.pop3s)
-        except TimeoutError as error:
-            self._process.close()
-            raise RuntimeError(f"Dovecot did not start: {self._process.log_tail()}{self.log()}") from error
-
-    def stop(self) -> None:
-        """End the server and every session; nobody listens until `start`."""
-        self._process.close()
+    @property
+    def listening_ports(self) -> tuple[int, ...]:
+        """Return the four ports."""
+        return (self.ports.imap, self.ports.imaps, self.ports.pop3, self.ports.pop3s)
 
     def log(self) -> str:
-        """Return what Dovecot has logged."""
-        path = self.folder / "dovecot.log"
-        return path.read_text(errors="replace") if path.exists() else ""
+        """Return the end of what Dovecot has logged."""
+        return tail(self.folder / "dovecot.out") + tail(self.folder / "dovecot.log")
+
+    @property
+    def configuration(self) -> Path:
+        """Return Dovecot's configuration file."""
+        return self.folder / "dovecot.conf"
 
     @property
     def sasl_socket(self) -> Path:
@@ -262,10 +229,8 @@ class Dovecot:
         (self.folder / "users" / name).write_text(_password_line(name, password))
         owned = [name] if addresses is None else list(addresses)
         self._folder_of(name, "INBOX")
-        with self.addresses.open("a") as table:
-            table.writelines(f"{address} {name}/Maildir/\n" for address in owned)
-        with self.senders.open("a") as table:
-            table.writelines(f"{address} {name}\n" for address in owned)
+        write_cold(self.addresses, "".join(f"{address} {name}/Maildir/\n" for address in owned))
+        write_cold(self.senders, "".join(f"{address} {name}\n" for address in owned))
 
     def set_password(self, name: str, password: str) -> None:
         """Change a password; the old one stops working now."""
@@ -284,7 +249,7 @@ class Dovecot:
     def deliver(
         self, name: str, content: bytes, *, folder: str = "INBOX", received_at: datetime | None = None
     ) -> None:
-        """Put a message into the user's folder, as a delivery agent does; `received_at` is its INTERNALDATE."""
+        """Put a message into a folder, as a delivery agent does; `received_at` is its INTERNALDATE."""
         target = self._folder_of(name, folder)
         moment = (received_at or datetime.now(UTC)).timestamp()
         self._delivered += 1
@@ -305,16 +270,15 @@ class Dovecot:
 
     def wait_for_message(self, name: str, *, containing: bytes, seconds: float = 10.0) -> bytes:
         """Return the first message of the INBOX that contains the bytes, once it is there."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            for content in self.messages(name):
-                if containing in content:
-                    return content
-            time.sleep(0.05)
-        raise TimeoutError(f"No message with {containing!r} reached {name} in {seconds} s.")
+
+        def found() -> list[bytes]:
+            return [content for content in self.messages(name) if containing in content]
+
+        wait_until(lambda: bool(found()), what=f"{name} has a message with {containing!r}", seconds=seconds)
+        return found()[0]
 
     def change_uidvalidity(self, name: str, *, folder: str = "INBOX") -> None:
-        """Let the server forget every UID of the folder: all messages get new ones under a new UIDVALIDITY."""
+        """Give every message of the folder a new UID, under a new UIDVALIDITY."""
         target = self._folder_of(name, folder)
         old = self._uidvalidity(target)
         for path in [*target.glob("dovecot.index*"), target / "dovecot-uidlist"]:
@@ -339,15 +303,28 @@ class Dovecot:
         program = require_program("doveadm", package="dovecot-core")
         return run_as([program, "-c", self.configuration, *words])
 
-    def suspend(self) -> None:
-        """Freeze the server: connections open, nothing answers."""
-        self._process.suspend()
+    def _prepare(self) -> None:
+        program = require_program("dovecot", package="dovecot-imapd")
+        version = run_as([program, "--version"])
+        if not version.startswith("2.3"):
+            raise RuntimeError(f"These tests configure Dovecot 2.3; {program} is {version.strip()}.")
+        self._owner = pwd.getpwnam("mail") if is_root() else current_user()
+        for name in ("run", "users", "mail"):
+            (self.folder / name).mkdir(mode=0o755)
+        os.chown(self.mail_folder, self._owner.pw_uid, self._owner.pw_gid)
+        (self.folder / "masters").write_text(_password_line(self.master_name, self.master_password))
+        write_cold(self.addresses)
+        write_cold(self.senders)
+        self.configuration.write_text(self._settings())
 
-    def resume(self) -> None:
-        """End the freeze."""
-        self._process.resume()
+    def _launch(self) -> ServerProcess:
+        program = require_program("dovecot", package="dovecot-imapd")
+        # Little patience, because Dovecot waits some seconds for its idle children.
+        return ServerProcess(
+            [program, "-F", "-c", self.configuration], log=self.folder / "dovecot.out", patience=0.2
+        )
 
-    def _configuration(self) -> str:
+    def _settings(self) -> str:
         own = current_user()
         return _CONFIGURATION.format(
             folder=self.folder,

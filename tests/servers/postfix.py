@@ -1,23 +1,31 @@
 """A private Postfix: submission with implicit TLS, with STARTTLS, and without TLS.
 
 It checks passwords with a private Dovecot and delivers into its Maildirs. Tables are plain text, and the
-processes that read them serve one connection each, so a user added to Dovecot is known at once.
+processes that read them serve one connection each, so a user added to Dovecot is known at once, save to
+connections that were open before.
 Postfix's master runs as root only; elsewhere its tests are skipped by name.
 """
 
 import grp
 import os
 import pwd
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from tests.servers.certificates import ServerCertificate
 from tests.servers.dovecot import Dovecot
-from tests.servers.ports import free_port, wait_until_listening
-from tests.servers.process import ServerProcess, is_root, private_folder, require_program, run_as, unavailable
+from tests.servers.ports import free_port
+from tests.servers.process import (
+    Server,
+    ServerProcess,
+    is_root,
+    require_program,
+    run_as,
+    tail,
+    unavailable,
+    wait_until,
+    write_cold,
+)
 
 _MAIN = """
 compatibility_level = 3.6
@@ -49,9 +57,9 @@ message_size_limit = {message_size_limit}
 mailbox_size_limit = 0
 virtual_mailbox_limit = 0
 
-# Mail of the tests' domain goes to Dovecot's Maildirs, mail for everybody else nowhere,
-# except one domain whose mail is accepted and comes back as a bounce.
-virtual_mailbox_domains = example.org
+# Mail of the tests' domains goes to Dovecot's Maildirs, mail for everybody else nowhere,
+# except for one domain whose mail is accepted and comes back as a bounce.
+virtual_mailbox_domains = example.org example.com example.net
 virtual_mailbox_base = {dovecot.mail_folder}
 virtual_mailbox_maps = texthash:{dovecot.addresses}
 virtual_minimum_uid = 1
@@ -106,7 +114,18 @@ anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 """
 
-_QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved")
+_QUEUES = (
+    "active",
+    "bounce",
+    "corrupt",
+    "defer",
+    "deferred",
+    "flush",
+    "hold",
+    "incoming",
+    "private",
+    "saved",
+)
 
 
 @dataclass(frozen=True)
@@ -118,11 +137,11 @@ class PostfixPorts:
     plain: int = field(default_factory=free_port)
 
 
-class Postfix:
+class Postfix(Server):
     """A running Postfix beside a running Dovecot; use it in a `with` statement."""
 
+    label = "postfix"
     host = "localhost"
-    domain = "example.org"
     #: Mail for this domain is accepted and then bounced to the sender.
     bouncing_domain = "bounce.example"
 
@@ -135,84 +154,55 @@ class Postfix:
         self._certificate = certificate
         self._dovecot = dovecot
 
-    def __enter__(self) -> Self:
-        """Write the configuration and the queue, and start; return when all ports answer."""
+    @property
+    def listening_ports(self) -> tuple[int, ...]:
+        """Return the three ports."""
+        return (self.ports.smtps, self.ports.submission, self.ports.plain)
+
+    def log(self) -> str:
+        """Return the end of what Postfix has logged."""
+        return tail(self.folder / "postfix.out") + tail(self.folder / "postfix.log")
+
+    def reply_to_recipient(self, address: str, reply: str) -> None:
+        """Answer RCPT TO for the address with a reply such as `451 4.3.0 Try again later`."""
+        write_cold(self._replies, f"{address} {reply}\n")
+
+    def reply_to_sender(self, address: str, reply: str) -> None:
+        """Answer for mail from the address with a reply such as `550 5.7.1 Blocked`."""
+        write_cold(self._sender_replies, f"{address} {reply}\n")
+
+    def wait_until_logged(self, text: str, *, seconds: float = 10.0) -> None:
+        """Return when Postfix has logged the text."""
+        wait_until(lambda: text in self.log(), what=f"Postfix logged {text!r}", seconds=seconds)
+
+    def _prepare(self) -> None:
         require_program("postfix", package="postfix")
         if not is_root():
             unavailable("Postfix runs only when started by root.")
-        self._private = private_folder("postfix")
-        self.folder = self._private.__enter__()
         self._make_queue()
-        self._replies.touch()
-        self._sender_replies.touch()
+        write_cold(self._replies)
+        write_cold(self._sender_replies)
         settings = _MAIN.format(
             folder=self.folder,
             certificate=self._certificate,
             dovecot=self._dovecot,
             message_size_limit=self.message_size_limit,
         )
-        self._configuration = self.folder / "etc"
         self._configuration.mkdir()
-        (self._configuration / "main.cf").write_text(settings)
-        (self._configuration / "master.cf").write_text(_SERVICES.format(ports=self.ports))
-        self.start()
-        return self
+        write_cold(self._configuration / "main.cf", settings)
+        write_cold(self._configuration / "master.cf", _SERVICES.format(ports=self.ports))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the server and remove its folder."""
-        self.stop()
-        self._private.__exit__(kind, error, trace)
-
-    def start(self) -> None:
-        """Start, or start again after `stop`; the queue is still there."""
+    def _launch(self) -> ServerProcess:
         postconf = require_program("postconf", package="postfix")
         daemons = Path(run_as([postconf, "-c", self._configuration, "-h", "daemon_directory"]).strip())
         # -d keeps master in the foreground.
-        self._process = ServerProcess(
+        return ServerProcess(
             [daemons / "master", "-c", self._configuration, "-d"], log=self.folder / "postfix.out"
         )
-        try:
-            wait_until_listening(self.ports.smtps, self.ports.submission, self.ports.plain)
-        except TimeoutError as error:
-            self._process.close()
-            raise RuntimeError(f"Postfix did not start: {self._process.log_tail()}{self.log()}") from error
 
-    def stop(self) -> None:
-        """End the server and every session; nobody listens until `start`."""
-        self._process.close()
-
-    def suspend(self) -> None:
-        """Freeze the server: connections open, nothing answers."""
-        self._process.suspend()
-
-    def resume(self) -> None:
-        """End the freeze."""
-        self._process.resume()
-
-    def log(self) -> str:
-        """Return what Postfix has logged."""
-        path = self.folder / "postfix.log"
-        return path.read_text(errors="replace") if path.exists() else ""
-
-    def reply_to_recipient(self, address: str, reply: str) -> None:
-        """Answer RCPT TO for the address with a reply such as `451 4.3.0 Try again later`."""
-        with self._replies.open("a") as table:
-            table.write(f"{address} {reply}\n")
-
-    def reply_to_sender(self, address: str, reply: str) -> None:
-        """Answer for mail from the address with a reply such as `550 5.7.1 Blocked`."""
-        with self._sender_replies.open("a") as table:
-            table.write(f"{address} {reply}\n")
-
-    def wait_until_logged(self, text: str, *, seconds: float = 10.0) -> None:
-        """Return when Postfix has logged the text."""
-        end = time.monotonic() + seconds
-        while text not in self.log():
-            if time.monotonic() > end:
-                raise TimeoutError(f"Postfix did not log {text!r}: {self.log()[-2000:]}")
-            time.sleep(0.05)
+    @property
+    def _configuration(self) -> Path:
+        return self.folder / "etc"
 
     @property
     def _replies(self) -> Path:

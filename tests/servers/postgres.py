@@ -4,18 +4,18 @@ import os
 import pwd
 import shutil
 import signal
+import subprocess
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from tests.servers.ports import LOOPBACK, free_port, wait_until_listening
+from tests.servers.ports import LOOPBACK, free_port
 from tests.servers.process import (
+    Server,
     ServerProcess,
     is_root,
-    private_folder,
     require_program,
     run_as,
     unavailable,
+    wait_until,
 )
 
 _CONFIGURATION = """
@@ -30,9 +30,10 @@ log_timezone = 'UTC'
 """
 
 
-class Postgres:
+class Postgres(Server):
     """A running PostgreSQL that trusts everybody on loopback; use it in a `with` statement."""
 
+    label = "postgres"
     user = "postgres"
 
     def __init__(self, *, fsync: bool = True) -> None:
@@ -40,64 +41,22 @@ class Postgres:
         self.port = free_port()
         self._fsync = fsync
 
-    def __enter__(self) -> Self:
-        """Make the cluster and start; return when it takes connections."""
-        self._programs = _programs()
-        self._account = _account()
-        self._private = private_folder("postgres")
-        self.folder = self._private.__enter__()
-        if self._account is not None:
-            os.chown(self.folder, self._account.pw_uid, self._account.pw_gid)
-        self._data = self.folder / "data"
-        options = ["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions", "--no-sync"]
-        initdb = [self._programs / "initdb", "--pgdata", self._data, f"--username={self.user}", *options]
-        run_as(initdb, user=self._account, folder=self.folder)
-        with (self._data / "postgresql.conf").open("a") as file:
-            file.write(
-                _CONFIGURATION.format(
-                    host=LOOPBACK,
-                    port=self.port,
-                    folder=self.folder,
-                    fsync="on" if self._fsync else "off",
-                )
-            )
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the server and remove its cluster."""
-        self.stop()
-        self._private.__exit__(kind, error, trace)
+    @property
+    def listening_ports(self) -> tuple[int, ...]:
+        """Return the port."""
+        return (self.port,)
 
     def start(self) -> None:
-        """Start, or start again after `stop`; the data is still there."""
-        # SIGINT is PostgreSQL's fast shutdown: it does not wait for clients.
-        self._process = ServerProcess(
-            [self._programs / "postgres", "-D", self._data],
-            log=self.folder / "postgres.log",
-            end_with=signal.SIGINT,
-            user=self._account,
-        )
-        try:
-            wait_until_listening(self.port)
-            run_as([self._programs / "pg_isready", "--host", LOOPBACK, f"--port={self.port}", "--timeout=10"])
-        except (TimeoutError, RuntimeError) as error:
-            self._process.close()
-            raise RuntimeError(f"PostgreSQL did not start: {self._process.log_tail()}") from error
-
-    def stop(self) -> None:
-        """End the server and every session; nobody listens until `start`."""
-        self._process.close()
-
-    def suspend(self) -> None:
-        """Freeze the server: connections open, nothing answers."""
-        self._process.suspend()
-
-    def resume(self) -> None:
-        """End the freeze."""
-        self._process.resume()
+        """Start, or start again after `stop`; return when it takes connections."""
+        super().start()
+        ask: list[str | Path] = [
+            self._programs / "pg_isready",
+            "--host",
+            LOOPBACK,
+            f"--port={self.port}",
+            "--quiet",
+        ]
+        wait_until(lambda: subprocess.run(ask, check=False).returncode == 0, what="PostgreSQL is ready")
 
     def url(self, database: str = "postgres") -> str:
         """Return the database's address as DATABASE_URL takes it."""
@@ -112,9 +71,42 @@ class Postgres:
         """Remove a database, whoever is connected to it."""
         self._run("dropdb", "--force", name)
 
-    def log(self) -> str:
-        """Return the end of what PostgreSQL has logged."""
-        return self._process.log_tail()
+    def _prepare(self) -> None:
+        self._programs = _programs()
+        self._account = _account()
+        if self._account is not None:
+            os.chown(self.folder, self._account.pw_uid, self._account.pw_gid)
+        options = ["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions", "--no-sync"]
+        initdb: list[str | Path] = [
+            self._programs / "initdb",
+            "--pgdata",
+            self._data,
+            f"--username={self.user}",
+            *options,
+        ]
+        run_as(initdb, user=self._account, folder=self.folder)
+        with (self._data / "postgresql.conf").open("a") as file:
+            file.write(
+                _CONFIGURATION.format(
+                    host=LOOPBACK,
+                    port=self.port,
+                    folder=self.folder,
+                    fsync="on" if self._fsync else "off",
+                )
+            )
+
+    def _launch(self) -> ServerProcess:
+        # SIGINT is PostgreSQL's fast shutdown: it does not wait for clients.
+        return ServerProcess(
+            [self._programs / "postgres", "-D", self._data],
+            log=self.folder / "postgres.log",
+            end_with=signal.SIGINT,
+            user=self._account,
+        )
+
+    @property
+    def _data(self) -> Path:
+        return self.folder / "data"
 
     def _run(self, program: str, *words: str) -> None:
         address = ["--host", LOOPBACK, f"--port={self.port}", f"--username={self.user}"]

@@ -1,4 +1,4 @@
-"""A child process that never outlives the test run, and the private folder that it works in."""
+"""What all private servers share: a folder, and a process that never outlives the test run."""
 
 import contextlib
 import os
@@ -7,11 +7,16 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from types import TracebackType
+from typing import ClassVar, NoReturn, Self
 
 import pytest
+
+from tests.servers.ports import is_listening, wait_until_listening
 
 # Debian keeps servers outside the PATH of ordinary users.
 _SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/usr/local/sbin"])
@@ -56,6 +61,70 @@ def current_user() -> pwd.struct_passwd:
     return pwd.getpwuid(os.geteuid())
 
 
+class Server(ABC):
+    """A private server with its folder; use it in a `with` statement."""
+
+    label: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def listening_ports(self) -> tuple[int, ...]:
+        """Return the ports that answer once the server has started."""
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Write what the server needs into `self.folder`."""
+
+    @abstractmethod
+    def _launch(self) -> "ServerProcess":
+        """Start the server's process."""
+
+    def __enter__(self) -> Self:
+        """Prepare and start; return when every port answers."""
+        with contextlib.ExitStack() as stack:
+            self.folder = stack.enter_context(private_folder(self.label))
+            self._prepare()
+            self.start()
+            stack.callback(self.stop)
+            self._ending = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the server and remove its folder."""
+        self._ending.close()
+
+    def start(self) -> None:
+        """Start, or start again after `stop`; what is on its disk is still there."""
+        self._process = self._launch()
+        try:
+            wait_until_listening(*self.listening_ports)
+        except TimeoutError as error:
+            self.stop()
+            raise RuntimeError(f"{self.label} did not start: {error} {self.log()}") from error
+
+    def stop(self) -> None:
+        """End the server and every session; nobody listens until `start`."""
+        self._process.close()
+        wait_until(
+            lambda: not any(map(is_listening, self.listening_ports)),
+            what=f"{self.label} has let go of its ports",
+        )
+
+    def suspend(self) -> None:
+        """Freeze the server: connections stay open, nothing answers."""
+        self._process.suspend()
+
+    def resume(self) -> None:
+        """End the freeze."""
+        self._process.resume()
+
+    def log(self) -> str:
+        """Return the end of what the server has logged."""
+        return tail(self._process.log)
+
+
 class ServerProcess:
     """A server in the foreground in a process group of its own, ended by signal at the latest when we die.
 
@@ -68,12 +137,14 @@ class ServerProcess:
         *,
         log: Path,
         end_with: signal.Signals = signal.SIGTERM,
+        patience: float = 5.0,
         user: pwd.struct_passwd | None = None,
         environment: dict[str, str] | None = None,
     ) -> None:
-        """Start the command, with what it prints in `log`."""
-        self._log = log
+        """Start the command, with what it prints in `log`; `close` kills it after `patience` seconds."""
+        self.log = log
         self._end_with = end_with
+        self._patience = patience
         self._command = [*_guard(end_with=end_with, user=user), *map(str, command)]
         with log.open("ab") as output:
             # Closed by close(); a with statement would wait for the server's end right here.
@@ -90,10 +161,6 @@ class ServerProcess:
         """Name the program and its process."""
         return f"<{self._command[-1]} {self.process.pid}>"
 
-    def log_tail(self) -> str:
-        """Return the end of what the server has printed."""
-        return self._log.read_text(errors="replace")[-4000:] if self._log.exists() else ""
-
     def suspend(self) -> None:
         """Stop the server with its children, as if the machine hung."""
         os.killpg(self.process.pid, signal.SIGSTOP)
@@ -108,12 +175,17 @@ class ServerProcess:
             self.process.send_signal(signal.SIGCONT)
             self.process.send_signal(self._end_with)
             try:
-                self.process.wait(timeout=5)
+                self.process.wait(timeout=self._patience)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
+
+
+def tail(path: Path) -> str:
+    """Return the last lines of a log that may not exist yet."""
+    return path.read_text(errors="replace")[-20_000:] if path.exists() else ""
 
 
 def run_as(
@@ -134,8 +206,32 @@ def run_as(
     return done.stdout
 
 
+def wait_until(condition: Callable[[], bool], *, what: str, seconds: float = 10.0) -> None:
+    """Return when the condition holds; raise TimeoutError saying what did not come true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"Not true after {seconds} s: {what}.")
+        time.sleep(0.02)
+
+
+def write_cold(path: Path, text: str = "") -> None:
+    """Append to a file that Postfix reads, and date it back.
+
+    A program of Postfix that finds a file of the last two seconds sleeps and reads it again.
+    """
+    with path.open("a") as file:
+        file.write(text)
+    earlier = time.time() - 10
+    os.utime(path, (earlier, earlier))
+
+
 def _guard(*, end_with: signal.Signals, user: pwd.struct_passwd | None) -> list[str]:
-    words = [require_program("setpriv", package="util-linux"), "--pdeathsig", end_with.name.removeprefix("SIG")]
+    words = [
+        require_program("setpriv", package="util-linux"),
+        "--pdeathsig",
+        end_with.name.removeprefix("SIG"),
+    ]
     if user is not None:
         words += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
     return [*words, "--"]

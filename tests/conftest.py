@@ -1,0 +1,143 @@
+"""What all tests share: a scrubbed environment, the private servers, and accounts on them.
+
+Django's settings are read only after the environment is clean, so `DJANGO_SETTINGS_MODULE` is set here and
+not in pyproject.toml, where pytest-django would read it before any conftest.
+"""
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.servers.certificates import Authority
+from tests.servers.dovecot import Dovecot
+from tests.servers.postfix import Postfix
+from tests.servers.postgres import Postgres
+from tests.servers.process import private_folder
+from tests.servers.redis import Redis
+
+for _name in list(os.environ):
+    if _name.startswith(("EMAILSYNC_", "CELERY_", "DJANGO_")) or _name in {"DATABASE_URL", "HOST", "PORT"}:
+        del os.environ[_name]
+_data_folder = tempfile.mkdtemp(prefix="emailsync-tests-")
+os.environ |= {
+    "DJANGO_SETTINGS_MODULE": "emailsync.settings",
+    "EMAILSYNC_DATA_DIR": _data_folder,
+    "EMAILSYNC_SECRET_KEY": "for these tests alone, and long enough to be taken for a real one",
+    # 32 zero bytes under the id "tests".
+    "EMAILSYNC_ENCRYPTION_KEYS": "tests:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    "EMAILSYNC_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
+    "EMAILSYNC_ALLOWED_PORTS": "1-65535",
+}
+
+_postgres = pytest.StashKey[Postgres]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the caller choose the database of Django's tests."""
+    parser.addoption(
+        "--database",
+        choices=["sqlite", "postgres"],
+        default="sqlite",
+        help="the database of Django's tests: SQLite, or a private PostgreSQL",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Start PostgreSQL when asked to, and only then let Django read its settings."""
+    config.add_cleanup(lambda: shutil.rmtree(_data_folder, ignore_errors=True))
+    if config.getoption("--database") == "postgres":
+        server = Postgres(fsync=False)
+        server.__enter__()
+        config.add_cleanup(lambda: server.__exit__(None, None, None))
+        config.stash[_postgres] = server
+        os.environ["DATABASE_URL"] = server.url("emailsync")
+    # Imported here because importing it earlier would be too early: see above.
+    from django.conf import settings  # noqa: PLC0415
+
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    # No `collectstatic` before tests, so no manifest of hashed names.
+    settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+
+
+@dataclass(frozen=True)
+class Account:
+    """Somebody on the private mail servers."""
+
+    address: str
+    user_name: str
+    password: str
+
+
+@pytest.fixture(scope="session")
+def certificates() -> Iterator[Authority]:
+    """Give the authority that all private servers' certificates come from."""
+    with private_folder("certificates") as folder:
+        yield Authority(folder)
+
+
+@pytest.fixture(scope="session")
+def dovecot(certificates: Authority) -> Iterator[Dovecot]:
+    """Give a running Dovecot."""
+    with Dovecot(certificates.server) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postfix(certificates: Authority, dovecot: Dovecot) -> Iterator[Postfix]:
+    """Give a running Postfix that delivers into the Dovecot's Maildirs."""
+    with Postfix(certificates.server, dovecot) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> Iterator[Postgres]:
+    """Give a running PostgreSQL; the one of `--database=postgres`, if that was given."""
+    if _postgres in request.config.stash:
+        yield request.config.stash[_postgres]
+        return
+    with Postgres(fsync=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[Redis]:
+    """Give a running Redis."""
+    with Redis() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def new_account(dovecot: Dovecot) -> Callable[[], Account]:
+    """Give a function that adds somebody new to the mail servers, with a login name unlike the address."""
+    numbers = itertools.count(1)
+
+    def add() -> Account:
+        number = next(numbers)
+        account = Account(
+            address=f"person{number}@example.org",
+            user_name=f"login{number}",
+            password=f"pass word {number}",
+        )
+        dovecot.add_user(account.user_name, account.password, addresses=[account.address])
+        return account
+
+    return add
+
+
+@pytest.fixture
+def account(new_account: Callable[[], Account]) -> Account:
+    """Give somebody new on the mail servers."""
+    return new_account()
+
+
+@pytest.fixture(scope="session")
+def project_folder() -> Path:
+    """Give the repository's folder."""
+    return Path(__file__).resolve().parent.parent
