@@ -169,6 +169,11 @@ ALLOW_CREDENTIALS_ENTRY_VIA_NON_SECURE_CHANNELS = env.bool(
     "ALLOW_CREDENTIALS_ENTRY_VIA_NON_SECURE_CHANNELS", default=False
 )
 
+# Mail of the product itself: the alert email to a profile's owner. Without it only the walls tell.
+vars().update(env.email_url("EMAILSYNC_EMAIL_URL", default="dummymail://"))
+EMAIL_TIMEOUT = 30
+DEFAULT_FROM_EMAIL = env.str("EMAILSYNC_EMAIL_FROM", default="emailsync@localhost")
+
 # The engine.
 NETWORK_POLICY = _policy()
 POLL_INTERVAL = timedelta(seconds=env.float("EMAILSYNC_POLL_INTERVAL", default=30.0))

@@ -131,6 +131,14 @@ _ALL = (
         (Link.PROFILE,),
     ),
     Kind(
+        "profile_major_event",
+        AlertLevel.ERROR,
+        "Most mailboxes of the server profile {profile} stopped within an hour",
+        "{failed} of {total} mailboxes stopped. The last one said: {cause}",
+        "{remedy}",
+        (Link.PROFILE,),
+    ),
+    Kind(
         "not_approved",
         AlertLevel.ERROR,
         "{mailbox} is waiting for approval",

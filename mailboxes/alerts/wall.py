@@ -39,18 +39,18 @@ def raise_alert(
     cause: Cause | None = None,
     about: str = "",
     **parameters: object,
-) -> None:
+) -> bool:
     """Write an alert of kind `code`, or count it on the open alert of the same cause.
 
     `about` tells apart alerts of one kind on one mailbox (an outgoing message's id, say). A level that
-    the environment's email settings switch off writes nothing.
+    the environment's email settings switch off writes nothing. Returns whether the alert is a new one.
     """
     kind = KINDS[code]
     subject = mailbox or profile
     assert subject is not None
     email_settings = EmailSettings.objects.filter(environment_id=subject.environment_id).first()
     if email_settings is not None and not email_settings.wants(kind.level):
-        return
+        return False
     cause = cause or Cause("")
     shown_profile = profile or (mailbox.server_profile if mailbox else None)
     words: dict[str, object] = {
@@ -71,7 +71,7 @@ def raise_alert(
     key = f"{code}:{subject.pk}:{about or cause.code}"[:200]
     same = Alert.objects.open().filter(environment_id=subject.environment_id, key=key)
     if same.update(count=F("count") + 1, **changes):
-        return
+        return False
     try:
         with transaction.atomic():
             Alert.objects.create(
@@ -87,6 +87,8 @@ def raise_alert(
     except IntegrityError:
         # Another worker raised the same cause between the two statements: count on its row.
         same.update(count=F("count") + 1, **changes)
+        return False
+    return True
 
 
 def resolve_direction(mailbox: Mailbox, direction: str, *, now: datetime) -> None:
@@ -95,7 +97,9 @@ def resolve_direction(mailbox: Mailbox, direction: str, *, now: datetime) -> Non
     Alert.objects.open().filter(mailbox=mailbox, kind__in=kinds).update(resolved_on=now)
     if mailbox.server_profile_id:
         Alert.objects.open().filter(
-            server_profile_id=mailbox.server_profile_id, kind="profile_failing", key__endswith=f":{direction}"
+            server_profile_id=mailbox.server_profile_id,
+            kind__in=("profile_failing", "profile_major_event"),
+            key__endswith=f":{direction}",
         ).update(resolved_on=now)
 
 

@@ -8,7 +8,7 @@ from django.utils import timezone
 from emailsync.mail.errors import MailError, Scope
 from mailboxes.alerts import wall
 from mailboxes.choices import ResultStatus
-from mailboxes.engine import policy, scheduling
+from mailboxes.engine import major_events, policy, scheduling
 from mailboxes.models import Mailbox, WorkerState
 
 #: How often a direction that may not run (inactive, not approved) is looked at again.
@@ -61,6 +61,7 @@ def failed(lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState, error:
                     about=f"{error.code}:{state.direction}",
                 )
         scheduling.release(lease)
+        major_events.look(mailbox, state.direction, cause, now=now)
         return
     retry_at = now + decision.delay
     with scheduling.fenced(lease, transient_failures=failures, **noted):
