@@ -13,6 +13,7 @@ Each kind has a stable `code`, says whether trying again may help (`permanent`),
     ├── ProtocolViolation
     ├── ServerBusy
     ├── CommandRefused
+    ├── SpoolFailed
     ├── NotSignedIn         LoginRefused (PasswordExpired, AuthorizationRefused)  LoginRequired
     │                       LoginMechanismMissing  LoginThrottled
     ├── FolderMissing       FolderForbidden
@@ -195,6 +196,11 @@ class CommandRefused(MailError):
     code = "command_refused"
     scope = Scope.MAILBOX
     remedy = "Read the server's answer; the operator of the mail server can say what it means."
+
+
+class SpoolFailed(MailError):
+    code = "spool_failed"
+    remedy = "Make room on the disk for temporary files of this installation."
 
 
 class NotSignedIn(MailError):

@@ -4,10 +4,13 @@ import hashlib
 import io
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 from typing import BinaryIO, Protocol, Self
+
+from emailsync.mail.errors import SpoolFailed
 
 # Messages above this size travel in pieces of this size and rest in a temporary file.
 PIECE = 1024 * 1024
@@ -69,19 +72,22 @@ class Spool:
     """Collect a large body in a temporary file, with its digest kept up as it grows."""
 
     def __init__(self) -> None:
-        self._file: BinaryIO = tempfile.TemporaryFile(prefix="emailsync-")  # noqa: SIM115 - the body outlives us
+        with _on_disk():
+            self._file: BinaryIO = tempfile.TemporaryFile(prefix="emailsync-")  # noqa: SIM115
         self._hash = hashlib.sha256()
         self.size = 0
 
     def write(self, piece: bytes | memoryview) -> None:
         """Add bytes at the end."""
-        self._file.write(piece)
+        with _on_disk():
+            self._file.write(piece)
         self._hash.update(piece)
         self.size += len(piece)
 
     def finish(self) -> RawBody:
         """Turn what was collected into a body."""
-        self._file.flush()
+        with _on_disk():
+            self._file.flush()
         if self.size <= PIECE:
             content = self._read_back()
             return RawBody(content)
@@ -97,7 +103,17 @@ class Spool:
 
     def close(self) -> None:
         """Throw away what was collected."""
-        self._file.close()
+        with suppress(OSError):
+            self._file.close()
+
+
+@contextmanager
+def _on_disk() -> Iterator[None]:
+    """Tell a full disk from a failing network, which raises the same kind of exception."""
+    try:
+        yield
+    except OSError as problem:
+        raise SpoolFailed(f"A temporary file could not be written: {problem.strerror}.") from problem
 
 
 @dataclass(frozen=True)

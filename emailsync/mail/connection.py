@@ -1,0 +1,238 @@
+"""One bounded connection: a checked address, one receive buffer, a timeout on every call.
+
+Both libraries read through this buffer instead of their own, so that bodies can be taken in large
+pieces, that no line or literal grows without bound, and that bytes which somebody slipped in before
+STARTTLS completed are noticed: they would be in the buffer, and then the connection is closed.
+"""
+
+import socket
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from emailsync.mail.endpoint import Endpoint, ResolvedAddress, resolve
+from emailsync.mail.errors import ConnectionLost, MailError, ProtocolViolation, Unreachable
+from emailsync.mail.translating import translated
+from emailsync.mail.wire import Wire, redact, tls_context
+
+BUFFER = 256 * 1024
+LINE_LIMIT = 64 * 1024
+# A host with many dead addresses must not use up the whole run.
+TIMEOUT_WITH_MORE_ADDRESSES = 10.0
+
+
+class Connection:
+    """Read and write one socket, within the wire's limits."""
+
+    def __init__(self, sock: socket.socket, *, host: str, wire: Wire, address: ResolvedAddress) -> None:
+        self.sock = sock
+        self.host = host
+        self.wire = wire
+        self.address = address
+        self.received = 0
+        self.closed = False
+        self._patience = wire.timeout
+        self._secrets: tuple[str, ...] = ()
+        self._buffer = bytearray(BUFFER)
+        self._view = memoryview(self._buffer)
+        self._start = 0
+        self._end = 0
+        self._receive_into: Callable[[memoryview], int] = sock.recv_into
+
+    def hide(self, secrets: tuple[str, ...]) -> None:
+        """Take these out of every reply and transcript from now on."""
+        self._secrets = (*self._secrets, *secrets)
+        if self.wire.transcript is not None:
+            self.wire.transcript.hide(secrets)
+
+    def clean(self, reply: bytes | str) -> str:
+        """Turn what the server said into text that may be shown."""
+        text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
+        return redact("".join(mark if mark.isprintable() else " " for mark in text), self._secrets).strip()
+
+    def note_client(self, line: str) -> None:
+        """Record a line of ours."""
+        if self.wire.transcript is not None:
+            self.wire.transcript.client(line)
+
+    def note_server(self, line: bytes) -> None:
+        """Record a line of the server."""
+        if self.wire.transcript is not None:
+            self.wire.transcript.server(line.decode("utf-8", "replace"))
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Shorten the time that each further call may take."""
+        self._patience = min(self._patience, seconds)
+        self.sock.settimeout(self._patience)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Return whether TLS is in use."""
+        return isinstance(self.sock, ssl.SSLSocket)
+
+    @property
+    def buffered(self) -> int:
+        """Return how many received bytes wait to be read."""
+        return self._end - self._start
+
+    def send(self, data: bytes | memoryview) -> None:
+        """Send all of it."""
+        self._limit_wait()
+        self.sock.sendall(data)
+
+    def read_line(self, limit: int = LINE_LIMIT) -> bytes:
+        """Return the next line with its end; an empty one means that the server closed."""
+        searched = self._start
+        while True:
+            found = self._buffer.find(b"\n", searched, self._end)
+            if found >= 0:
+                line = bytes(self._view[self._start : found + 1])
+                self._start = found + 1
+                if len(line) > limit:
+                    raise self.broken(f"The server sent a line of more than {limit} bytes.")
+                return line
+            have = self.buffered
+            if have > limit:
+                raise self.broken(f"The server sent a line of more than {limit} bytes.")
+            if not self._receive_more():
+                line = bytes(self._view[self._start : self._end])
+                self._start = self._end
+                return line
+            searched = self._start + have
+
+    def read(self, size: int) -> bytes:
+        """Return exactly so many bytes."""
+        have = self.buffered
+        if size <= have:
+            start = self._start
+            self._start = start + size
+            return bytes(self._view[start : start + size])
+        if size <= len(self._buffer):
+            while self.buffered < size:
+                self._receive_or_lose()
+            return self.read(size)
+        whole = bytearray(size)
+        whole[:have] = self._view[self._start : self._end]
+        self._start = self._end = 0
+        rest = memoryview(whole)[have:]
+        while rest:
+            self._limit_wait()
+            count = self._receive_into(rest)
+            if not count:
+                raise ConnectionLost("The server closed the connection in the middle of a message.")
+            self.received += count
+            rest = rest[count:]
+        return bytes(whole)
+
+    def read_pieces(self, size: int, write: Callable[[memoryview], None]) -> None:
+        """Hand so many bytes to a writer, as they come."""
+        while size:
+            if not self.buffered:
+                self._receive_or_lose()
+            piece = min(size, self.buffered)
+            write(self._view[self._start : self._start + piece])
+            self._start += piece
+            size -= piece
+
+    def start_tls(self) -> None:
+        """Begin TLS and verify the certificate against the host's name (RFC 9525)."""
+        if self.buffered:
+            self.close()
+            raise ProtocolViolation(
+                "The server sent bytes before the encryption began; they are not trusted."
+            )
+        self._limit_wait()
+        context = tls_context(self.wire.ca_certificates)
+        with translated(self.clean):
+            self._use(context.wrap_socket(self.sock, server_hostname=self.host))
+
+    def _use(self, sock: ssl.SSLSocket) -> None:
+        self.sock = sock
+        self._receive_into = sock.recv_into
+
+    def describe_tls(self) -> str:
+        """Say in words which encryption was agreed upon."""
+        if not isinstance(self.sock, ssl.SSLSocket):
+            return "No encryption"
+        cipher = self.sock.cipher()
+        certificate = self.sock.getpeercert() or {}
+        until = str(certificate.get("notAfter", ""))
+        valid = ""
+        if until:
+            day = datetime.fromtimestamp(ssl.cert_time_to_seconds(until), UTC).date()
+            valid = f" valid until {day.isoformat()}"
+        version = (self.sock.version() or "TLS").replace("TLSv", "TLS ")
+        return f"{version}, {cipher[0] if cipher else 'unknown cipher'}, certificate for {self.host}{valid}"
+
+    def broken(self, sentence: str) -> ProtocolViolation:
+        """Close the connection, because what comes next cannot be understood."""
+        self.close()
+        return ProtocolViolation(sentence)
+
+    def close(self) -> None:
+        """Close the socket at once."""
+        if not self.closed:
+            self.closed = True
+            self.sock.close()
+
+    def _receive_or_lose(self) -> None:
+        if not self._receive_more():
+            raise ConnectionLost("The server closed the connection in the middle of a message.")
+
+    def _receive_more(self) -> int:
+        if self._start == self._end:
+            self._start = self._end = 0
+        elif self._end == len(self._buffer):
+            self._make_room()
+        self._limit_wait()
+        count = self._receive_into(self._view[self._end :])
+        self._end += count
+        self.received += count
+        return count
+
+    def _make_room(self) -> None:
+        waiting = self.buffered
+        if self._start == 0:
+            # Only a line may be longer than the buffer, and its own limit stops it.
+            larger = bytearray(2 * len(self._buffer))
+            larger[:waiting] = self._view
+            self._view.release()
+            self._buffer, self._view = larger, memoryview(larger)
+        else:
+            self._view[:waiting] = bytes(self._view[self._start : self._end])
+        self._start, self._end = 0, waiting
+
+    def _limit_wait(self) -> None:
+        if self.closed:
+            raise ConnectionLost("The connection is closed.")
+        deadline = self.wire.deadline
+        if deadline is not None:
+            deadline.check()
+            self.sock.settimeout(min(self._patience, max(deadline.remaining(), 0.001)))
+
+
+def connect(endpoint: Endpoint, wire: Wire) -> Connection:
+    """Resolve, check and connect."""
+    return connect_to(resolve(endpoint, wire.policy, deadline=wire.deadline), endpoint, wire)
+
+
+def connect_to(addresses: tuple[ResolvedAddress, ...], endpoint: Endpoint, wire: Wire) -> Connection:
+    """Connect to the first of the checked addresses that answers."""
+    problem: MailError = Unreachable(f"{endpoint.host} has no address.")
+    for position, address in enumerate(addresses):
+        timeout = wire.timeout
+        if position + 1 < len(addresses):
+            timeout = min(timeout, TIMEOUT_WITH_MORE_ADDRESSES)
+        if wire.deadline is not None:
+            wire.deadline.check()
+            timeout = min(timeout, max(wire.deadline.remaining(), 0.001))
+        try:
+            with translated(str):
+                sock = socket.create_connection((str(address.ip), address.port), timeout)
+        except MailError as failure:
+            problem = type(failure)(f"{endpoint} ({address.ip}): {failure}")
+            continue
+        sock.settimeout(wire.timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return Connection(sock, host=endpoint.host, wire=wire, address=address)
+    raise problem

@@ -1,0 +1,251 @@
+"""Commands and answers of IMAP on one connection, read leniently.
+
+IMAPClient runs one command at a time and keeps whole answers in memory. This module sends commands of
+its own on the same socket, several at once where that saves a round trip, and reads the answers as they
+come: attributes in any order, with announcements (EXISTS, EXPUNGE, FETCH of changed flags) at any place
+(RFC 9051, section 7).
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from emailsync.mail.connection import LINE_LIMIT, Connection
+from emailsync.mail.errors import ConnectionLost, MailError, ProtocolViolation
+from emailsync.mail.translating import imap_bye, imap_failure
+
+LITERAL = re.compile(rb"~?\{(\d{1,12})\+?\}\r?\n$")
+LITERAL_LIMIT = 1024 * 1024
+SKIP_LIMIT = 512 * 1024 * 1024
+# Answers that nobody asked for are skipped, but not for ever.
+PATIENCE = 200_000
+SET_LIMIT = 7_000
+
+
+@dataclass(frozen=True)
+class Literal:
+    """Mark an argument that must travel as counted bytes."""
+
+    content: bytes
+
+
+@dataclass
+class Answer:
+    """Collect what the server said to one command."""
+
+    status: bytes = b""
+    text: bytes = b""
+    untagged: list[bytes] = field(default_factory=list)
+
+
+class Dialogue:
+    """Send tagged commands and read the answers."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._number = 0
+        self._pending: set[bytes] = set()
+
+    def start(self, command: bytes) -> bytes:
+        """Send a command without waiting and return its tag."""
+        self._number += 1
+        tag = b"E%d" % self._number
+        self.connection.send(tag + b" " + command + b"\r\n")
+        self.connection.note_client(f"{tag.decode()} {command.decode('utf-8', 'replace')}")
+        self._pending.add(tag)
+        return tag
+
+    def finish(self, tag: bytes) -> None:
+        """Note that the answer to a command has come."""
+        self._pending.discard(tag)
+
+    def is_pending(self, tag: bytes) -> bool:
+        """Return whether the answer to a command is still to come."""
+        return tag in self._pending
+
+    @property
+    def is_waiting(self) -> bool:
+        """Return whether any answer is still to come."""
+        return bool(self._pending)
+
+    def wait(self, tag: bytes, *, only: re.Pattern[bytes]) -> Answer:
+        """Read the answer to a started command, keeping only the untagged lines that match."""
+        answer = Answer()
+        self._read_answer(tag, answer, only=only)
+        self.finish(tag)
+        return answer
+
+    def settle(self) -> None:
+        """Read and forget the answers to commands that their caller gave up on."""
+        for _ in range(PATIENCE):
+            if not self._pending:
+                return
+            line = self.read_line()
+            tag = line.partition(b" ")[0]
+            while (found := LITERAL.search(line)) is not None:
+                self.skip_literal(int(found.group(1)))
+                line = self.read_line()
+            self.finish(tag)
+        raise self.connection.broken("The server does not end its answer.")
+
+    def run(self, *arguments: bytes | Literal, line_limit: int = LINE_LIMIT, hide: bool = False) -> Answer:
+        """Send a command, wait for its end and return the answer, whatever it says."""
+        self.settle()
+        self._number += 1
+        tag = b"E%d" % self._number
+        answer = Answer()
+        line = tag
+        for argument in arguments:
+            if isinstance(argument, Literal):
+                self._send(line + b" {%d}\r\n" % len(argument.content), hide=hide)
+                if not self._read_answer(tag, answer, line_limit=line_limit, wait_for_continuation=True):
+                    return answer
+                line = argument.content
+            else:
+                line += b" " + argument
+        self._send(line + b"\r\n", hide=hide)
+        self._read_answer(tag, answer, line_limit=line_limit)
+        return answer
+
+    def authenticate(self, mechanism: bytes, response: bytes, *, initial: bool) -> Answer:
+        """Run a client-first SASL exchange (RFC 9051, section 6.2.2; RFC 4959 for the initial response)."""
+        self.settle()
+        self._number += 1
+        tag = b"E%d" % self._number
+        answer = Answer()
+        command = tag + b" AUTHENTICATE " + mechanism
+        if initial:
+            self._send(command + b" " + response + b"\r\n", hide=True)
+        else:
+            self._send(command + b"\r\n")
+            if not self._read_answer(tag, answer, wait_for_continuation=True):
+                return answer
+            self._send(response + b"\r\n", hide=True)
+        if self._read_answer(tag, answer, wait_for_continuation=True):
+            # A server that asks again has refused, and ends the exchange on an empty line.
+            self._send(b"\r\n")
+            self._read_answer(tag, answer)
+        return answer
+
+    def checked(self, *arguments: bytes | Literal, line_limit: int = LINE_LIMIT) -> Answer:
+        """Send a command and raise unless the server says OK."""
+        answer = self.run(*arguments, line_limit=line_limit)
+        if answer.status != b"OK":
+            raise self.refusal(answer)
+        return answer
+
+    def refusal(self, answer: Answer) -> MailError:
+        """Translate a NO or BAD."""
+        return self.refusal_of(answer.status, answer.text)
+
+    def refusal_of(self, status: bytes, text: bytes) -> MailError:
+        """Translate a NO or BAD given by its parts."""
+        return imap_failure(self.connection.clean(status + b" " + text))
+
+    def read_line(self, limit: int = LINE_LIMIT) -> bytes:
+        """Return the next line, and raise when the server said goodbye or closed."""
+        line = self.connection.read_line(limit)
+        if not line.endswith(b"\n"):
+            raise ConnectionLost("The server closed the connection.")
+        if line[:6].upper() == b"* BYE ":
+            self.connection.note_server(line)
+            reply = self.connection.clean(line[2:])
+            self.connection.close()
+            raise imap_bye(reply)
+        return line
+
+    def skip_literal(self, size: int) -> None:
+        """Read counted bytes and forget them."""
+        if size > SKIP_LIMIT:
+            raise self.connection.broken(f"The server announced {size} bytes that nobody asked for.")
+        self.connection.read_pieces(size, _forget)
+
+    def _keep_literals(self, line: bytes, keep: Callable[[bytes], None]) -> None:
+        """Read the rest of an answer whose first line is known."""
+        while (found := LITERAL.search(line)) is not None:
+            size = int(found.group(1))
+            if size > LITERAL_LIMIT:
+                raise self.connection.broken(f"The server sent {size} bytes where a short answer belongs.")
+            content = self.connection.read(size)
+            line = self.read_line()
+            keep(content + line)
+
+    def _send(self, data: bytes, *, hide: bool = False) -> None:
+        self.connection.send(data)
+        shown = data.split(b" ")[: 3 if b" AUTHENTICATE " in data else 2] if hide else [data]
+        self.connection.note_client(b" ".join(shown).decode("utf-8", "replace") + (" •••" if hide else ""))
+
+    def _read_answer(
+        self,
+        tag: bytes,
+        answer: Answer,
+        *,
+        line_limit: int = LINE_LIMIT,
+        wait_for_continuation: bool = False,
+        only: re.Pattern[bytes] | None = None,
+    ) -> bool:
+        """Read until the tagged end; return whether the server asked to go on instead."""
+        start = tag + b" "
+        kept = 0
+        for _ in range(PATIENCE):
+            line = self.read_line(line_limit)
+            if line.startswith(b"* "):
+                parts = [line]
+                self._keep_literals(line, parts.append)
+                whole = b"".join(parts)
+                kept += len(whole)
+                if kept > 16 * LITERAL_LIMIT:
+                    break
+                if only is None:
+                    self.connection.note_server(whole)
+                    answer.untagged.append(whole[2:].rstrip(b"\r\n"))
+                elif only.match(whole):
+                    answer.untagged.append(whole)
+            elif line.startswith(start):
+                self.connection.note_server(line)
+                status, _, text = line[len(start) :].rstrip(b"\r\n").partition(b" ")
+                answer.status, answer.text = status.upper(), text
+                return False
+            elif line.startswith(b"+") and wait_for_continuation:
+                self.connection.note_server(line)
+                return True
+            else:
+                raise self._not_imap(line)
+        raise self.connection.broken("The server does not end its answer.")
+
+    def _not_imap(self, line: bytes) -> ProtocolViolation:
+        self.connection.close()
+        return ProtocolViolation("The server's answer is not IMAP.", server_reply=self.connection.clean(line))
+
+
+def _forget(piece: memoryview) -> None:
+    """Take bytes that nobody wants."""
+
+
+def quoted(text: str) -> bytes | Literal:
+    """Return a string argument, counted when it cannot be quoted (RFC 9051, section 4.3)."""
+    if text.isascii() and text.isprintable():
+        return b'"' + text.replace("\\", "\\\\").replace('"', '\\"').encode() + b'"'
+    return Literal(text.encode())
+
+
+def uid_sets(uids: Iterable[int], *, limit: int = SET_LIMIT) -> Iterator[tuple[bytes, list[int]]]:
+    """Write sorted UIDs as sets such as 1:5,8, cut so that no command line grows too long (RFC 7162, 4)."""
+    text, members = "", list[int]()
+    for low, high in _runs(sorted(set(uids))):
+        piece = str(low) if low == high else f"{low}:{high}"
+        if text and len(text) + len(piece) >= limit:
+            yield text.encode(), members
+            text, members = "", []
+        text += f",{piece}" if text else piece
+        members.extend(range(low, high + 1))
+    if text:
+        yield text.encode(), members
+
+
+def _runs(uids: list[int]) -> Iterator[tuple[int, int]]:
+    start = 0
+    for position, uid in enumerate(uids):
+        if position + 1 == len(uids) or uids[position + 1] != uid + 1:
+            yield uids[start], uid
+            start = position + 1

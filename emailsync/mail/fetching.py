@@ -1,0 +1,265 @@
+"""Fetch message bodies as fast as the server sends them, in bounded memory.
+
+Two commands are always on their way: while the answers to one chunk are handed out, the server already
+works on the next. A chunk is bounded in messages and in bytes. Messages above one piece are fetched in
+pieces into a temporary file. The size a server claims plans the chunks and nothing else: what comes is
+measured, because servers estimate.
+"""
+
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from emailsync.mail.dialogue import LITERAL, PATIENCE, Dialogue, uid_sets
+from emailsync.mail.errors import MailError, MessageUnreadable, ServerBusy
+from emailsync.mail.incoming import PIECE, FetchedMessage, RawBody, RemoteMessage, Spool
+
+CHUNK_MESSAGES = 200
+CHUNK_BYTES = 8 * 1024 * 1024
+IN_FLIGHT = 2
+BODY_LIMIT = 512 * 1024 * 1024
+
+LONGEST_RUN = 5_000_000
+
+ESEARCH_ALL = re.compile(rb"\bALL ([\d:,]+)", re.IGNORECASE)
+UID = re.compile(rb"[( ]UID (\d{1,10})\b", re.IGNORECASE)
+BODY_NAME = re.compile(rb"(?:BODY\[\](?:<(\d{1,12})>)?|RFC822) ?$", re.IGNORECASE)
+SHORT_BODY = re.compile(rb'[( ](?:BODY\[\](?:<\d{1,12}>)?|RFC822) "((?:[^"\\]|\\.)*)"', re.IGNORECASE)
+FETCH = re.compile(rb"\* \d{1,10} FETCH \(", re.IGNORECASE)
+
+
+@dataclass
+class Arrival:
+    """Hold one FETCH answer that carried a body."""
+
+    uid: int
+    body: RawBody
+    whole: bool
+
+
+class Fetcher:
+    """Hand out the bodies of some messages of the open folder."""
+
+    def __init__(self, dialogue: Dialogue) -> None:
+        self._dialogue = dialogue
+        self._connection = dialogue.connection
+        self._missing: list[RemoteMessage] = []
+        self._refusal: MailError | None = None
+
+    def fetch(self, messages: Sequence[RemoteMessage]) -> Iterator[FetchedMessage]:
+        """Yield what arrives; what the server lists but withholds is named at the end."""
+        run: list[RemoteMessage] = []
+        for message in messages:
+            if message.size <= PIECE:
+                run.append(message)
+                continue
+            yield from self._fetch_chunks(run)
+            run = []
+            yield from self._fetch_large(message)
+        yield from self._fetch_chunks(run)
+        yield from self._ask_again()
+
+    def _fetch_chunks(self, messages: Sequence[RemoteMessage]) -> Iterator[FetchedMessage]:
+        self._dialogue.settle()
+        waiting: dict[int, RemoteMessage] = {}
+        flying: dict[bytes, list[RemoteMessage]] = {}
+        chunks = deque(_chunks(messages))
+        while chunks or flying:
+            while chunks and len(flying) < IN_FLIGHT:
+                chunk = chunks.popleft()
+                waiting.update((message.uid, message) for message in chunk)
+                flying[self._start(chunk)] = chunk
+            for arrival in self._arrivals(flying):
+                message = waiting.pop(arrival.uid, None)
+                if message is None:
+                    arrival.body.close()
+                elif arrival.body.size == 0 and message.size > 0:
+                    self._missing.append(message)
+                else:
+                    yield FetchedMessage(message.uid, message.received_at, arrival.body.size, arrival.body)
+            for tag in [tag for tag in flying if not self._dialogue.is_pending(tag)]:
+                gone = [waiting.pop(m.uid) for m in flying.pop(tag) if m.uid in waiting]
+                self._missing.extend(gone)
+
+    def _start(self, chunk: Sequence[RemoteMessage]) -> bytes:
+        (uids, _), *_ = uid_sets((message.uid for message in chunk), limit=2**16)
+        return self._dialogue.start(b"UID FETCH " + uids + b" (UID BODY.PEEK[])")
+
+    def _arrivals(self, flying: dict[bytes, list[RemoteMessage]]) -> Iterator[Arrival]:
+        """Yield bodies until one of the commands on their way is answered."""
+        ignored = 0
+        while ignored < PATIENCE:
+            line = self._dialogue.read_line()
+            if line.startswith(b"* "):
+                arrival = self._read_untagged(line)
+                if arrival is not None:
+                    yield arrival
+                else:
+                    ignored += 1
+                continue
+            tag, _, rest = line.partition(b" ")
+            if tag not in flying:
+                raise self._connection.broken("The server answered a command that was not given.")
+            self._dialogue.finish(tag)
+            self._connection.note_server(line)
+            if rest[:2].upper() != b"OK":
+                self._note_refusal(rest)
+            return
+        raise self._connection.broken("The server does not end its answer.")
+
+    def _note_refusal(self, rest: bytes) -> None:
+        status, _, text = rest.strip().partition(b" ")
+        self._refusal = self._dialogue.refusal_of(status, text)
+        if isinstance(self._refusal, ServerBusy):
+            raise self._refusal
+
+    def _read_untagged(self, line: bytes, *, into: Spool | None = None) -> Arrival | None:
+        """Read one untagged answer to its end; return it if it is a FETCH with a body."""
+        is_fetch = FETCH.match(line) is not None
+        body: RawBody | None = None
+        whole = True
+        texts = line
+        while (found := LITERAL.search(line)) is not None:
+            size = int(found.group(1))
+            name = BODY_NAME.search(line, 0, found.start()) if is_fetch else None
+            if name is None or body is not None:
+                self._dialogue.skip_literal(size)
+            else:
+                whole = name.group(1) is None
+                body = self._read_body(size)
+            line = self._dialogue.read_line()
+            texts += line
+        if not is_fetch:
+            return None
+        if body is None:
+            body = _short_body(texts)
+        uid = UID.search(texts)
+        if body is None or uid is None:
+            return None
+        return Arrival(int(uid.group(1)), body, whole)
+
+    def _read_body(self, size: int) -> RawBody:
+        if size <= PIECE:
+            return RawBody(self._connection.read(size))
+        if size > BODY_LIMIT:
+            raise self._connection.broken(f"The server announced a message of {size} bytes.")
+        spool = Spool()
+        try:
+            self._connection.read_pieces(size, spool.write)
+        except BaseException:
+            spool.close()
+            raise
+        return spool.finish()
+
+    def _fetch_large(self, message: RemoteMessage) -> Iterator[FetchedMessage]:
+        """Collect a message piece by piece until one comes short (RFC 9051, section 6.4.5)."""
+        self._dialogue.settle()
+        spool = Spool()
+        try:
+            body = self._collect(message, spool)
+        except BaseException:
+            spool.close()
+            raise
+        if body is None:
+            spool.close()
+            self._missing.append(message)
+        else:
+            yield FetchedMessage(message.uid, message.received_at, body.size, body)
+
+    def _collect(self, message: RemoteMessage, spool: Spool) -> RawBody | None:
+        flying: deque[tuple[bytes, int]] = deque()
+        next_offset = 0
+        while True:
+            while not flying or (len(flying) < IN_FLIGHT and next_offset <= message.size):
+                flying.append((self._start_piece(message.uid, next_offset), next_offset))
+                next_offset += PIECE
+            tag, offset = flying.popleft()
+            piece = self._piece(tag, message.uid)
+            if piece is None:
+                return spool.finish() if spool.size else None
+            if piece.whole and offset == 0 and piece.body.size != PIECE:
+                # This server does not know partial fetches and sent everything at once.
+                return piece.body
+            with piece.body.open() as stream:
+                spool.write(stream.read(PIECE))
+            if piece.body.size < PIECE:
+                return spool.finish() if spool.size else None
+            if spool.size > BODY_LIMIT:
+                raise self._connection.broken(f"The message does not end after {spool.size} bytes.")
+
+    def _start_piece(self, uid: int, offset: int) -> bytes:
+        return self._dialogue.start(b"UID FETCH %d (UID BODY.PEEK[]<%d.%d>)" % (uid, offset, PIECE))
+
+    def _piece(self, tag: bytes, uid: int) -> Arrival | None:
+        """Return the piece that answers this command, or None when the server sends no more."""
+        found: Arrival | None = None
+        for arrival in self._arrivals({tag: []}):
+            if arrival.uid == uid and found is None:
+                found = arrival
+            else:
+                arrival.body.close()
+        return found
+
+    def _ask_again(self) -> Iterator[FetchedMessage]:
+        """Tell vanished messages from withheld ones, and ask for the latter one by one."""
+        if not self._missing:
+            return
+        missing, self._missing = self._missing, []
+        listed = self._still_listed(missing)
+        for message in missing:
+            if message.uid in listed:
+                yield from self._fetch_chunks([message])
+        if self._missing:
+            uids = [message.uid for message in self._missing]
+            raise MessageUnreadable(
+                f"The server lists {len(uids)} messages but does not hand them out.",
+                uids=uids,
+                server_reply=self._refusal.server_reply if self._refusal is not None else "",
+            )
+
+    def _still_listed(self, messages: Sequence[RemoteMessage]) -> set[int]:
+        listed: set[int] = set()
+        for uids, _ in uid_sets(message.uid for message in messages):
+            answer = self._dialogue.checked(b"UID SEARCH UID " + uids)
+            listed.update(search_result(answer.untagged))
+        return listed
+
+
+def search_result(untagged: Sequence[bytes]) -> list[int]:
+    """Read the numbers of SEARCH and ESEARCH answers (RFC 9051, sections 7.3.4 and 7.2.8)."""
+    found: list[int] = []
+    for line in untagged:
+        kind, _, rest = line.partition(b" ")
+        if kind.upper() == b"SEARCH":
+            found.extend(int(word) for word in rest.split() if word.isdigit())
+        elif kind.upper() == b"ESEARCH" and (sets := ESEARCH_ALL.search(rest)) is not None:
+            found.extend(_expand(sets.group(1)))
+    return found
+
+
+def _expand(text: bytes) -> Iterator[int]:
+    for piece in text.split(b","):
+        first, colon, last = piece.partition(b":")
+        low, high = sorted((int(first), int(last if colon else first)))
+        if high - low > LONGEST_RUN:
+            raise ValueError("a range of impossible length")
+        yield from range(low, high + 1)
+
+
+def _short_body(texts: bytes) -> RawBody | None:
+    found = SHORT_BODY.search(texts)
+    return None if found is None else RawBody(re.sub(rb"\\(.)", rb"\1", found.group(1)))
+
+
+def _chunks(messages: Sequence[RemoteMessage]) -> Iterator[list[RemoteMessage]]:
+    chunk: list[RemoteMessage] = []
+    total = 0
+    for message in messages:
+        if chunk and (len(chunk) == CHUNK_MESSAGES or total + message.size > CHUNK_BYTES):
+            yield chunk
+            chunk, total = [], 0
+        chunk.append(message)
+        total += message.size
+    if chunk:
+        yield chunk

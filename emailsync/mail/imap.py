@@ -1,0 +1,347 @@
+"""Read a mailbox over IMAP (RFC 3501 and 9051).
+
+IMAPClient reads the greeting, begins TLS and lists folders; signing in, searching and fetching are done
+by `dialogue` and `fetching` on the same socket, because IMAPClient neither pipelines nor bounds what it
+reads.
+"""
+
+import base64
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, timezone
+from types import TracebackType
+from typing import Self
+
+from imapclient import imap_utf7
+
+from emailsync.mail.auth import Password
+from emailsync.mail.connection import Connection, connect
+from emailsync.mail.dialogue import Answer, Dialogue, Literal, quoted, uid_sets
+from emailsync.mail.endpoint import Endpoint, Security, check_plain
+from emailsync.mail.errors import (
+    CommandRefused,
+    EncryptionRequired,
+    FolderForbidden,
+    FolderMissing,
+    LoginMechanismMissing,
+    MailError,
+    ProtocolViolation,
+)
+from emailsync.mail.fetching import FETCH, IN_FLIGHT, UID, Fetcher, search_result
+from emailsync.mail.incoming import FetchedMessage, FolderStatus, RemoteMessage
+from emailsync.mail.session import Session
+from emailsync.mail.translating import imap_login_failure, translated
+from emailsync.mail.wire import Wire
+
+SEARCH_WINDOW = 50_000
+SEARCH_LINE = 1024 * 1024
+FAREWELL = 2.0
+
+SIZE = re.compile(rb"[( ]RFC822\.SIZE (\d{1,12})\b", re.IGNORECASE)
+INTERNALDATE = re.compile(
+    rb'[( ]INTERNALDATE "([ \d]?\d)-([a-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)"',
+    re.IGNORECASE,
+)
+MONTHS = b"jan feb mar apr may jun jul aug sep oct nov dec".split()
+STATUS_ITEM = re.compile(rb"\b(MESSAGES|UIDNEXT|UIDVALIDITY) (\d{1,10})\b", re.IGNORECASE)
+EXISTS = re.compile(rb"^(\d{1,10}) EXISTS\b", re.IGNORECASE)
+
+
+class ImapClient:
+    """Read one mailbox; see `IncomingClient` for what each method promises."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._dialogue = Dialogue(connection)
+        self._capabilities: frozenset[str] = frozenset()
+        self._folder: tuple[str, bool] | None = None
+        self._messages = 0
+        with translated(connection.clean):
+            self.session = Session(connection)
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Return what the server can do, as it says after the sign-in when that is done."""
+        return self._capabilities or self.session.offers()
+
+    def begin_tls(self) -> None:
+        """Switch to TLS by STARTTLS."""
+        with translated(self.connection.clean):
+            self.session.begin_tls()
+
+    def sign_in(self, credential: Password) -> None:
+        """Prove who we are, by SASL PLAIN where it is offered, else by LOGIN."""
+        self.connection.hide(credential.secrets())
+        with translated(self.connection.clean):
+            answer = self._authenticate(credential)
+            if answer.status != b"OK":
+                raise imap_login_failure(self.connection.clean(answer.text))
+            self._capabilities = self._offered_in(answer)
+            self.session.signed_in(self._capabilities)
+
+    def _authenticate(self, credential: Password) -> Answer:
+        offers = self.session.offers()
+        if "AUTH=PLAIN" in offers:
+            response = base64.b64encode(credential.plain_response())
+            answer = self._dialogue.authenticate(b"PLAIN", response, initial="SASL-IR" in offers)
+            if answer.status != b"BAD" or credential.authorization_identity or "LOGINDISABLED" in offers:
+                return answer
+        if credential.authorization_identity:
+            raise LoginMechanismMissing(
+                "The server does not offer to sign in for another mailbox (AUTH=PLAIN)."
+            )
+        if "LOGINDISABLED" in offers:
+            if self.connection.is_encrypted:
+                raise LoginMechanismMissing("The server does not take passwords (LOGINDISABLED).")
+            raise EncryptionRequired("The server takes no password without encryption (LOGINDISABLED).")
+        name, password = quoted(credential.user_name), quoted(credential.password)
+        return self._dialogue.run(b"LOGIN", name, password, hide=True)
+
+    def _offered_in(self, answer: Answer) -> frozenset[str]:
+        """Return the capabilities that came with the sign-in, or ask for them."""
+        for text in (answer.text, *answer.untagged):
+            if (found := re.match(rb"(?:OK )?\[?CAPABILITY ([^\]]*)", text, re.IGNORECASE)) is not None:
+                return _words(found.group(1))
+        told = self._dialogue.checked(b"CAPABILITY").untagged
+        return _words(b" ".join(line[11:] for line in told if line[:11].upper() == b"CAPABILITY "))
+
+    def open_folder(self, folder: str = "INBOX", *, read_only: bool = True) -> FolderStatus:
+        """Open a folder, which the following calls speak about."""
+        self._folder = None
+        with translated(self.connection.clean):
+            answer = self._dialogue.run(b"EXAMINE" if read_only else b"SELECT", _folder_name(folder))
+            if answer.status != b"OK":
+                raise self._folder_refusal(folder, answer)
+            if not read_only and b"[READ-ONLY]" in answer.text.upper():
+                raise FolderForbidden(f"The folder {folder} may only be read.")
+            self._folder = (folder, read_only)
+            return self._folder_status(answer)
+
+    def _folder_status(self, answer: Answer) -> FolderStatus:
+        told: dict[bytes, int] = {}
+        for line in answer.untagged:
+            if (count := EXISTS.match(line)) is not None:
+                self._messages = int(count.group(1))
+            elif line[:3].upper() == b"OK ":
+                told.update((name.upper(), int(value)) for name, value in STATUS_ITEM.findall(line))
+        if not told.get(b"UIDVALIDITY"):
+            raise ProtocolViolation("The server gives the messages of this folder no lasting numbers (UIDs).")
+        uidnext = told.get(b"UIDNEXT") or self._highest_uid() + 1
+        return FolderStatus(uidvalidity=told[b"UIDVALIDITY"], uidnext=uidnext, messages=self._messages)
+
+    def _highest_uid(self) -> int:
+        if not self._messages:
+            return 0
+        lines = self._dialogue.checked(b"FETCH * (UID)").untagged
+        return max((int(found.group(1)) for line in lines if (found := UID.search(line))), default=0)
+
+    def _folder_refusal(self, folder: str, answer: Answer) -> MailError:
+        problem = self._dialogue.refusal(answer)
+        if isinstance(problem, FolderMissing | CommandRefused) and answer.status == b"NO":
+            return FolderMissing(f"The folder {folder} cannot be opened.", server_reply=problem.server_reply)
+        return problem
+
+    def status(self, folder: str = "INBOX") -> FolderStatus:
+        """Ask the cheap question whether anything has changed."""
+        with translated(self.connection.clean):
+            answer = self._dialogue.run(b"STATUS", _folder_name(folder), b"(MESSAGES UIDNEXT UIDVALIDITY)")
+            if answer.status != b"OK":
+                raise self._folder_refusal(folder, answer)
+            lines = [line for line in answer.untagged if line[:7].upper() == b"STATUS "]
+            told = {name.upper(): int(value) for line in lines for name, value in STATUS_ITEM.findall(line)}
+            if not told.get(b"UIDVALIDITY") or not told.get(b"UIDNEXT"):
+                raise ProtocolViolation("The server does not tell the state of the folder.")
+            return FolderStatus(
+                uidvalidity=told[b"UIDVALIDITY"], uidnext=told[b"UIDNEXT"], messages=told.get(b"MESSAGES", 0)
+            )
+
+    def ids_after(self, uid: int) -> list[int]:
+        """List the UIDs above this one, sorted.
+
+        `n:*` always names the last message too (RFC 9051, section 9), so what is not above is dropped.
+        A large folder is asked for in windows, because the answer to SEARCH is a single line.
+        """
+        found: set[int] = set()
+        with translated(self.connection.clean):
+            for window in self._windows():
+                answer = self._dialogue.checked(
+                    b"UID SEARCH", *window, b"UID %d:*" % (uid + 1), line_limit=SEARCH_LINE
+                )
+                found.update(number for number in search_result(answer.untagged) if number > uid)
+        return sorted(found)
+
+    def _windows(self) -> Iterator[tuple[bytes, ...]]:
+        if self._messages <= SEARCH_WINDOW:
+            yield ()
+            return
+        for first in range(1, self._messages + 1, SEARCH_WINDOW):
+            last = first + SEARCH_WINDOW - 1
+            # The last window is open: messages may have come since the folder was opened.
+            yield (b"%d:%s" % (first, b"*" if last >= self._messages else b"%d" % last),)
+
+    def describe(self, uids: Sequence[int]) -> list[RemoteMessage]:
+        """Ask for sizes and dates; vanished messages are left out."""
+        wanted = set(uids)
+        found: dict[int, RemoteMessage] = {}
+        with translated(self.connection.clean):
+            for line in self._fetch_lines(uids, b"(UID RFC822.SIZE INTERNALDATE)"):
+                message = _described(line)
+                if message is not None and message.uid in wanted:
+                    found.setdefault(message.uid, message)
+        return [found[uid] for uid in dict.fromkeys(uids) if uid in found]
+
+    def _fetch_lines(self, uids: Sequence[int], items: bytes) -> Iterator[bytes]:
+        """Yield the FETCH answers for short items, two commands being on their way."""
+        self._dialogue.settle()
+        flying: deque[bytes] = deque()
+        sets = uid_sets(uids)
+        while True:
+            while len(flying) < IN_FLIGHT and (pair := next(sets, None)) is not None:
+                flying.append(self._dialogue.start(b"UID FETCH " + pair[0] + b" " + items))
+            if not flying:
+                return
+            answer = self._dialogue.wait(flying.popleft(), only=FETCH)
+            if answer.status != b"OK":
+                raise self._dialogue.refusal(answer)
+            yield from answer.untagged
+
+    def fetch(self, messages: Sequence[RemoteMessage]) -> Iterator[FetchedMessage]:
+        """Yield the messages, the next ones already on their way; vanished messages are left out.
+
+        Those that the server still lists but does not hand out are named by MessageUnreadable, raised
+        after everything else was yielded.
+        """
+        with translated(self.connection.clean):
+            yield from Fetcher(self._dialogue).fetch(messages)
+
+    def delete(self, uids: Sequence[int]) -> None:
+        """Remove messages from the server for good.
+
+        Without UIDPLUS they are only marked: a plain EXPUNGE would also remove what others have marked.
+        """
+        with translated(self.connection.clean):
+            for uid_set, _ in uid_sets(uids):
+                self._dialogue.checked(b"UID STORE", uid_set, b"+FLAGS.SILENT (\\Deleted)")
+                if "UIDPLUS" in self.capabilities or "IMAP4REV2" in self.capabilities:
+                    self._dialogue.checked(b"UID EXPUNGE", uid_set)
+
+    def move(self, uids: Sequence[int], folder: str) -> None:
+        """Move messages into another folder, by copying and deleting where MOVE is not offered."""
+        name = _folder_name(folder)
+        with translated(self.connection.clean):
+            can_move = "MOVE" in self.capabilities or "IMAP4REV2" in self.capabilities
+            for uid_set, members in uid_sets(uids):
+                answer = self._dialogue.run(b"UID MOVE" if can_move else b"UID COPY", uid_set, name)
+                if answer.status != b"OK":
+                    raise self._folder_refusal(folder, answer)
+                if not can_move:
+                    self.delete(members)
+
+    def find_by_message_id(self, message_id: str, *, folders: Sequence[str]) -> str | None:
+        """Return the first of the folders that holds a message with this Message-ID.
+
+        The folder that was open before is open again afterwards.
+        """
+        check_plain(message_id, what="The Message-ID")
+        before = self._folder
+        found = None
+        for folder in folders:
+            if self._holds(folder, message_id):
+                found = folder
+                break
+        if before is not None:
+            self.open_folder(before[0], read_only=before[1])
+        return found
+
+    def _holds(self, folder: str, message_id: str) -> bool:
+        try:
+            self.open_folder(folder)
+        except FolderMissing:
+            return False
+        with translated(self.connection.clean):
+            answer = self._dialogue.checked(b"UID SEARCH HEADER Message-ID", quoted(message_id))
+            return bool(search_result(answer.untagged))
+
+    def sent_folder(self) -> str | None:
+        """Return the folder for sent mail, if the server marks one or has one of a common name."""
+        with translated(self.connection.clean):
+            self._dialogue.settle()
+            return self.session.sent_folder()
+
+    def close(self) -> None:
+        """Say goodbye, unless answers are still on their way, and close."""
+        if not self.connection.closed and not self._dialogue.is_waiting:
+            with suppress(MailError, OSError):
+                self.connection.wait_at_most(FAREWELL)
+                self._dialogue.run(b"LOGOUT")
+        self.connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_imap(endpoint: Endpoint, credential: Password, wire: Wire) -> ImapClient:
+    """Connect, secure the connection and sign in."""
+    connection = connect(endpoint, wire)
+    try:
+        client = greet(connection, endpoint)
+        client.sign_in(credential)
+    except BaseException:
+        connection.close()
+        raise
+    return client
+
+
+def greet(connection: Connection, endpoint: Endpoint) -> ImapClient:
+    """Secure a new connection as the endpoint says and hear the greeting."""
+    if endpoint.security is Security.TLS:
+        connection.start_tls()
+    client = ImapClient(connection)
+    if endpoint.security is Security.STARTTLS:
+        client.begin_tls()
+    return client
+
+
+def _words(text: bytes) -> frozenset[str]:
+    return frozenset(text.decode("ascii", "replace").upper().split())
+
+
+def _folder_name(folder: str) -> bytes | Literal:
+    """Write a folder's name in modified UTF-7 (RFC 3501, section 5.1.3)."""
+    check_plain(folder, what="The folder")
+    return quoted(imap_utf7.encode(folder).decode("ascii"))
+
+
+def _described(line: bytes) -> RemoteMessage | None:
+    uid, size = UID.search(line), SIZE.search(line)
+    if uid is None or size is None:
+        return None
+    return RemoteMessage(uid=int(uid.group(1)), size=int(size.group(1)), received_at=_internal_date(line))
+
+
+def _internal_date(line: bytes) -> datetime:
+    """Read INTERNALDATE as UTC; without one the message came now, so that no start date excludes it."""
+    found = INTERNALDATE.search(line)
+    if found is None:
+        return datetime.now(UTC)
+    day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = found.groups()
+    zone = timedelta(hours=int(zone_hours), minutes=int(zone_minutes))
+    try:
+        return datetime(
+            int(year),
+            MONTHS.index(month.lower()) + 1,
+            int(day),
+            int(hour),
+            int(minute),
+            min(int(second), 59),
+            tzinfo=timezone(-zone if sign == b"-" else zone),
+        ).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return datetime.now(UTC)
