@@ -1,0 +1,85 @@
+# Every command of the project; `make help` lists them.
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+PYTHON ?= python3
+BIN := .venv/bin
+QUIETLY := .ci/quietly
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+        --no-header --no-annotate $(if $(UPGRADE),--upgrade)
+TEMPLATES = $(shell find templates -name '*.html')
+
+.PHONY: help
+help: ## List the commands
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+.PHONY: run
+run: .venv/run.stamp ## Run emailsync with the demo (HOST, PORT, EMAILSYNC_DATA_DIR, EMAILSYNC_ADMIN_PASSWORD)
+	@exec $(BIN)/python manage.py up --demo
+
+.PHONY: test
+test: packages check ## Run everything: lint, types, contracts, all tests on real servers, browser tests
+	@$(QUIETLY) "tests on PostgreSQL" $(BIN)/python -m pytest --quiet --database=postgres tests/profiles tests/mailboxes
+	@$(BIN)/python -m pytest --quiet
+	@$(BIN)/python -m pytest --quiet -m browser
+
+.PHONY: check
+check: .venv/test.stamp ## Run the fast checks: lint, types, import contracts, lock files, image
+	@$(QUIETLY) "ruff check" $(BIN)/ruff check .
+	@$(QUIETLY) "ruff format (mend it with: make format)" $(BIN)/ruff format --check .
+	@$(QUIETLY) "mypy" $(BIN)/mypy
+	@$(QUIETLY) "import contracts" $(BIN)/lint-imports --no-cache
+	@$(QUIETLY) "djade (mend it with: make format)" $(BIN)/djade --check $(TEMPLATES)
+	@$(QUIETLY) "djlint" $(BIN)/djlint --quiet --lint templates
+	@$(QUIETLY) "Dockerfile" $(BIN)/hadolint Dockerfile
+	@$(QUIETLY) "compose.yaml" $(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	@$(QUIETLY) "rules of the house" $(BIN)/python -m pytest --quiet tests/house
+
+.PHONY: format
+format: .venv/test.stamp ## Format the code and the templates
+	@$(BIN)/ruff check --quiet --fix-only .
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/djade $(TEMPLATES)
+
+.PHONY: bench
+bench: packages .venv/test.stamp ## Measure an initial sync beside mbsync on the same server
+	@$(BIN)/python -m bench.initial_sync
+
+.PHONY: lock
+lock: .venv/test.stamp ## Write requirements/*.txt from pyproject.toml (UPGRADE=1 takes the newest versions)
+	@$(LOCK) pyproject.toml --extra demo --group test --output-file requirements/test.txt
+	@$(LOCK) pyproject.toml --extra demo --constraints requirements/test.txt --output-file requirements/run.txt
+	@$(LOCK) pyproject.toml --constraints requirements/test.txt --output-file requirements/production.txt
+
+.PHONY: packages
+packages:
+	@.ci/packages
+
+.PHONY: clean
+clean: ## Remove the environment and what tools left behind; the data folder stays
+	@rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache .hypothesis test-results
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+# The environment. A stamp is younger than the lock it was installed from, so a second run starts at once.
+
+.venv/run.stamp: requirements/run.txt | $(BIN)/pip
+	@echo "Installing what emailsync needs (once)."
+	@$(PIP) install --require-hashes --requirement $<
+	@touch $@
+
+.venv/test.stamp: requirements/test.txt | $(BIN)/pip
+	@echo "Installing what the tests need (once)."
+	@$(PIP) install --require-hashes --requirement $<
+	@touch $@
+
+$(BIN)/pip:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed. On Debian: apt-get install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) -V). Name another: make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "Python's venv module is missing. On Debian: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
