@@ -35,6 +35,7 @@ check: .venv/test.stamp ## Run the fast checks: lint, types, import contracts, l
 	@$(QUIETLY) "import contracts" $(BIN)/lint-imports --no-cache
 	@$(QUIETLY) "djade (mend it with: make format)" $(BIN)/djade --check $(TEMPLATES)
 	@$(QUIETLY) "djlint" $(BIN)/djlint --quiet --lint templates
+	@$(QUIETLY) "shell scripts" $(BIN)/shellcheck .ci/packages .ci/quietly .ci/run
 	@$(QUIETLY) "Dockerfile" $(BIN)/hadolint Dockerfile
 	@$(QUIETLY) "compose.yaml" $(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	@$(QUIETLY) "rules of the house" $(BIN)/python -m pytest --quiet tests/house
