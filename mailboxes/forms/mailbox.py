@@ -1,7 +1,7 @@
 """The forms that create and edit one mailbox. The rules themselves live in mailboxes/rules.py."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django import forms
 from django.contrib.auth import get_user_model
@@ -14,8 +14,14 @@ from mailboxes.models import Mailbox
 from profiles.choices import ActMethod, IncomingMethod, OutgoingMethod
 from profiles.models import ServerProfile
 
+# Django's form is generic for the type checker only.
+if TYPE_CHECKING:
+    _ModelForm = forms.ModelForm[Mailbox]
+else:
+    _ModelForm = forms.ModelForm
 
-class _MailboxForm(ConsoleForm, forms.ModelForm[Mailbox]):
+
+class _MailboxForm(ConsoleForm, _ModelForm):
     """What creating and editing share: choices of this environment only, and a password that is only written."""
 
     password = SecretField(required=False, max_length=200)
@@ -134,6 +140,8 @@ class CreateMailboxForm(_MailboxForm):
         """Offer users and queues; notes can wait."""
         super().__init__(*args, **kwargs)
         self._offer("kind", [(kind.value, kind.label) for kind in (MailboxKind.USER, MailboxKind.QUEUE)])
+        if not self.is_bound:
+            self.fields["kind"].widget.attrs["autofocus"] = True
         del self.fields["notes"]
 
 

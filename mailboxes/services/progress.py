@@ -19,6 +19,7 @@ FAILED = Q(incoming=StepOutcome.FAILURE) | Q(outgoing=StepOutcome.FAILURE)
 SUCCEEDED = Q(incoming=StepOutcome.SUCCESS) | Q(outgoing=StepOutcome.SUCCESS)
 DONE = Q(state=RunState.DONE)
 
+NOT_APPROVED = "not_approved"
 #: Causes that are mended in the mailbox, whatever step they stopped.
 _CREDENTIALS = {"login_refused", "login_mechanism_missing", "credentials_missing", "credentials_not_allowed"}
 _MAILBOX = {
@@ -115,6 +116,11 @@ class Row:
     waits_for_approval: bool
 
     @property
+    def has_detail(self) -> bool:
+        """Say whether anything is told below the row."""
+        return self.waits_for_approval or bool(self.failures) or (self.is_open and bool(self.groups))
+
+    @property
     def groups(self) -> list[Group]:
         """Return the steps by direction; a direction without steps and without work under way is left out."""
         found = []
@@ -154,6 +160,9 @@ def _row(diagnosis: Diagnosis, steps: list[DiagnosisStep], *, is_open: bool, now
     end = diagnosis.finished_on or (now if diagnosis.state == RunState.RUNNING else None)
     took = end - diagnosis.started_on if end and diagnosis.started_on else None
     failures = [step for step in shown if step.outcome == StepOutcome.FAILURE]
+    waits = mailbox.address_status != AddressStatus.APPROVED and any(
+        step.error_code == NOT_APPROVED for step in failures
+    )
     return Row(
         diagnosis=diagnosis,
         mailbox=mailbox,
@@ -161,10 +170,10 @@ def _row(diagnosis: Diagnosis, steps: list[DiagnosisStep], *, is_open: bool, now
         outgoing=_status(diagnosis, mailbox, Direction.OUTGOING),
         took=took,
         steps=shown,
-        failures=_distinct(failures),
+        # A row that waits for approval says so in words of its own.
+        failures=_distinct([step for step in failures if not (waits and step.error_code == NOT_APPROVED)]),
         is_open=is_open or diagnosis.state == RunState.RUNNING,
-        waits_for_approval=mailbox.address_status != AddressStatus.APPROVED
-        and any(step.error_code == "not_approved" for step in failures),
+        waits_for_approval=waits,
     )
 
 
@@ -210,7 +219,7 @@ def where_to_mend(code: str, *, direction: str, mailbox: Mailbox) -> tuple[str, 
     """Return the label and address of the page where the cause `code` is mended."""
     page = mailbox.get_absolute_url()
     profile = mailbox.server_profile
-    if code == "not_approved":
+    if code == NOT_APPROVED:
         return "Approve the address", page
     if code in _MAILBOX or profile is None:
         return "Open mailbox", page

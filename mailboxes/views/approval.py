@@ -1,7 +1,7 @@
 """Commands on selected mailboxes: approve, reject, test and enable, activate, deactivate.
 
 The rows that were ticked come as `ids`, the command as `action` ("approve", or "approve:ID" from a row's
-own menu). What destroys or reaches many records is asked first; the answer comes back with `confirmed`.
+own menu). What destroys or reaches many records is asked first; the answer comes back with `confirm`.
 Both times the selection is read again from the database, within the environment of the address.
 """
 
@@ -125,7 +125,7 @@ def mailbox_command(request: HttpRequest, slug: str) -> HttpResponse:
     if action == "edit":
         return _edit(request, found, back=back)
     question = DIAGNOSE if action == "diagnose" else _command(action).question
-    if question and "confirmed" not in request.POST:
+    if question and "confirm" not in request.POST:
         return _ask(request, environment, action, question, found, back=back)
     doing = Doing(environment, mailboxes, cast("AbstractUser", request.user), timezone.now())
     if action == "diagnose":

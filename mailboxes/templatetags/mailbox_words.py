@@ -1,0 +1,24 @@
+"""Words of the mailbox screens: how long something took, what somebody is called."""
+
+from datetime import timedelta
+
+from django import template
+from django.contrib.auth.models import AbstractUser
+
+from emailsync.web.templatetags.console import milliseconds
+
+register = template.Library()
+
+
+@register.filter
+def duration(value: timedelta | None) -> str:
+    """Show how long something took: "1.4 s", "21 s", "2 min 5 s"."""
+    if value is not None and timedelta(seconds=10) <= value < timedelta(minutes=1):
+        return f"{round(value.total_seconds())} s"
+    return milliseconds(None if value is None else round(value / timedelta(milliseconds=1)))
+
+
+@register.filter
+def person(user: AbstractUser | None, nobody: str = "Nobody") -> str:
+    """Return the name of somebody, or `nobody`."""
+    return user.get_full_name() or user.get_username() if user else nobody
