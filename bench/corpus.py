@@ -31,7 +31,8 @@ def large_message(size: int) -> bytes:
     """Return one message of about `size` bytes, nearly all of it one attachment."""
     payload = random.Random(7).randbytes(size * 3 // 4)
     head = _headers(random.Random(7), 0, datetime(2026, 1, 1, tzinfo=UTC))
-    head += 'Content-Type: multipart/mixed; boundary="large"\r\n\r\n--large\r\nContent-Type: text/plain\r\n\r\nSee attached.\r\n'
+    head += 'Content-Type: multipart/mixed; boundary="large"\r\n\r\n'
+    head += "--large\r\nContent-Type: text/plain\r\n\r\nSee attached.\r\n"
     part = "--large\r\nContent-Type: application/zip; name=large.zip\r\nContent-Transfer-Encoding: base64\r\n"
     part += 'Content-Disposition: attachment; filename="large.zip"\r\n\r\n'
     return head.encode() + part.encode() + _base64_lines(payload) + b"--large--\r\n"
@@ -71,7 +72,9 @@ def _message(random_source: random.Random, number: int, size: int, date: datetim
         head += f'Content-Type: multipart/alternative; boundary="{boundary}"\r\n\r\n'
         return (head + body + f"--{boundary}--\r\n").encode("ascii")
     data = _base64_lines(random_source.randbytes(max(300, size // 2)))
-    head += f'Content-Type: multipart/mixed; boundary="{boundary}"\r\n\r\n--{boundary}\r\n{plain}--{boundary}\r\n'
+    head += (
+        f'Content-Type: multipart/mixed; boundary="{boundary}"\r\n\r\n--{boundary}\r\n{plain}--{boundary}\r\n'
+    )
     head += "Content-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n"
     head += f'Content-Disposition: attachment; filename="file{number}.pdf"\r\n\r\n'
     return head.encode("ascii") + data + f"--{boundary}--\r\n".encode("ascii")
@@ -84,7 +87,9 @@ def _malformed(random_source: random.Random, head: str, size: int) -> bytes:
         return (head.replace("Subject: ", "Subject: caf\xe9 ") + "\r\n" + text).encode("latin-1")
     if fault == 1:
         return (head + "Content-Type: text/plain; charset=x-nobody-knows\r\n\r\n" + text).encode("ascii")
-    return (head + 'Content-Type: multipart/mixed; boundary="gone"\r\n\r\n--gone\r\n\r\n' + text).encode("ascii")
+    return (head + 'Content-Type: multipart/mixed; boundary="gone"\r\n\r\n--gone\r\n\r\n' + text).encode(
+        "ascii"
+    )
 
 
 def _text(random_source: random.Random, size: int) -> str:

@@ -40,11 +40,13 @@ profile, _ = ServerProfile.objects.get_or_create(
     environment=environment, name="Dovecot",
     defaults=dict(incoming_location="localhost", incoming_port=port, outgoing_location="localhost",
                   outgoing_port=465, ca_certificates=authority))
-mailbox = Mailbox(environment=environment, name=user, address=user, server_profile=profile, allow_credentials=True,
-                  user_name=user, password=password, address_status=AddressStatus.APPROVED, approved_on=timezone.now())
+mailbox = Mailbox(
+    environment=environment, name=user, address=user, server_profile=profile, allow_credentials=True,
+    user_name=user, password=password, address_status=AddressStatus.APPROVED, approved_on=timezone.now())
 mailbox.save(force_insert=True)
 WorkerState.objects.create(mailbox=mailbox, direction=Direction.OUTGOING)
-WorkerState.objects.create(mailbox=mailbox, direction=Direction.INCOMING, is_enabled=True, due_at=timezone.now())
+WorkerState.objects.create(
+    mailbox=mailbox, direction=Direction.INCOMING, is_enabled=True, due_at=timezone.now())
 """
 
 
@@ -72,15 +74,22 @@ def main() -> int:
         with installation.worker() as worker:
             for number in range(1, arguments.rounds + 1):
                 peer.append(arguments.messages / _mbsync(folder, dovecot, authority, str(number)))
-                ours.append(arguments.messages / _emailsync(installation, dovecot, authority, f"round-{number}", arguments.messages))
-                print(f"round {number}: mbsync {peer[-1]:.0f} messages/s, emailsync {ours[-1]:.0f} messages/s")
+                ours.append(
+                    arguments.messages
+                    / _emailsync(installation, dovecot, authority, f"round-{number}", arguments.messages)
+                )
+                print(
+                    f"round {number}: mbsync {peer[-1]:.0f} messages/s, emailsync {ours[-1]:.0f} messages/s"
+                )
             memory = worker.peak_memory_mb()
             large_memory = _large(installation, dovecot, authority, worker)
     return _report(peer, ours, memory, large_memory)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--messages", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     return parser.parse_args()
@@ -92,7 +101,7 @@ def _mbsync(folder: Path, dovecot: Dovecot, authority: Authority, label: str) ->
     target.mkdir()
     configuration = folder / "mbsyncrc"
     configuration.write_text(
-        f"IMAPAccount bench\nHost localhost\nPort {dovecot.ports.imaps}\nUser {USER}\nPass \"{PASSWORD}\"\n"
+        f'IMAPAccount bench\nHost localhost\nPort {dovecot.ports.imaps}\nUser {USER}\nPass "{PASSWORD}"\n'
         f"SSLType IMAPS\nCertificateFile {authority.file}\n\n"
         f"IMAPStore remote\nAccount bench\n\n"
         f"MaildirStore local\nPath {target}/\nInbox {target}/INBOX\nSubFolders Verbatim\n\n"
@@ -105,13 +114,16 @@ def _mbsync(folder: Path, dovecot: Dovecot, authority: Authority, label: str) ->
     return seconds
 
 
-def _emailsync(installation: Installation, dovecot: Dovecot, authority: Authority, slug: str, count: int) -> float:
+def _emailsync(
+    installation: Installation, dovecot: Dovecot, authority: Authority, slug: str, count: int
+) -> float:
     """Return the seconds from a mailbox becoming due until its last message is committed."""
     values = {"port": dovecot.ports.imaps, "authority": authority.pem, "user": USER, "password": PASSWORD}
     installation.python(PREPARE, slug=slug, **values)
     state = (
-        "FROM mailboxes_workerstate s JOIN mailboxes_mailbox b ON b.id = s.mailbox_id JOIN profiles_environment e "
-        f"ON e.id = b.environment_id WHERE e.slug = '{slug}' AND s.direction = 'incoming'"
+        "FROM mailboxes_workerstate s JOIN mailboxes_mailbox b ON b.id = s.mailbox_id "
+        f"JOIN profiles_environment e ON e.id = b.environment_id "
+        f"WHERE e.slug = '{slug}' AND s.direction = 'incoming'"
     )
     installation.wait_until(f"SELECT s.last_success_on IS NOT NULL {state}", equals=True, seconds=PATIENCE)
     ((seconds, items),) = installation.sql(
@@ -141,7 +153,10 @@ def _report(peer: list[float], ours: list[float], memory: float, large_memory: f
     print(f"mbsync    {statistics.median(peer):6.0f} messages/s (median)")
     print(f"emailsync {statistics.median(ours):6.0f} messages/s (median)")
     print(f"ratio     {ratio:6.2f} (median of {', '.join(f'{r:.2f}' for r in ratios)}; goal {GOAL_RATIO})")
-    print(f"worker's peak memory {memory:.0f} MB, with a 50 MB message {large_memory:.0f} MB (goal {GOAL_MEMORY_MB:.0f})")
+    print(
+        f"worker's peak memory {memory:.0f} MB, with a 50 MB message {large_memory:.0f} MB "
+        f"(goal {GOAL_MEMORY_MB:.0f})"
+    )
     met = ratio >= GOAL_RATIO and max(memory, large_memory) <= GOAL_MEMORY_MB
     print("goals met" if met else "goals NOT met")
     return 0 if met else 1

@@ -140,7 +140,11 @@ MEDIA_ROOT = DATA_DIR / "raw"
 STORAGES = {
     "default": {
         "BACKEND": "django.core.files.storage.FileSystemStorage",
-        "OPTIONS": {"location": MEDIA_ROOT, "file_permissions_mode": 0o600, "directory_permissions_mode": 0o700},
+        "OPTIONS": {
+            "location": MEDIA_ROOT,
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        },
     },
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
@@ -164,7 +168,9 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 
 # Secrets of profiles and mailboxes.
 ENCRYPTION_KEYS = env.str("EMAILSYNC_ENCRYPTION_KEYS", default="")
-ENCRYPTION_KEY_FILE = Path(env.str("EMAILSYNC_ENCRYPTION_KEY_FILE", default=str(DATA_DIR / "encryption.keys")))
+ENCRYPTION_KEY_FILE = Path(
+    env.str("EMAILSYNC_ENCRYPTION_KEY_FILE", default=str(DATA_DIR / "encryption.keys"))
+)
 ALLOW_CREDENTIALS_ENTRY_VIA_NON_SECURE_CHANNELS = env.bool(
     "ALLOW_CREDENTIALS_ENTRY_VIA_NON_SECURE_CHANNELS", default=False
 )

@@ -43,7 +43,9 @@ class Ticker(threading.Thread):
                 pause = settings.TICK
             except (DatabaseError, InterfaceError, OperationalError, OSError) as error:
                 pause = min(pause * 2, LONGEST_PAUSE)
-                log.warning("The database or the broker does not answer; trying again in %.0f s: %s", pause, error)
+                log.warning(
+                    "The database or the broker does not answer; trying again in %.0f s: %s", pause, error
+                )
         close_old_connections()
 
     def stop(self) -> None:
@@ -64,24 +66,22 @@ def tick() -> None:
 
 
 def _send(task: Task, pk: int) -> None:
-    """Send one wake-up, void once its row is handed out anew. Raises kombu's OperationalError without a broker."""
+    """Send one wake-up, void once its row is handed out anew.
+
+    Raises kombu's OperationalError when the broker is away.
+    """
     task.apply_async(args=[pk], retry=False, expires=scheduling.WAKE_UP_PATIENCE.total_seconds())
 
 
-_ticker: Ticker | None = None
-start_lock = threading.Lock()
+_ticker = Ticker()
 
 
 def start() -> None:
     """Start this process's clock, once."""
-    global _ticker
-    with start_lock:
-        if _ticker is None:
-            _ticker = Ticker()
-            _ticker.start()
+    if not _ticker.is_alive():
+        _ticker.start()
 
 
 def stop() -> None:
     """Stop this process's clock."""
-    if _ticker is not None:
-        _ticker.stop()
+    _ticker.stop()

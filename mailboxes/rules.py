@@ -26,13 +26,17 @@ def mailbox_errors(mailbox: "Mailbox") -> dict[str, str]:
         if not mailbox.user_name:
             errors["user_name"] = "Enter the user name that signs in to this mailbox."
         if not mailbox.password:
-            errors["password"] = "Enter the password of that user."
+            errors["password"] = "Enter the password of that user."  # noqa: S105  (a sentence)
     profile = mailbox.server_profile
     if profile is not None:
         errors |= _profile_errors(mailbox)
-    taken = type(mailbox).objects.filter(environment_id=mailbox.environment_id, address__iexact=mailbox.address)
+    taken = type(mailbox).objects.filter(
+        environment_id=mailbox.environment_id, address__iexact=mailbox.address
+    )
     if taken.exclude(pk=mailbox.pk).exists():
-        errors["address"] = f"Another mailbox of this environment has the address {mailbox.address}. Open that one instead."
+        errors["address"] = (
+            f"Another mailbox of this environment has the address {mailbox.address}. Open that one instead."
+        )
     return errors
 
 
@@ -41,7 +45,9 @@ def _profile_errors(mailbox: "Mailbox") -> dict[str, str]:
     profile = mailbox.server_profile
     assert profile is not None
     if profile.environment_id != mailbox.environment_id:
-        errors["server_profile"] = "This profile belongs to another environment. Choose one of this environment."
+        errors["server_profile"] = (
+            "This profile belongs to another environment. Choose one of this environment."
+        )
     elif not profile.is_active:
         errors["server_profile"] = f"The profile {profile} is inactive. Activate it or choose another one."
     start = profile.process_email_from

@@ -14,7 +14,7 @@ _receiving = threading.BoundedSemaphore(max(1, settings.WORKER_CONCURRENCY - KEP
 
 @shared_task
 def sync_mailbox(state_pk: int) -> None:
-    """Receive the new mail of one mailbox; a worker that receives enough leaves the row to the next wake-up."""
+    """Receive the new mail of one mailbox; a busy worker leaves the row to the next wake-up."""
     if not _receiving.acquire(blocking=False):
         return
     try:

@@ -36,7 +36,12 @@ class Versioned(models.Model):
     created_on = models.DateTimeField(auto_now_add=True)
     modified_on = models.DateTimeField(auto_now=True)
     modified_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
     )
 
     class Meta:
@@ -83,25 +88,38 @@ class ServerProfile(Versioned):
     name = models.CharField(max_length=100)
     description = models.TextField(max_length=2000, blank=True)
     owner = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="server_profiles"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="server_profiles",
     )
     is_active = models.BooleanField("status", default=True)
     is_default = models.BooleanField("set as default profile for new mailboxes", default=False)
 
-    server_type = models.CharField("email server type", max_length=30, choices=ServerType, default=ServerType.OTHER)
+    server_type = models.CharField(
+        "email server type", max_length=30, choices=ServerType, default=ServerType.OTHER
+    )
     incoming_protocol = models.CharField(
-        "incoming communication protocol", max_length=10, choices=IncomingProtocol, default=IncomingProtocol.IMAP
+        "incoming communication protocol",
+        max_length=10,
+        choices=IncomingProtocol,
+        default=IncomingProtocol.IMAP,
     )
     incoming_location = models.CharField(max_length=2084)
     incoming_port = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(65_535)]
     )
-    incoming_security = models.CharField(max_length=10, choices=ConnectionSecurity, default=ConnectionSecurity.TLS)
+    incoming_security = models.CharField(
+        max_length=10, choices=ConnectionSecurity, default=ConnectionSecurity.TLS
+    )
     outgoing_location = models.CharField(max_length=2084)
     outgoing_port = models.PositiveIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(65_535)]
     )
-    outgoing_security = models.CharField(max_length=10, choices=ConnectionSecurity, default=ConnectionSecurity.TLS)
+    outgoing_security = models.CharField(
+        max_length=10, choices=ConnectionSecurity, default=ConnectionSecurity.TLS
+    )
     #: PEM certificates trusted beside the system's, for servers with an authority of their own.
     ca_certificates = models.TextField("additional trusted certificates", blank=True)
 
@@ -125,7 +143,9 @@ class ServerProfile(Versioned):
     outgoing_authentication_protocol = models.CharField(
         max_length=20, choices=AuthenticationProtocol, default=AuthenticationProtocol.AUTO_DETECT
     )
-    outgoing_impersonation = models.CharField(max_length=40, choices=Impersonation, default=Impersonation.NONE)
+    outgoing_impersonation = models.CharField(
+        max_length=40, choices=Impersonation, default=Impersonation.NONE
+    )
     oauth_tenant_id = models.CharField("tenant id", max_length=250, blank=True)
     oauth_client_id = models.CharField("client id", max_length=250, blank=True)
     oauth_client_secret = EncryptedTextField(max_length=250)
@@ -137,7 +157,9 @@ class ServerProfile(Versioned):
     maximum_concurrent_connections = models.PositiveIntegerField(
         default=10, validators=[MinValueValidator(1), MaxValueValidator(300)]
     )
-    move_failed_to_undeliverable = models.BooleanField("move failed emails to Undeliverable folder", default=False)
+    move_failed_to_undeliverable = models.BooleanField(
+        "move failed emails to Undeliverable folder", default=False
+    )
     alert_owner_on_major_events = models.BooleanField(
         "send an alert email to the owner of the email server profile on major events", default=False
     )
@@ -157,12 +179,16 @@ class ServerProfile(Versioned):
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint("environment", "name", name="profile_name_in_environment"),
             models.UniqueConstraint(
-                fields=["environment"], condition=Q(is_default=True), name="one_default_profile_per_environment"
+                fields=["environment"],
+                condition=Q(is_default=True),
+                name="one_default_profile_per_environment",
             ),
             models.CheckConstraint(
                 condition=Q(is_default=False) | Q(is_active=True), name="default_profile_is_active"
             ),
-            models.CheckConstraint(condition=Q(server_type__in=ServerType.values), name="profile_server_type"),
+            models.CheckConstraint(
+                condition=Q(server_type__in=ServerType.values), name="profile_server_type"
+            ),
             models.CheckConstraint(
                 condition=Q(incoming_protocol__in=IncomingProtocol.values), name="profile_incoming_protocol"
             ),
@@ -248,7 +274,9 @@ class EmailSettings(Versioned):
     )
 
     process_only_approved_users = models.BooleanField("process emails only for approved users", default=True)
-    process_only_approved_queues = models.BooleanField("process emails only for approved queues", default=True)
+    process_only_approved_queues = models.BooleanField(
+        "process emails only for approved queues", default=True
+    )
     sync_rights_managed_email = models.BooleanField(default=False)
     delete_appointments_on_ownership_change = models.BooleanField(default=False)
 
@@ -295,7 +323,8 @@ class EmailSettings(Versioned):
             # IMAP and POP3 carry no appointments, contacts or tasks.
             models.CheckConstraint(condition=Q(act=ActMethod.NONE), name="settings_act_is_none"),
             models.CheckConstraint(
-                condition=Q(maximum_attachment_kb__range=(1, MAXIMUM_ATTACHMENT_KB)), name="settings_attachment_limit"
+                condition=Q(maximum_attachment_kb__range=(1, MAXIMUM_ATTACHMENT_KB)),
+                name="settings_attachment_limit",
             ),
         ]
 
@@ -313,12 +342,14 @@ class EmailSettings(Versioned):
 
 
 def save_version(instance: Versioned) -> None:
-    """Save `instance` if nobody saved it since it was read, counting the version up. Call it in a transaction.
+    """Save `instance`, in a transaction, if nobody saved it since it was read; count the version up.
 
     Raises StaleRecord when somebody did; nothing is written then.
     """
     held = instance.version
-    claimed = type(instance)._base_manager.filter(pk=instance.pk, version=held).update(version=F("version") + 1)
+    claimed = (
+        type(instance)._base_manager.filter(pk=instance.pk, version=held).update(version=F("version") + 1)
+    )
     if not claimed:
         raise StaleRecord(instance)
     instance.version = held + 1

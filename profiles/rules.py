@@ -37,7 +37,9 @@ def plain_text_errors(instance: object, *, fields: tuple[str, ...]) -> dict[str,
 
 def profile_errors(profile: "ServerProfile", *, policy: NetworkPolicy) -> dict[str, str]:
     """Return the complaints about `profile` by field; fills empty ports and normalises host names."""
-    errors = plain_text_errors(profile, fields=("name", "user_name", "outgoing_user_name", "encoding_code_page"))
+    errors = plain_text_errors(
+        profile, fields=("name", "user_name", "outgoing_user_name", "encoding_code_page")
+    )
     errors |= _location_errors(profile, "incoming", Protocol(profile.incoming_protocol), policy=policy)
     errors |= _location_errors(profile, "outgoing", Protocol.SMTP, policy=policy)
     errors |= _kind_errors(profile)
@@ -101,7 +103,9 @@ def _kind_errors(profile: "ServerProfile") -> dict[str, str]:
     if stored:
         for field, before in stored.items():
             if getattr(profile, field) != before:
-                errors[field] = "This is fixed once a profile exists. Create a new profile and move the mailboxes to it."
+                errors[field] = (
+                    "This is fixed once a profile exists. Create a new profile and move the mailboxes to it."
+                )
     return errors
 
 
@@ -117,8 +121,8 @@ def _sign_in_errors(profile: "ServerProfile") -> dict[str, str]:
         if kind not in SUPPORTED_AUTHENTICATION:
             label = AuthenticationType(kind).label
             errors[kind_name] = (
-                f"{label} is not valid for IMAP and SMTP servers. Choose credentials specified by a user or queue, "
-                "or in the email server profile."
+                f"{label} is not valid for IMAP and SMTP servers. Choose credentials specified "
+                "by a user or queue, or in the email server profile."
             )
         if kind == AuthenticationType.IN_PROFILE:
             if not getattr(profile, user_name):

@@ -65,7 +65,8 @@ class Installation:
 
     def python(self, code: str, timeout: float = 120.0, **values: Any) -> Any:
         """Run `code` with Django set up, `values` as variables, and return what it left in `result`."""
-        prologue = "import django, json, sys; django.setup(); result = None; globals().update(json.load(sys.stdin))\n"
+        prologue = "import django, json, sys; django.setup(); result = None\n"
+        prologue += "globals().update(json.load(sys.stdin))\n"
         epilogue = "\nprint(json.dumps(result))"
         printed = self._run(
             [sys.executable, "-c", prologue + code + epilogue], timeout=timeout, stdin=json.dumps(values)
@@ -81,6 +82,7 @@ class Installation:
             capture_output=True,
             text=True,
             timeout=timeout,
+            check=False,
         )
         if done.returncode:
             raise RuntimeError(f"{command[:4]} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")

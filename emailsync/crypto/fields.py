@@ -85,7 +85,12 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
         kwargs["editable"] = False
         super().__init__(*args, **kwargs)
 
-    def contribute_to_class(self, cls: type[models.Model], name: str, private_only: bool = False) -> None:
+    def contribute_to_class(  # Django gives the last one by position
+        self,
+        cls: type[models.Model],
+        name: str,
+        private_only: bool = False,  # noqa: FBT001, FBT002
+    ) -> None:
         """Install the attribute that wraps values in Secret."""
         super().contribute_to_class(cls, name, private_only)
         setattr(cls, self.attname, _Attribute(self))
@@ -95,7 +100,9 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
         found = super().check(**kwargs)
         if not self.model._meta.pk.has_default():
             found.append(
-                checks.Error("An EncryptedTextField needs a primary key with a default.", obj=self, id="emailsync.E010")
+                checks.Error(
+                    "An EncryptedTextField needs a primary key with a default.", obj=self, id="emailsync.E010"
+                )
             )
         return found
 
@@ -107,7 +114,7 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
         """Mark a value as a token."""
         return None if value is None else _Stored(value)
 
-    def pre_save(self, model_instance: models.Model, add: bool) -> str:
+    def pre_save(self, model_instance: models.Model, add: bool) -> str:  # noqa: FBT001  (Django's signature)
         """Seal what was assigned and keep the sealed form on the instance."""
         secret: Secret = getattr(model_instance, self.attname)
         token = secret.sealed_for(self.bound_to(model_instance))
@@ -123,5 +130,3 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
     def value_to_string(self, obj: models.Model) -> str:
         """Leave secrets out of serialised data (dumpdata)."""
         return ""
-
-

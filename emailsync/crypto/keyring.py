@@ -19,6 +19,7 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.conf import settings
 
 VERSION = "v1"
 NONCE_BYTES = 12
@@ -67,7 +68,9 @@ class KeyRing:
                 blob[:NONCE_BYTES], blob[NONCE_BYTES:], _aad(key_id, bound_to)
             )
         except (InvalidTag, ValueError, binascii.Error) as error:
-            raise SecretUnreadable("A stored secret was altered, moved, or sealed with another key.") from error
+            raise SecretUnreadable(
+                "A stored secret was altered, moved, or sealed with another key."
+            ) from error
         return plain.decode("utf-8")
 
 
@@ -136,6 +139,4 @@ def keyring() -> KeyRing:
 
     Raises KeyRingError with the way out.
     """
-    from django.conf import settings
-
     return _load(settings.ENCRYPTION_KEYS, settings.ENCRYPTION_KEY_FILE)

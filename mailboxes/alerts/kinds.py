@@ -54,7 +54,8 @@ _ALL = (
         "incoming_untested",
         AlertLevel.ERROR,
         "Incoming email for {mailbox} could not be tested",
-        "{cause} Email is not received until the test succeeds. The owner of the server profile {profile} sees this too.",
+        "{cause} Email is not received until the test succeeds. "
+        "The owner of the server profile {profile} sees this too.",
         "{remedy}",
         (Link.MAILBOX, Link.PROFILE),
         Direction.INCOMING,
@@ -63,7 +64,8 @@ _ALL = (
         "outgoing_untested",
         AlertLevel.ERROR,
         "Outgoing email for {mailbox} could not be tested",
-        "{cause} Email is not sent until the test succeeds. The owner of the server profile {profile} sees this too.",
+        "{cause} Email is not sent until the test succeeds. "
+        "The owner of the server profile {profile} sees this too.",
         "{remedy}",
         (Link.MAILBOX, Link.PROFILE),
         Direction.OUTGOING,
@@ -156,7 +158,8 @@ _ALL = (
         "message_oversize",
         AlertLevel.WARNING,
         "A message for {mailbox} is too large to receive",
-        "A message of {size} received at {received_at} UTC is larger than the limit of {limit}. It stays on the server.",
+        "A message of {size} received at {received_at} UTC is larger than the limit of {limit}. "
+        "It stays on the server.",
         "Read it in the mailbox itself, or raise EMAILSYNC_MAXIMUM_MESSAGE_SIZE.",
     ),
     Kind(

@@ -1,4 +1,4 @@
-"""From rows to connections: endpoints, credentials and limits of a mailbox. Only here are secrets revealed."""
+"""From rows to connections: endpoints, credentials and limits. Only here are secrets revealed to sign in."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def profile_of(mailbox: Mailbox) -> ServerProfile:
 
 
 def wire(profile: ServerProfile, *, seconds: float | None = None) -> Wire:
-    """Return how to talk to the servers of `profile`: policy, trust, timeout per call and a deadline for all."""
+    """Return how to talk to the servers of `profile`: policy, trust, timeout a call, deadline for all."""
     made = Wire(
         policy=settings.NETWORK_POLICY,
         deadline=Deadline.after(seconds or settings.RUN_DEADLINE.total_seconds()),

@@ -86,7 +86,9 @@ def settle_dead_attempts(lease: scheduling.Lease, mailbox: Mailbox, *, now: date
         dead = OutgoingMessage.objects.filter(
             mailbox=mailbox, status=OutgoingStatus.SENDING, attempt_fence__lt=lease.fence
         )
-        dead.filter(data_started_at__isnull=True).update(status=OutgoingStatus.PENDING_SEND, next_attempt_at=now)
+        dead.filter(data_started_at__isnull=True).update(
+            status=OutgoingStatus.PENDING_SEND, next_attempt_at=now
+        )
         for message in dead.filter(data_started_at__isnull=False):
             _mark_uncertain(message, mailbox, now=now)
 
@@ -135,7 +137,7 @@ def deliver(lease: scheduling.Lease, mailbox: Mailbox, message: OutgoingMessage,
     except OutcomeUnknown as error:
         with scheduling.fenced(lease):
             _mark_uncertain(message, mailbox, now=timezone.now())
-        # The next message must not meet the same end at once: the direction pauses like after any lost connection.
+        # The next message must not meet the same end at once: the direction pauses like after any other loss.
         raise ConnectionLost(str(error), server_reply=error.server_reply) from error
     except MailError as error:
         _not_sent(lease, mailbox, message, error)
@@ -164,12 +166,12 @@ def _tell_refused(message: OutgoingMessage, mailbox: Mailbox, result: SendResult
     if result.refused:
         replies = "; ".join(f"{address}: {reply}" for address, reply in result.refused.items())
         cause = wall.Cause("", code="recipients_refused", server_reply=replies)
-        _alert("email_refused_in_part", message, mailbox, now=now, cause=cause, refused=", ".join(result.refused))
+        _alert(
+            "email_refused_in_part", message, mailbox, now=now, cause=cause, refused=", ".join(result.refused)
+        )
 
 
-def _not_sent(
-    lease: scheduling.Lease, mailbox: Mailbox, message: OutgoingMessage, error: MailError
-) -> None:
+def _not_sent(lease: scheduling.Lease, mailbox: Mailbox, message: OutgoingMessage, error: MailError) -> None:
     """Put a message that was certainly not accepted back, or fail it; its alert says why."""
     now = timezone.now()
     noted: dict[str, object] = {
@@ -184,7 +186,9 @@ def _not_sent(
     if error.scope is not Scope.MESSAGE:
         # The server or the account is at fault: the direction waits, the message loses no attempt.
         with scheduling.fenced(lease):
-            mine.update(status=OutgoingStatus.PENDING_SEND, next_attempt_at=now, attempts=F("attempts") - 1, **noted)
+            mine.update(
+                status=OutgoingStatus.PENDING_SEND, next_attempt_at=now, attempts=F("attempts") - 1, **noted
+            )
         return
     decision = policy.after_failure(
         error, failures=message.attempts, delay=settings.RETRY_DELAY, limit=settings.RETRY_LIMIT

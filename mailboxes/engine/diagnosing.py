@@ -43,7 +43,9 @@ def run(diagnosis_pk: int) -> None:
 
 
 def _run(lease: scheduling.Lease) -> None:
-    diagnosis = Diagnosis.objects.select_related("mailbox__server_profile", "mailbox__environment").get(pk=lease.pk)
+    diagnosis = Diagnosis.objects.select_related("mailbox__server_profile", "mailbox__environment").get(
+        pk=lease.pk
+    )
     with scheduling.fenced(lease, state=RunState.RUNNING, incoming="", outgoing=""):
         diagnosis.steps.all().delete()
     position = 0
@@ -168,7 +170,9 @@ def _apply_failure(
         wall.raise_alert(f"{direction}_untested", now=now, mailbox=mailbox, cause=cause)
         if failure.scope is Scope.PROFILE and mailbox.server_profile:
             about = f"{failure.error_code}:{direction}"
-            wall.raise_alert("profile_failing", now=now, profile=mailbox.server_profile, cause=cause, about=about)
+            wall.raise_alert(
+                "profile_failing", now=now, profile=mailbox.server_profile, cause=cause, about=about
+            )
     else:
         wall.raise_alert(f"{direction}_test_interrupted", now=now, mailbox=mailbox, cause=cause)
 

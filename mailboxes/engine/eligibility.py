@@ -50,7 +50,11 @@ def blockers(mailbox: Mailbox, direction: str) -> list[Blocker]:
     profile = mailbox.server_profile
     if profile is None:
         found.append(
-            Blocker("profile_missing", "The mailbox has no server profile.", "Choose a server profile for the mailbox.")
+            Blocker(
+                "profile_missing",
+                "The mailbox has no server profile.",
+                "Choose a server profile for the mailbox.",
+            )
         )
     elif not profile.is_active:
         found.append(
@@ -87,7 +91,7 @@ def _credential_blockers(mailbox: Mailbox, profile: ServerProfile, direction: st
         return [
             Blocker(
                 "credentials_not_allowed",
-                "The server profile signs in with the credentials of the mailbox, and the mailbox does not allow it.",
+                "The server profile signs in with the mailbox's credentials, which it does not allow yet.",
                 "Turn on Allow to Use Credentials for Email Processing and enter the user name and password.",
             )
         ]

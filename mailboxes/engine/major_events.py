@@ -27,13 +27,22 @@ def look(mailbox: Mailbox, direction: str, cause: wall.Cause, *, now: datetime) 
         return
     total = profile.mailboxes.active().count()
     stopped = WorkerState.objects.filter(
-        mailbox__server_profile=profile, mailbox__is_active=True, status=ResultStatus.FAILURE, last_error_on__gt=now - WITHIN
+        mailbox__server_profile=profile,
+        mailbox__is_active=True,
+        status=ResultStatus.FAILURE,
+        last_error_on__gt=now - WITHIN,
     )
     failed = stopped.values("mailbox").distinct().count()
     if failed * 2 <= total:
         return
     is_new = wall.raise_alert(
-        "profile_major_event", now=now, profile=profile, cause=cause, about=direction, failed=failed, total=total
+        "profile_major_event",
+        now=now,
+        profile=profile,
+        cause=cause,
+        about=direction,
+        failed=failed,
+        total=total,
     )
     if is_new and profile.owner and profile.owner.email:
         words = {"failed": failed, "total": total, "profile": profile, "mailbox": mailbox}

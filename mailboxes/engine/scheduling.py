@@ -62,7 +62,9 @@ def identity() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"[:100]
 
 
-def claim_due(model: type[WorkerState] | type[Diagnosis], *, now: datetime, limit: int = CLAIM_LIMIT) -> list[models.Model]:
+def claim_due(
+    model: type[WorkerState] | type[Diagnosis], *, now: datetime, limit: int = CLAIM_LIMIT
+) -> list[models.Model]:
     """Hand out what is due: each returned row is this caller's to send a wake-up for."""
     order = ("due_at", "pk") if model is WorkerState else ("pk",)
     found = list(model.objects.due(now).order_by(*order).only("pk", *_shown(model))[:limit])

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import IO, Any
 
 from django.core.files.base import File
@@ -24,13 +25,21 @@ log = logging.getLogger(__name__)
 #: Raw messages above this size are kept as files, content-addressed, instead of in the database.
 FILE_THRESHOLD = 4 * 1024 * 1024
 PREVIEW_CHARACTERS = 200
-#: What a defect in a parser may raise. Such a message is quarantined: its bytes are kept, the next one follows.
-PARSER_FAILURES = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+#: What a defect in a parser may raise. The message is quarantined with its bytes, and the next one follows.
+PARSER_FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
 class Noted:
-    """A message that is accounted for without being fetched: too old, too large, or unreadable on the server."""
+    """A message accounted for without its bytes: too old, too large, or withheld by the server."""
 
     remote: RemoteMessage
     outcome: LedgerOutcome
@@ -95,7 +104,9 @@ def save(lease: scheduling.Lease, folder: Folder, batch: Batch, *, now: datetime
         try:
             part = _store(lease, folder, [item], alone, now=now)
         except DataError as error:
-            bare = _Prepared(item.source, item.sha256, None, str(error).partition("\n")[0], item.content, item.file)
+            bare = _Prepared(
+                item.source, item.sha256, None, str(error).partition("\n")[0], item.content, item.file
+            )
             part = _store(lease, folder, [bare], alone, now=now)
         saved.stored += part.stored
         saved.duplicates += part.duplicates
@@ -111,10 +122,8 @@ def _prepare(message: FetchedMessage) -> _Prepared:
     file = ""
     failure, parsed = "", None
     try:
-        if body.content is not None:
-            parsed = parse(body.content)
-        else:
-            parsed = parse_file(body.open(), size=body.size)
+        whole = body.content
+        parsed = parse(whole) if whole is not None else parse_file(body.open(), size=body.size)
     except PARSER_FAILURES as error:
         log.exception("A message could not be parsed and is quarantined")
         failure = f"{type(error).__name__} while reading it"
@@ -131,7 +140,7 @@ def _keep_file(stream: IO[bytes], sha256: str) -> str:
     if not default_storage.exists(name):
         default_storage.save(name, File(stream))
         path = default_storage.path(name)
-        with open(path, "rb") as written:
+        with Path(path).open("rb") as written:
             os.fsync(written.fileno())
     return name
 
@@ -151,7 +160,9 @@ def _store(
         known = set(entries.values_list("uid", flat=True))
         fresh = [p for p in prepared if p.source.uid not in known]
         by_hash = dict(
-            Message.objects.filter(mailbox=mailbox, sha256__in={p.sha256 for p in fresh}).values_list("sha256", "pk")
+            Message.objects.filter(mailbox=mailbox, sha256__in={p.sha256 for p in fresh}).values_list(
+                "sha256", "pk"
+            )
         )
         rows = _Rows()
         ids = iter(_message_ids(sum(p.sha256 not in by_hash for p in fresh)))
@@ -222,8 +233,10 @@ class _Rows:
     ) -> None:
         delete = message_pk is not None and folder.mailbox.delete_after_processing
         self.ledger.append(
-            (folder.mailbox.pk, folder.name, folder.uidvalidity, uid, outcome.value, message_pk)
-            + (source.size, source.received_at, now, delete)
+            (
+                *(folder.mailbox.pk, folder.name, folder.uidvalidity, uid, outcome.value, message_pk),
+                *(source.size, source.received_at, now, delete),
+            )
         )
 
     def add_message(self, folder: Folder, item: _Prepared, pk: int, *, now: datetime) -> None:
@@ -232,16 +245,18 @@ class _Rows:
         tail = (source.received_at, now, source.body.size, item.sha256)
         if parsed is None:
             blank = ("", "", "", "", "", "", None)
-            self.messages.append(head + blank + tail + ("", False, 0, [item.failure], True))
+            self.messages.append((*head, *blank, *tail, "", False, 0, [item.failure], True))
         else:
             sender = parsed.sender or Address("", "")
-            self.messages.append(
-                head
-                + (parsed.message_id[:998], parsed.in_reply_to[:998], " ".join(parsed.references), parsed.subject)
-                + (sender.name, sender.address[:998], parsed.date)
-                + tail
-                + (_preview(parsed), bool(parsed.html), len(parsed.attachments), list(parsed.defects), False)
+            said = (
+                parsed.message_id[:998],
+                parsed.in_reply_to[:998],
+                " ".join(parsed.references),
+                parsed.subject,
             )
+            came = (sender.name, sender.address[:998], parsed.date)
+            seen = (_preview(parsed), bool(parsed.html), len(parsed.attachments), list(parsed.defects), False)
+            self.messages.append((*head, *said, *came, *tail, *seen))
             self._add_children(pk, parsed)
         self.raws.append((pk, item.content, item.file))
 
@@ -265,8 +280,8 @@ class _Rows:
     def insert(self) -> None:
         _insert(
             Message,
-            "id mailbox_id folder uidvalidity uid message_id in_reply_to references subject from_name from_address "
-            "date received_at stored_on size sha256 preview has_html attachment_count defects is_quarantined",
+            "id mailbox_id folder uidvalidity uid message_id in_reply_to references subject "
+            "from_name from_address date received_at stored_on size sha256 preview has_html attachment_count defects is_quarantined",
             self.messages,
         )
         _insert(RawMessage, "message_id content file", self.raws)
@@ -302,7 +317,10 @@ def _insert(model: type[Model], names: str, rows: list[tuple[Any, ...]]) -> None
     json_at = [index for index, kind in enumerate(types) if kind == "jsonb"]
     columns = ", ".join(connection.ops.quote_name(f.column) for f in fields)
     table = connection.ops.quote_name(model._meta.db_table)
-    with connection.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)") as copy:
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)") as copy,
+    ):
         copy.set_types(types)
         for row in rows:
             copy.write_row([Jsonb(v) if i in json_at else v for i, v in enumerate(row)] if json_at else row)

@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Self
 
 from django.conf import settings
 from django.template.defaultfilters import filesizeformat
@@ -181,7 +182,9 @@ def _receive(
 
 def _tell(mailbox: Mailbox, batch: storing.Batch, saved: storing.Saved, *, now: datetime) -> None:
     for uid, failure in saved.quarantined:
-        wall.raise_alert("message_quarantined", now=now, mailbox=mailbox, cause=wall.Cause(failure), about=str(uid))
+        wall.raise_alert(
+            "message_quarantined", now=now, mailbox=mailbox, cause=wall.Cause(failure), about=str(uid)
+        )
     for note in batch.noted:
         if note.outcome is LedgerOutcome.OVERSIZE:
             wall.raise_alert(
@@ -223,7 +226,7 @@ class _Reader:
         self._thread = threading.Thread(target=self._read, name="mail-reader", daemon=True)
         self._is_exhausted = False
 
-    def __enter__(self) -> "_Reader":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

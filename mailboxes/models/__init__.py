@@ -1,4 +1,4 @@
-"""What operators edit (mailbox), what workers write (state, ledger, message) and what people are told (alert)."""
+"""What operators edit (mailbox), what workers write (state, ledger, message), what people read (alert)."""
 
 from mailboxes.models.alert import Alert
 from mailboxes.models.diagnosis import Diagnosis, DiagnosisStep, Job

@@ -61,7 +61,9 @@ class Alert(models.Model):
         ordering: ClassVar[list[str]] = ["-last_seen_on", "-id"]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
-                fields=["environment", "key"], condition=Q(resolved_on__isnull=True), name="one_open_alert_per_cause"
+                fields=["environment", "key"],
+                condition=Q(resolved_on__isnull=True),
+                name="one_open_alert_per_cause",
             ),
             models.CheckConstraint(condition=Q(level__in=AlertLevel.values), name="alert_level"),
         ]

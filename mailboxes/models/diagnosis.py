@@ -17,7 +17,9 @@ class Job(models.Model):
     """One click on Test & Enable: for a selection of mailboxes, or for all of a profile."""
 
     environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="jobs")
-    server_profile = models.ForeignKey(ServerProfile, null=True, on_delete=models.SET_NULL, related_name="jobs")
+    server_profile = models.ForeignKey(
+        ServerProfile, null=True, on_delete=models.SET_NULL, related_name="jobs"
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="jobs"
     )

@@ -4,6 +4,7 @@ import uuid
 from datetime import datetime
 from typing import ClassVar
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
 from django.core.exceptions import ValidationError
@@ -56,9 +57,7 @@ class MailboxQuerySet(models.QuerySet["Mailbox"]):
 
     def failing(self) -> "MailboxQuerySet":
         """Return the mailboxes with a direction whose last test failed or that workers stopped."""
-        return self.filter(
-            models.Exists(self._states().filter(status=ResultStatus.FAILURE))
-        )
+        return self.filter(models.Exists(self._states().filter(status=ResultStatus.FAILURE)))
 
     def never_tried(self) -> "MailboxQuerySet":
         """Return the mailboxes of which no direction was ever tested."""
@@ -71,9 +70,8 @@ class MailboxQuerySet(models.QuerySet["Mailbox"]):
         )
 
     def _states(self) -> models.QuerySet[models.Model]:
-        from mailboxes.models.state import WorkerState
-
-        return WorkerState.objects.filter(mailbox=models.OuterRef("pk"))  # type: ignore[return-value]
+        states = apps.get_model("mailboxes", "WorkerState")
+        return states._base_manager.filter(mailbox=models.OuterRef("pk"))
 
 
 class Mailbox(Versioned):
@@ -111,10 +109,19 @@ class Mailbox(Versioned):
     process_email_from = models.DateTimeField("process email received after", null=True, blank=True)
 
     address_status = models.CharField(
-        "email address status", max_length=10, choices=AddressStatus, default=AddressStatus.PENDING, editable=False
+        "email address status",
+        max_length=10,
+        choices=AddressStatus,
+        default=AddressStatus.PENDING,
+        editable=False,
     )
     approved_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        editable=False,
+        on_delete=models.SET_NULL,
+        related_name="+",
     )
     approved_on = models.DateTimeField(null=True, blank=True, editable=False)
     notes = models.TextField(blank=True)

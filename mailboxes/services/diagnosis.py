@@ -19,7 +19,7 @@ def start(
     now: datetime,
     server_profile: ServerProfile | None = None,
 ) -> Job:
-    """Write a job with one diagnosis per mailbox and return it. A job without mailboxes is finished at once."""
+    """Write a job with one diagnosis per mailbox; a job without mailboxes is finished at once."""
     pks = list(mailboxes.filter(environment=environment).order_by("name").values_list("pk", flat=True))
     job = Job.objects.create(
         environment=environment,

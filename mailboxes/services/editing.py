@@ -21,12 +21,16 @@ def create_defaults(environment: Environment, *, kind: str = MailboxKind.USER) -
     profile = environment.server_profiles.filter(is_default=True).first()
     outgoing = OutgoingMethod.NONE if kind == MailboxKind.FORWARD else settings.outgoing
     return Mailbox(
-        environment=environment, kind=kind, server_profile=profile, incoming=settings.incoming, outgoing=outgoing
+        environment=environment,
+        kind=kind,
+        server_profile=profile,
+        incoming=settings.incoming,
+        outgoing=outgoing,
     )
 
 
 @transaction.atomic
-def create(mailbox: Mailbox, *, by: AbstractUser | None, now: datetime) -> Mailbox:
+def create(mailbox: Mailbox, *, by: AbstractUser | None) -> Mailbox:
     """Save a new mailbox, waiting for approval, with a worker state for each direction."""
     mailbox.modified_by = by
     mailbox.address_status = AddressStatus.PENDING
@@ -38,7 +42,7 @@ def create(mailbox: Mailbox, *, by: AbstractUser | None, now: datetime) -> Mailb
 
 
 @transaction.atomic
-def update(mailbox: Mailbox, *, by: AbstractUser | None, now: datetime) -> Mailbox:
+def update(mailbox: Mailbox, *, by: AbstractUser | None) -> Mailbox:
     """Save a changed mailbox. Raises StaleRecord when somebody saved it after it was read.
 
     A new address waits for approval again. A change of how the mailbox connects resets its test results
@@ -72,7 +76,7 @@ def reset(mailboxes: QuerySet[Mailbox]) -> None:
 
 
 @transaction.atomic
-def set_active(mailboxes: QuerySet[Mailbox], active: bool, *, by: AbstractUser | None, now: datetime) -> int:
+def set_active(mailboxes: QuerySet[Mailbox], *, active: bool, by: AbstractUser | None, now: datetime) -> int:
     """Switch `mailboxes` on or off; returns how many changed. Switched on, enabled ones are due at once."""
     pks = list(mailboxes.exclude(is_active=active).values_list("pk", flat=True))
     found = Mailbox.objects.filter(pk__in=pks)
@@ -92,7 +96,7 @@ def make_due(mailboxes: QuerySet[Mailbox], *, now: datetime) -> None:
 
 
 @transaction.atomic
-def delete(mailbox: Mailbox, *, by: AbstractUser | None) -> None:
+def delete(mailbox: Mailbox) -> None:
     """Delete a mailbox with everything stored for it."""
     Alert.objects.filter(mailbox=mailbox).delete()
     mailbox.delete()

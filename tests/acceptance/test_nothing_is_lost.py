@@ -1,4 +1,4 @@
-"""Workers are killed, frozen past their leases, and their broker is emptied; mail is neither lost nor doubled."""
+"""Workers are killed, frozen past their leases, their broker is emptied: mail is neither lost nor doubled."""
 
 import random
 import threading
@@ -129,7 +129,6 @@ def stores(request: pytest.FixtureRequest) -> Iterator[tuple[str, str, Redis | N
         yield postgres.create_database("havoc"), redis.url(), redis
 
 
-@pytest.mark.timeout(420)
 def test_nothing_is_lost_or_doubled_while_workers_die(
     stores: tuple[str, str, Redis | None], tmp_path: Path
 ) -> None:
@@ -139,7 +138,7 @@ def test_nothing_is_lost_or_doubled_while_workers_die(
     with ExitStack() as stack:
         authority = Authority(tmp_path)
         dovecot = stack.enter_context(Dovecot(authority.server))
-        postfix = stack.enter_context(Postfix(dovecot, authority.server))
+        postfix = stack.enter_context(Postfix(authority.server, dovecot))
         for name in [*names, SINK]:
             dovecot.add_user(name, PASSWORD)
         for number, content in enumerate(messages(RECEIVED)):
@@ -183,7 +182,8 @@ def test_nothing_is_lost_or_doubled_while_workers_die(
 def _every_message_is_stored_once(installation: Installation, dovecot: Dovecot, names: list[str]) -> None:
     on_server = sum(len(dovecot.messages(name)) for name in names)
     ((stored, hashes, raws),) = installation.sql(
-        "SELECT count(*), count(DISTINCT sha256), (SELECT count(*) FROM mailboxes_rawmessage) FROM mailboxes_message"
+        "SELECT count(*), count(DISTINCT sha256), (SELECT count(*) FROM mailboxes_rawmessage) "
+        "FROM mailboxes_message"
     )
     ((ledger, linked),) = installation.sql(
         "SELECT count(*), count(DISTINCT message_id) FROM mailboxes_ledgerentry WHERE outcome = 'stored'"
@@ -199,5 +199,7 @@ def _nothing_was_accepted_twice(installation: Installation, dovecot: Dovecot) ->
     assert len(statuses) == SENT
     assert set(statuses.values()) <= {"sent", "uncertain"}
     assert {message_id: count for message_id, count in arrived.items() if count > 1} == {}
-    missing = {message_id for message_id, status in statuses.items() if status == "sent" and not arrived[message_id]}
+    missing = {
+        message_id for message_id, status in statuses.items() if status == "sent" and not arrived[message_id]
+    }
     assert missing == set()

@@ -1,0 +1,103 @@
+"""A mailbox on the private servers, approved and enabled, and a clock's turn for it."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from mailboxes.choices import AddressStatus, Direction, MailboxKind
+from mailboxes.engine import delivering, syncing
+from mailboxes.models import Mailbox, WorkerState
+from mailboxes.services import editing
+from profiles.models import EmailSettings, Environment, ServerProfile
+from tests.conftest import Account
+from tests.servers.certificates import Authority
+from tests.servers.dovecot import Dovecot
+from tests.servers.postfix import Postfix
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+def now() -> datetime:
+    """Give the present moment."""
+    return timezone.now()
+
+
+@pytest.fixture
+def owner(django_user_model: type[User]) -> User:
+    """Give somebody who owns mailboxes and profiles."""
+    return django_user_model.objects.create_user("olga", "olga@example.org", "a password of hers")
+
+
+@pytest.fixture
+def environment(db: None) -> Environment:
+    """Give an environment with its email settings."""
+    environment = Environment.objects.create(slug="contoso", name="Contoso")
+    EmailSettings.objects.create(environment=environment)
+    return environment
+
+
+@pytest.fixture
+def profile(
+    environment: Environment, owner: User, dovecot: Dovecot, postfix: Postfix, certificates: Authority
+) -> ServerProfile:
+    """Give a profile of the private servers."""
+    return ServerProfile.objects.create(
+        environment=environment,
+        name="Real servers",
+        owner=owner,
+        ca_certificates=certificates.pem,
+        incoming_location="localhost",
+        incoming_port=dovecot.ports.imaps,
+        outgoing_location="localhost",
+        outgoing_port=postfix.ports.smtps,
+    )
+
+
+@pytest.fixture
+def mailbox(profile: ServerProfile, owner: User, account: Account, now: datetime) -> Mailbox:
+    """Give an approved mailbox with the right password, enabled in both directions."""
+    mailbox = Mailbox(
+        environment=profile.environment,
+        name="Ana Bowman",
+        address=account.address,
+        kind=MailboxKind.USER,
+        owner=owner,
+        server_profile=profile,
+        allow_credentials=True,
+        user_name=account.user_name,
+        password=account.password,
+    )
+    editing.create(mailbox, by=owner)
+    Mailbox.objects.filter(pk=mailbox.pk).update(address_status=AddressStatus.APPROVED, approved_on=now)
+    WorkerState.objects.filter(mailbox=mailbox).update(is_enabled=True, due_at=now)
+    return Mailbox.objects.get(pk=mailbox.pk)
+
+
+@pytest.fixture
+def receive() -> Callable[[Mailbox], WorkerState]:
+    """Give a function that does the incoming work of a mailbox as a worker would, due or not."""
+
+    def run(mailbox: Mailbox) -> WorkerState:
+        state = WorkerState.objects.get(mailbox=mailbox, direction=Direction.INCOMING)
+        WorkerState.objects.filter(pk=state.pk).update(due_at=timezone.now())
+        syncing.run(state.pk)
+        return WorkerState.objects.get(pk=state.pk)
+
+    return run
+
+
+@pytest.fixture
+def send() -> Callable[[Mailbox], WorkerState]:
+    """Give a function that does the outgoing work of a mailbox as a worker would, due or not."""
+
+    def run(mailbox: Mailbox) -> WorkerState:
+        state = WorkerState.objects.get(mailbox=mailbox, direction=Direction.OUTGOING)
+        WorkerState.objects.filter(pk=state.pk).update(due_at=timezone.now())
+        delivering.run(state.pk)
+        return WorkerState.objects.get(pk=state.pk)
+
+    return run

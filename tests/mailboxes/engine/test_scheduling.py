@@ -1,0 +1,63 @@
+"""Claims, leases and fences."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from mailboxes.choices import Direction
+from mailboxes.engine import scheduling
+from mailboxes.models import Mailbox, WorkerState
+from profiles.models import Environment
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def state(environment: Environment, now: datetime) -> WorkerState:
+    """Give a due direction."""
+    mailbox = Mailbox.objects.create(environment=environment, name="Ana", address="ana@example.org")
+    return WorkerState.objects.create(
+        mailbox=mailbox, direction=Direction.INCOMING, is_enabled=True, due_at=now - timedelta(seconds=1)
+    )
+
+
+def test_a_due_row_is_handed_out_once(state: WorkerState, now: datetime) -> None:
+    first = scheduling.claim_due(WorkerState, now=now)
+    second = scheduling.claim_due(WorkerState, now=now)
+    assert (len(first), len(second)) == (1, 0)
+
+
+def test_a_wake_up_that_got_lost_is_sent_again(state: WorkerState, now: datetime) -> None:
+    scheduling.claim_due(WorkerState, now=now)
+    assert scheduling.claim_due(WorkerState, now=now + scheduling.WAKE_UP_PATIENCE)
+
+
+def test_nobody_runs_twice(state: WorkerState, now: datetime) -> None:
+    assert scheduling.claim_running(WorkerState, state.pk, now=now) is not None
+    assert scheduling.claim_running(WorkerState, state.pk, now=now) is None
+
+
+def test_a_lapsed_lease_can_be_taken_over(
+    state: WorkerState, now: datetime, settings: pytest.FixtureRequest
+) -> None:
+    first = scheduling.claim_running(WorkerState, state.pk, now=now)
+    second = scheduling.claim_running(WorkerState, state.pk, now=now + timedelta(hours=1))
+    assert first is not None
+    assert second is not None
+    assert second.fence == first.fence + 1
+
+
+def test_whoever_lost_the_lease_commits_nothing(state: WorkerState, now: datetime) -> None:
+    first = scheduling.claim_running(WorkerState, state.pk, now=now)
+    scheduling.claim_running(WorkerState, state.pk, now=now + timedelta(hours=1))
+    assert first is not None
+    with pytest.raises(scheduling.LeaseLost), scheduling.fenced(first, last_items=7):
+        pytest.fail("the block of a lost lease must not run")
+    state.refresh_from_db()
+    assert state.last_items == 0
+
+
+def test_a_direction_that_is_not_enabled_is_never_due(state: WorkerState, now: datetime) -> None:
+    WorkerState.objects.update(is_enabled=False)
+    assert scheduling.claim_due(WorkerState, now=now) == []
+    assert scheduling.claim_running(WorkerState, state.pk, now=now) is None
