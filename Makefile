@@ -32,7 +32,7 @@ check: .venv/test.stamp ## Run the fast checks: lint, types, import contracts, l
 	@$(QUIETLY) "ruff check" $(BIN)/ruff check .
 	@$(QUIETLY) "ruff format (mend it with: make format)" $(BIN)/ruff format --check .
 	@$(QUIETLY) "mypy" $(BIN)/mypy
-	@$(QUIETLY) "import contracts" $(BIN)/lint-imports --no-cache
+	@$(QUIETLY) "import contracts" $(BIN)/lint-imports --no-cache --no-logo
 	@$(QUIETLY) "djade (mend it with: make format)" $(BIN)/djade --check $(TEMPLATES)
 	@$(QUIETLY) "djlint" $(BIN)/djlint --quiet --lint templates
 	@$(QUIETLY) "shell scripts" $(BIN)/shellcheck .ci/packages .ci/quietly .ci/run
