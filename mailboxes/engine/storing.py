@@ -281,7 +281,8 @@ class _Rows:
         _insert(
             Message,
             "id mailbox_id folder uidvalidity uid message_id in_reply_to references subject "
-            "from_name from_address date received_at stored_on size sha256 preview has_html attachment_count defects is_quarantined",
+            "from_name from_address date received_at stored_on size sha256 "
+            "preview has_html attachment_count defects is_quarantined",
             self.messages,
         )
         _insert(RawMessage, "message_id content file", self.raws)
