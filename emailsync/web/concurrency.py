@@ -6,7 +6,7 @@ typed, the saved value beside each field that differs, and the new version, so t
 decision:
 
     try:
-        editing.update(mailbox, by=request.user, now=now)
+        editing.update(mailbox, by=request.user)
     except StaleRecord:
         form.meet(Mailbox.objects.get(pk=mailbox.pk))
         return dialog_response(..., status=422)

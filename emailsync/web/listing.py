@@ -231,7 +231,10 @@ class Listing(Generic[M]):
     def link(self, **changes: str) -> str:
         """Return the address of this list with `changes`; an empty value leaves the word out."""
         words = QueryDict(mutable=True)
-        words.update({name: value for name, value in {**self.state, **changes}.items() if value})
+        state = {**self.state, **changes}
+        if state.get("sort") == self.default_sort:
+            state["sort"] = ""
+        words.update({name: value for name, value in state.items() if value})
         return f"{self.url}?{words.urlencode()}" if words else self.url
 
     @property

@@ -1,6 +1,7 @@
 // The whole hand-written script: everything works without it except what carries class "jsonly".
 (() => {
-  const root = document.documentElement, KEY = "theme";
+  const root = document.documentElement, KEY = "theme", SAID = "said";
+  let said = null;
   root.classList.add("js");
   try { const t = localStorage.getItem(KEY); if (t) root.dataset.theme = t; } catch { /* private mode */ }
   try {                                                                     // the server shows times in this zone
@@ -9,7 +10,9 @@
   } catch { /* the server shows UTC */ }
 
   const adopt = scope => {                                                  // runs on load and after every swap
-    scope.querySelectorAll('dialog[data-modal=""]').forEach(d => { d.dataset.modal = "shown"; d.removeAttribute("open"); d.showModal(); });
+    scope.querySelectorAll('dialog[data-modal=""]').forEach(d => { d.dataset.modal = "shown"; d.removeAttribute("open"); d.showModal();
+      if (!d.querySelector("[autofocus], [data-focus]")) (d.querySelector(".body :is(input, select, textarea):not([type=hidden], :disabled)") ?? d.querySelector("footer .btn"))?.focus();
+    });
     scope.querySelectorAll('details:not([open]):has([aria-invalid="true"], .theirs)').forEach(d => { d.open = true; });
     const to = scope.querySelector("[data-focus]");                         // e.g. the error summary of a form
     if (to) { to.removeAttribute("data-focus"); to.focus(); }
@@ -62,6 +65,7 @@
 
   document.addEventListener("DOMContentLoaded", () => {
     adopt(document);
+    try { const kept = JSON.parse(sessionStorage.getItem(SAID)); sessionStorage.removeItem(SAID); if (kept) toast(kept); } catch { /* private mode */ }
     new MutationObserver(list => { if (list.some(m => m.addedNodes.length)) adopt(document); }).observe(document.body, { childList: true, subtree: true });
   });
 
@@ -96,6 +100,7 @@
       last = row;
     }
     if (t.closest("[data-clear]")) { const g = t.closest("[data-grid]"); g.querySelectorAll(".rowcheck").forEach(r => { r.checked = false; }); syncGrid(g); g.querySelector("[data-all]")?.focus(); }
+    if (t.closest("dialog:modal button[data-close]")) { e.preventDefault(); t.closest("dialog").close(); }    // htmx keeps the button's own submit from closing it
     if (t.closest("[data-dismiss]")) t.closest(".toast").remove();
     if (t.closest("[data-back]")) history.length > 1 ? history.back() : location.assign("/");
     const jump = t.closest('.msg a[href^="#"]'), field = jump && document.getElementById(jump.hash.slice(1));
@@ -131,7 +136,13 @@
   }, true);
   document.addEventListener("close", e => { if (e.target.matches("dialog[data-modal]")) e.target.remove(); }, true);
   document.addEventListener("dialog:close", () => document.querySelectorAll("dialog:modal").forEach(d => d.close()));   // HX-Trigger
-  document.addEventListener("toast", e => toast(e.detail));                 // HX-Trigger: {"toast": {"title", "text", "intent"}}
+  document.addEventListener("toast", e => { said = e.detail; toast(said); });   // HX-Trigger: {"toast": {"title", "text", "intent"}}
+  document.addEventListener("records:changed", () => {                      // a page that shows records and does not refresh them itself
+    if (document.querySelector('[hx-trigger*="records:changed"]')) return;
+    try { sessionStorage.setItem(SAID, JSON.stringify(said)); } catch { /* private mode */ }
+    document.querySelectorAll("form[data-guard]").forEach(f => { f.dataset.sent = ""; });
+    location.reload();
+  });
 
   // What the server could not do, said where it was asked for. Nothing typed is lost.
   document.addEventListener("session:ended", e => {

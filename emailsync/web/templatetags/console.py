@@ -11,7 +11,7 @@ from django.forms import BaseForm
 from django.template.defaultfilters import date as format_date
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.safestring import SafeString, mark_safe
 
 from emailsync.web import icons, navigation
 from emailsync.web.forms import FieldError, field_errors
@@ -19,6 +19,8 @@ from emailsync.web.forms import FieldError, field_errors
 register = template.Library()
 
 TONES = 5
+#: Phones have room for one word beside two other statuses.
+SHORT_PENDING = mark_safe('Pending<span class="wideonly"> Approval</span>')
 
 #: Value of a status: its icon, its word and the family its colour comes from.
 STATUSES = {
@@ -73,8 +75,8 @@ def status(value: str | None, kind: str = "status", text: str = "") -> SafeStrin
     if kind == "auto":
         kind = "badge" if family in {"failure", "pending", "testing"} else "status"
     label: SafeString | str = text or word
-    if label == "Pending Approval":  # phones have room for one word beside two other statuses
-        label = format_html('Pending<span class="wideonly"> Approval</span>')
+    if label == "Pending Approval":
+        label = SHORT_PENDING
     return format_html(
         '<span class="{}" data-status="{}">{}<span>{}</span></span>', kind, family, icons.draw(drawing), label
     )

@@ -1,0 +1,199 @@
+"""The script and the sheet in a real browser: dialogs, focus, bad days, small screens, accessibility."""
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.contrib.auth.models import User
+from playwright.sync_api import BrowserContext, Page, expect
+from pytest_django.live_server_helper import LiveServer
+
+from tests.web.trial import LIST_URL
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.usefixtures("unsafe_async"),
+    pytest.mark.django_db(transaction=True),
+]
+PASSWORD = "a good long password"
+
+
+@pytest.fixture
+def people() -> None:
+    """Add Rosa and some others."""
+    User.objects.create_superuser("rosa", password=PASSWORD, first_name="Rosa", last_name="Keller")
+    User.objects.bulk_create([User(username=f"person {number}") for number in range(1, 8)])
+
+
+@pytest.fixture
+def base(live_server: LiveServer, people: None) -> str:
+    """Give the address of the running console."""
+    return live_server.url
+
+
+def sign_in(page: Page, base: str) -> None:
+    """Sign in and open the list."""
+    page.goto(f"{base}/sign-in/?next={LIST_URL}")
+    page.get_by_label("User name").fill("rosa")
+    page.get_by_label("Password", exact=False).first.fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"**{LIST_URL}")
+
+
+@pytest.fixture
+def shown(page: Page, base: str) -> Page:
+    """Give the list, signed in."""
+    sign_in(page, base)
+    return page
+
+
+@pytest.fixture
+def panel(shown: Page) -> Page:
+    """Give the list with its panel open."""
+    shown.get_by_role("link", name="New server").click()
+    expect(shown.locator("dialog:modal")).to_be_visible()
+    return shown
+
+
+def save(page: Page) -> None:
+    """Send the panel's form."""
+    page.get_by_role("button", name="Save").click()
+
+
+def test_nothing_on_the_pages_breaks_their_policy(page: Page, base: str) -> None:
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    sign_in(page, base)
+    page.get_by_role("link", name="New server").click()
+    page.locator("dialog:modal").wait_for()
+    assert [words for words in said if "Content Security Policy" in words or "Error" in words] == []
+
+
+def test_a_panel_opens_on_its_first_field(panel: Page) -> None:
+    expect(panel.get_by_role("textbox", name="Name")).to_be_focused()
+
+
+def test_a_closed_panel_gives_the_focus_back(panel: Page) -> None:
+    panel.get_by_role("button", name="Cancel").click()
+    expect(panel.locator("dialog")).to_have_count(0)
+    expect(panel.get_by_role("link", name="New server")).to_be_focused()
+
+
+def test_escape_on_a_changed_form_asks_first(panel: Page) -> None:
+    asked: list[str] = []
+    panel.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    panel.get_by_role("textbox", name="Name").fill("typed")
+    panel.keyboard.press("Escape")
+    expect(panel.get_by_role("textbox", name="Name")).to_have_value("typed")
+    assert asked == ["Discard your changes?"]
+
+
+def test_a_refused_form_says_so_at_its_head_and_leads_to_the_field(panel: Page) -> None:
+    panel.locator("#id_pause").evaluate("field => { field.value = 999; }")
+    panel.get_by_role("textbox", name="Name").fill("kept")
+    save(panel)
+    expect(panel.locator("#form-errors")).to_be_focused()
+    panel.get_by_role("link", name="Pause").click()
+    expect(panel.locator("#id_pause")).to_be_focused()
+    expect(panel.get_by_role("textbox", name="Name")).to_have_value("kept")
+
+
+def test_a_saved_form_closes_and_a_toast_says_so(panel: Page) -> None:
+    panel.get_by_role("textbox", name="Name").fill("Contoso IMAP")
+    save(panel)
+    expect(panel.locator("dialog")).to_have_count(0)
+    expect(panel.get_by_role("status").filter(has_text="Server saved")).to_be_visible()
+
+
+def test_a_form_whose_token_is_gone_is_renewed_in_place(panel: Page, context: BrowserContext) -> None:
+    panel.get_by_role("textbox", name="Name").fill("kept")
+    context.clear_cookies(name="csrftoken")
+    save(panel)
+    expect(panel.get_by_role("alert")).to_contain_text("This form had expired and was renewed.")
+    expect(panel.get_by_role("textbox", name="Name")).to_have_value("kept")
+    save(panel)
+    expect(panel.get_by_role("status").filter(has_text="Server saved")).to_be_visible()
+
+
+def test_an_ended_session_keeps_what_was_typed(panel: Page, context: BrowserContext, base: str) -> None:
+    panel.get_by_role("textbox", name="Name").fill("kept")
+    context.clear_cookies(name="sessionid")
+    save(panel)
+    expect(panel.get_by_role("alert")).to_contain_text("Your session has ended.")
+    other = context.new_page()
+    sign_in(other, base)
+    expect(panel.get_by_role("textbox", name="Name")).to_have_value("kept")
+    save(panel)
+    expect(panel.get_by_role("status").filter(has_text="Server saved")).to_be_visible()
+
+
+def test_an_ended_session_on_a_list_leads_to_the_sign_in(shown: Page, context: BrowserContext) -> None:
+    context.clear_cookies(name="sessionid")
+    shown.get_by_role("link", name="Staff").click()
+    expect(shown).to_have_url(re.compile(r"/sign-in/\?next=%2Fenvironments%2Fcontoso%2Fmailboxes%2F$"))
+
+
+def test_a_server_that_is_gone_is_said_in_the_form(panel: Page, context: BrowserContext) -> None:
+    panel.get_by_role("textbox", name="Name").fill("kept")
+    context.set_offline(offline=True)
+    save(panel)
+    expect(panel.get_by_role("alert")).to_contain_text("The server does not answer.")
+    expect(panel.get_by_role("textbox", name="Name")).to_have_value("kept")
+
+
+def test_search_narrows_the_rows_and_stands_in_the_address(shown: Page) -> None:
+    shown.get_by_label("Search people").fill("person 3")
+    expect(shown.locator("tbody tr")).to_have_count(1)
+    expect(shown).to_have_url(re.compile(r"\?q=person\+3$|\?q=person%203$"))
+    expect(shown.get_by_label("Search people")).to_be_focused()
+
+
+def test_the_way_back_shows_the_list_as_it_was(shown: Page) -> None:
+    shown.get_by_role("link", name="Others").click()
+    expect(shown.locator("tbody tr")).to_have_count(5)
+    shown.get_by_role("link", name="Staff").click()
+    expect(shown.locator("tbody tr")).to_have_count(1)
+    shown.go_back()
+    expect(shown.locator("tbody tr")).to_have_count(5)
+
+
+def test_a_command_waits_for_a_selection(shown: Page) -> None:
+    expect(shown.get_by_role("button", name="Edit")).to_be_disabled()
+    shown.get_by_role("checkbox").nth(1).check()
+    expect(shown.get_by_role("button", name="Edit")).to_be_enabled()
+
+
+def test_shift_and_click_select_a_range(shown: Page) -> None:
+    shown.locator(".rowcheck").nth(0).click()
+    shown.locator(".rowcheck").nth(3).click(modifiers=["Shift"])
+    expect(shown.locator(".rowcheck:checked")).to_have_count(4)
+
+
+def test_the_theme_is_kept(shown: Page) -> None:
+    shown.get_by_role("button", name="Switch between light and dark theme").click()
+    shown.reload()
+    expect(shown.locator("html")).to_have_attribute("data-theme", re.compile("dark|light"))
+
+
+@pytest.mark.parametrize("width", [1440, 390, 320])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_panel_and_the_list_are_accessible(page: Page, base: str, width: int, scheme: str) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light", reduced_motion="reduce")
+    sign_in(page, base)
+    on_list = Axe().run(page)
+    page.get_by_role("link", name="New server").click()
+    page.locator("dialog:modal").wait_for()
+    save(page)
+    page.locator("#form-errors").wait_for()
+    on_panel = Axe().run(page)
+    assert (on_list.violations_count, on_panel.violations_count) == (0, 0), on_list.generate_report()
+
+
+@pytest.mark.parametrize("path", ["/sign-in/", "/help/", "/nowhere/", "/crash/", "/forbidden/", LIST_URL])
+def test_no_page_scrolls_sideways_on_the_smallest_phone(page: Page, base: str, path: str) -> None:
+    page.set_viewport_size({"width": 320, "height": 640})
+    sign_in(page, base)
+    page.goto(f"{base}{path}")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -1,0 +1,133 @@
+"""The words of the templates, times, and rules of the house for markup and style."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from django.utils import timezone
+
+from emailsync.web import icons
+from emailsync.web.templatetags import console
+from tests.web.trial import LIST_URL
+
+SHEET = Path(settings.BASE_DIR) / "static/css/console.css"
+
+
+#: The frame in which a stranger's HTML is shown has a policy of its own.
+FRAMES = {"message_html.html"}
+FOUND = sorted((Path(settings.BASE_DIR) / "templates").rglob("*.html"))
+TEMPLATES = [path for path in FOUND if path.name not in FRAMES]
+
+
+def offending(pattern: str) -> list[str]:
+    """Return the templates in which `pattern` occurs."""
+    return [path.name for path in TEMPLATES if re.search(pattern, path.read_text(encoding="utf-8"))]
+
+
+def test_no_template_styles_by_itself() -> None:
+    assert offending(r"<style|\sstyle=") == []
+
+
+def test_no_template_holds_a_script() -> None:
+    assert offending(r"<script(?![^>]*\ssrc=)|\son[a-z]+=|hx-on|javascript:") == []
+
+
+def test_colours_are_written_in_the_tokens_alone() -> None:
+    assert re.findall(r"#[0-9a-fA-F]{3,8}\b|rgba?\(|hsla?\(", SHEET.read_text(encoding="utf-8")) == []
+
+
+def test_every_icon_a_template_names_is_drawn() -> None:
+    named = {
+        name
+        for path in TEMPLATES
+        for name in re.findall(r'{% icon "([^"]+)"', path.read_text(encoding="utf-8"))
+    }
+    assert named - set(icons.symbols()) == set()
+
+
+def test_every_status_has_a_drawn_icon() -> None:
+    assert {drawing for drawing, _, _ in console.STATUSES.values()} - set(icons.symbols()) == set()
+
+
+def test_a_status_is_an_icon_and_a_word() -> None:
+    html = console.status("failure")
+    assert "<svg" in html
+    assert "Failure" in html
+
+
+def test_what_needs_attention_is_a_badge() -> None:
+    assert 'class="badge"' in console.status("failure", "auto")
+
+
+def test_what_is_well_is_plain() -> None:
+    assert 'class="status"' in console.status("success", "auto")
+
+
+def test_text_given_to_a_status_is_escaped() -> None:
+    assert "&lt;b&gt;" in console.status("success", "status", "<b>")
+
+
+def test_the_same_name_always_has_the_same_tone() -> None:
+    assert console.tone("Rosa Keller") == console.tone("rosa keller")
+
+
+@pytest.mark.parametrize(
+    ("name", "letters"), [("Rosa Keller", "RK"), ("billing", "B"), ("", ""), ("Ana de la Cruz", "AC")]
+)
+def test_an_avatar_holds_at_most_two_letters(name: str, letters: str) -> None:
+    assert console.initials(name) == letters
+
+
+def test_a_time_of_today_says_so_in_the_readers_zone() -> None:
+    now = timezone.now()
+    with timezone.override(ZoneInfo("Asia/Tokyo")):
+        html = console.moment(now)
+    assert f"Today, {now.astimezone(ZoneInfo('Asia/Tokyo')):%H:%M}</time>" in html
+
+
+def test_a_time_of_yesterday_says_so() -> None:
+    assert "Yesterday, " in console.moment(timezone.now() - timedelta(days=1))
+
+
+def test_a_time_of_another_year_says_which() -> None:
+    assert "Nov 20, 2019, 11:05</time>" in console.moment(datetime(2019, 11, 20, 11, 5, tzinfo=UTC))
+
+
+def test_no_time_is_never() -> None:
+    assert console.moment(None) == "Never"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(40, "40 ms"), (1400, "1.4 s"), (125_000, "2 min 5 s"), (None, "\N{EN DASH}")]
+)
+def test_durations_are_short(value: int | None, words: str) -> None:
+    assert console.milliseconds(value) == words
+
+
+def test_the_zone_of_the_browser_is_used(signed_in: Client) -> None:
+    signed_in.cookies["zone"] = "Asia/Tokyo"
+    assert "JST" in signed_in.get(LIST_URL).content.decode()
+
+
+def test_a_zone_that_does_not_exist_is_utc(signed_in: Client) -> None:
+    signed_in.cookies["zone"] = "../../etc/passwd"
+    assert "UTC" in signed_in.get(LIST_URL).content.decode()
+
+
+def test_the_navigation_shows_where_one_is(signed_in: Client) -> None:
+    html = signed_in.get(LIST_URL).content.decode()
+    assert f'<a href="{LIST_URL}" aria-current="page">Mailboxes</a>' in html
+
+
+def test_a_link_without_target_is_left_out(signed_in: Client) -> None:
+    html = signed_in.get(LIST_URL).content.decode()
+    assert "Email settings" not in html
+    assert "topsearch" not in html
+
+
+def test_the_help_is_a_page(signed_in: Client) -> None:
+    assert "When mail does not move" in signed_in.get("/help/").content.decode()

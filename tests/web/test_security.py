@@ -1,0 +1,98 @@
+"""Headers, and failures that have a name and a way out."""
+
+import logging
+import re
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client, RequestFactory
+
+from emailsync.web.errors import server_error
+from tests.web.trial import LIST_URL
+
+STRICT = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+PANEL = "/environments/contoso/server-profiles/new/"
+
+
+def test_every_page_has_the_strict_policy(signed_in: Client) -> None:
+    assert signed_in.get(LIST_URL).headers["Content-Security-Policy"] == STRICT
+
+
+def test_a_failure_has_the_strict_policy_too(signed_in: Client) -> None:
+    assert signed_in.get("/crash/").headers["Content-Security-Policy"] == STRICT
+
+
+def test_a_view_may_ask_for_a_frame(signed_in: Client) -> None:
+    assert signed_in.get("/framing/").headers["Content-Security-Policy"] == f"{STRICT}; frame-src 'self'"
+
+
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("X-Content-Type-Options", "nosniff"),
+        ("Referrer-Policy", "same-origin"),
+        ("Cross-Origin-Opener-Policy", "same-origin"),
+        ("X-Frame-Options", "DENY"),
+    ],
+)
+def test_the_other_headers_are_there(signed_in: Client, header: str, value: str) -> None:
+    assert signed_in.get(LIST_URL).headers[header] == value
+
+
+def test_a_fault_of_ours_has_a_reference_that_stands_in_the_log(
+    signed_in: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = signed_in.get("/crash/")
+    found = re.search(r"Reference (\w{4}-\w{4})", response.content.decode())
+    assert response.status_code == 500
+    assert found is not None
+    assert found[1] == response.headers["X-Reference"]
+    assert f"Reference {found[1]}: GET /crash/ failed." in caplog.text
+
+
+def test_a_fault_page_needs_no_database(caplog: pytest.LogCaptureFixture) -> None:
+    request = RequestFactory().get("/crash/")
+    assert b"Something went wrong on our side" in server_error(request).content
+
+
+def test_a_refusal_says_its_sentence(signed_in: Client) -> None:
+    response = signed_in.get("/forbidden/")
+    assert response.status_code == 403
+    assert "You may not change server profiles." in response.content.decode()
+
+
+def test_a_view_without_the_permission_says_what_is_not_allowed(client: Client, db: None) -> None:
+    client.force_login(User.objects.create_user("ben"))
+    assert "You may not delete people. Ask an administrator" in client.get("/delete/").content.decode()
+
+
+def test_a_view_with_the_permission_opens(signed_in: Client) -> None:
+    assert signed_in.get("/delete/").content == b"deleted"
+
+
+def test_a_missing_page_names_the_way_back(signed_in: Client) -> None:
+    response = signed_in.get("/nowhere/")
+    assert response.status_code == 404
+    assert "Go to environments" in response.content.decode()
+
+
+def test_an_expired_form_explains_itself(rosa: User, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR)
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(rosa)
+    response = client.post(PANEL, {"name": "x"})
+    assert response.status_code == 403
+    assert "This form has expired" in response.content.decode()
+
+
+def test_an_expired_form_of_htmx_is_renewed_where_it_stands(rosa: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(rosa)
+    response = client.post(PANEL, {"name": "x"}, headers={"HX-Request": "true"})
+    token = re.search(r'"form:expired": {"token": "(\w+)"}', response.headers["HX-Trigger"])
+    assert token is not None
+    again = {"name": "x", "kind": "o", "version": "0", "csrfmiddlewaretoken": token[1]}
+    assert client.post(PANEL, again, headers={"HX-Request": "true"}).status_code == 200
