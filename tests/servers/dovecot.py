@@ -5,6 +5,7 @@ because Dovecot looks at a changed file only once a second but sees a new one at
 """
 
 import base64
+import grp
 import os
 import pwd
 import shutil
@@ -332,7 +333,7 @@ class Dovecot(Server):
             ports=self.ports,
             mail_user=self._owner,
             internal_user="dovecot" if is_root() else own.pw_name,
-            internal_group="dovecot" if is_root() else str(own.pw_gid),
+            internal_group="dovecot" if is_root() else grp.getgrgid(own.pw_gid).gr_name,
             login_user="dovenull" if is_root() else own.pw_name,
             chroot="login" if is_root() else "",
             connections_per_user=self._connections_per_user,
