@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from tests.servers.certificates import Authority
 from tests.servers.dovecot import Dovecot
 from tests.servers.postfix import Postfix
 from tests.servers.postgres import Postgres
-from tests.servers.process import private_folder
+from tests.servers.process import private_folder, require_program
 from tests.servers.redis import Redis
 
 for _name in list(os.environ):
@@ -135,6 +136,23 @@ def new_account(dovecot: Dovecot) -> Callable[[], Account]:
 def account(new_account: Callable[[], Account]) -> Account:
     """Give somebody new on the mail servers."""
     return new_account()
+
+
+@pytest.fixture(scope="session")
+def unsafe_async() -> Iterator[None]:
+    """Let the ORM work beside Playwright's event loop, in the browser tests alone."""
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    yield
+    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    """Drive Debian's Chromium, which makes no connection of its own and needs no sandbox as root."""
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    program = require_program("chromium", package="chromium")
+    return {**browser_type_launch_args, "executable_path": program, "args": flags}
 
 
 @pytest.fixture(scope="session")
