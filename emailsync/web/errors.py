@@ -37,7 +37,8 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Say that there is no such page, and where to look."""
-    words = {"layout": _layout(request), "path": request.path, "exception": exception}
+    logger.debug("Reference %s: not found: %s", reference_of(request), type(exception).__name__)
+    words = {"layout": _layout(request), "path": request.path, "reference": reference_of(request)}
     return render(request, "404.html", words, status=404)
 
 
