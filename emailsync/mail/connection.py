@@ -11,12 +11,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from emailsync.mail.endpoint import Endpoint, ResolvedAddress, resolve
-from emailsync.mail.errors import ConnectionLost, MailError, ProtocolViolation, Unreachable
+from emailsync.mail.errors import ConnectionLost, MailError, ProtocolViolation, TlsExpected, Unreachable
 from emailsync.mail.translating import translated
 from emailsync.mail.wire import Wire, redact, tls_context
 
 BUFFER = 256 * 1024
 LINE_LIMIT = 64 * 1024
+TLS_ALERT = b"\x15\x03"
 # A host with many dead addresses must not use up the whole run.
 TIMEOUT_WITH_MORE_ADDRESSES = 10.0
 
@@ -60,9 +61,9 @@ class Connection:
         if self.wire.transcript is not None:
             self.wire.transcript.server(line.decode("utf-8", "replace"))
 
-    def wait_at_most(self, seconds: float) -> None:
-        """Shorten the time that each further call may take."""
-        self._patience = min(self._patience, seconds)
+    def wait_at_most(self, seconds: float, *, longer: bool = False) -> None:
+        """Set the time that each further call may take; it may grow only when that is asked for."""
+        self._patience = seconds if longer else min(self._patience, seconds)
         self.sock.settimeout(self._patience)
 
     @property
@@ -79,6 +80,13 @@ class Connection:
         """Send all of it."""
         self._limit_wait()
         self.sock.sendall(data)
+
+    def expect_text(self) -> None:
+        """Wait for the first bytes of a greeting and raise when they are TLS's (RFC 8446, section 5.1)."""
+        while self.buffered < len(TLS_ALERT) and self._receive_more():
+            pass
+        if self._buffer.startswith(TLS_ALERT):
+            raise TlsExpected("The server expects TLS from the first byte.")
 
     def read_line(self, limit: int = LINE_LIMIT) -> bytes:
         """Return the next line with its end; an empty one means that the server closed."""

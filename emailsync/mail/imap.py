@@ -59,12 +59,18 @@ class ImapClient:
         self._folder: tuple[str, bool] | None = None
         self._messages = 0
         with translated(connection.clean):
+            connection.expect_text()
             self.session = Session(connection)
 
     @property
     def capabilities(self) -> frozenset[str]:
         """Return what the server can do, as it says after the sign-in when that is done."""
         return self._capabilities or self.session.offers()
+
+    @property
+    def greeting(self) -> str:
+        """Return the server's first line."""
+        return self.connection.clean(self.session.greeting).removeprefix("* ")
 
     def begin_tls(self) -> None:
         """Switch to TLS by STARTTLS."""

@@ -1,0 +1,267 @@
+"""Read the headers of received mail: whatever they contain, something readable comes out.
+
+Every function here takes what strangers wrote, never raises and never hangs: patterns have bounds, and
+what cannot be understood stays as it was.
+"""
+
+import binascii
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from urllib.parse import unquote_to_bytes
+
+HEADERS_LIMIT = 256 * 1024
+VALUE_LIMIT = 64 * 1024
+COUNT_LIMIT = 2_000
+ID_LIMIT = 998
+
+# Python's own codecs that are no character sets of mail, and some that would do harm or surprise.
+NOT_CHARSETS = frozenset(
+    {"unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined", "mbcs", "oem", "palmos"}
+)
+# What mail calls by names that Python does not know, or knows too narrowly (WHATWG Encoding, section 4.2).
+ALIASES = {
+    "ansi": "cp1252",
+    "cp-850": "cp850",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "iso-8859-1": "cp1252",
+    "iso-8859-8-i": "iso8859_8",
+    "ks_c_5601-1987": "cp949",
+    "euc-kr": "cp949",
+    "latin1": "cp1252",
+    "us-ascii": "ascii",
+    "utf-8mb4": "utf-8",
+    "utf8mb4": "utf-8",
+    "x-gbk": "gb18030",
+    "x-mac-roman": "mac_roman",
+    "x-sjis": "cp932",
+    "shift_jis": "cp932",
+    "x-unknown": "",
+    "unknown-8bit": "",
+}
+
+HEADER_NAME = re.compile(rb"([!-9;-~]{1,998}?)[ \t]*:")
+FOLD = re.compile(r"[\r\n]+[ \t]?")
+ENCODED_WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[^?\s]{0,60})?\?([bBqQ])\?([^?]{0,4000})\?=")
+BETWEEN_WORDS = re.compile(r"(\?=)[ \t\r\n]+(?==\?[^?\s]{1,120}\?[bBqQ]\?)")
+PARAMETER = re.compile(
+    r";\s{0,100}([^\s=;\"]{1,100})\s{0,100}=\s{0,100}(\"(?:[^\"\\]|\\.){0,8000}(?:\"|$)|[^;]{0,8000})"
+)
+CONTINUED = re.compile(r"(.+?)\*(\d{1,3})?(\*?)$")
+MESSAGE_ID = re.compile(r"<[^<>\s]{1,996}>")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Hold a name, which may be empty, and an address."""
+
+    name: str
+    address: str
+
+    def __str__(self) -> str:
+        return f"{self.name} <{self.address}>" if self.name else self.address
+
+
+@dataclass(frozen=True)
+class ContentType:
+    """Hold a media type and its parameters."""
+
+    value: str
+    parameters: dict[str, str]
+
+
+def storable(text: str) -> str:
+    """Take out what no database takes: NUL and halves of characters."""
+    if "\0" in text:
+        text = text.replace("\0", "")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        text = SURROGATE.sub("\ufffd", text)
+    return text
+
+
+def one_line(text: str) -> str:
+    """Make a text fit on one line, without control characters."""
+    if text.isprintable():
+        return text.strip()
+    return " ".join(CONTROL.sub(" ", storable(text)).split())
+
+
+@lru_cache(maxsize=256)
+def find_charset(name: str) -> str | None:
+    """Return Python's name of a character set, or None for one that nobody knows."""
+    word = name.strip().strip("\"'").lower()
+    word = ALIASES.get(word, word)
+    if not word or "\0" in word:
+        return None
+    try:
+        found = codecs.lookup(word)
+        "".encode(found.name)
+    except (LookupError, ValueError):
+        return None
+    found_name = found.name.replace("-", "_")
+    return None if found_name in NOT_CHARSETS else found.name
+
+
+def decode_text(content: bytes, charset: str) -> tuple[str, str]:
+    """Decode bytes by the charset they claim, or by what they look like; say what was wrong in a word."""
+    known = find_charset(charset or "us-ascii")
+    for candidate in (known, "utf-8"):
+        if candidate is not None:
+            try:
+                return storable(content.decode(candidate)), "" if candidate == known else "charset_wrong"
+            except (UnicodeError, ValueError):
+                continue
+    if known is not None and known not in {"ascii", "utf-8"}:
+        return storable(content.decode(known, "replace")), "charset_wrong"
+    defect = "charset_wrong" if known is not None else "charset_unknown"
+    if known == "utf-8":
+        return storable(content.decode("utf-8", "replace")), defect
+    return storable(content.decode("cp1252", "replace")), defect
+
+
+def split_headers(lines: Iterator[bytes]) -> Iterator[tuple[str, str]]:
+    """Join folded lines to names and raw values; lines that are no header must not come here."""
+    name = b""
+    value: list[bytes] = []
+    for line in lines:
+        if line[:1] in b" \t" and name:
+            value.append(line)
+            continue
+        if name:
+            yield name.decode("ascii"), _raw_text(b"".join(value))
+        found = HEADER_NAME.match(line)
+        name, value = (found.group(1), [line[found.end() :]]) if found else (b"", [])
+    if name:
+        yield name.decode("ascii"), _raw_text(b"".join(value))
+
+
+def _raw_text(value: bytes) -> str:
+    value = value[:VALUE_LIMIT].strip()
+    if value.isascii():
+        text = value.decode("ascii")
+    else:
+        text, _ = decode_text(value, "utf-8")
+        if "\ufffd" in text:
+            text = value.decode("cp1252", "replace")
+    return FOLD.sub(" ", text).replace("\0", "") if "\n" in text or "\r" in text or "\0" in text else text
+
+
+def decode_words(text: str) -> str:
+    """Decode the encoded words of a header (RFC 2047), also where they stand against its rules."""
+    if "=?" not in text:
+        return text
+    joined = BETWEEN_WORDS.sub(r"\1", text)
+    parts: list[str] = []
+    waiting: list[bytes] = []
+    charset = ""
+    end = 0
+    for word in ENCODED_WORD.finditer(joined):
+        content = _word_bytes(word.group(2), word.group(3))
+        adjacent = word.start() == end
+        # A character of several bytes may be cut in two between adjacent words.
+        if waiting and not (adjacent and word.group(1).lower() == charset):
+            parts.append(decode_text(b"".join(waiting), charset)[0])
+            waiting = []
+        parts.append(joined[end : word.start()])
+        end = word.end()
+        if content is None:
+            parts.append(word.group(0))
+        else:
+            waiting.append(content)
+            charset = word.group(1).lower()
+    if waiting:
+        parts.append(decode_text(b"".join(waiting), charset)[0])
+    parts.append(joined[end:])
+    return storable("".join(parts))
+
+
+def _word_bytes(encoding: str, text: str) -> bytes | None:
+    raw = text.encode("utf-8", "replace")
+    if encoding in "qQ":
+        return binascii.a2b_qp(raw.replace(b" ", b"_"), header=True)
+    try:
+        return binascii.a2b_base64(raw + b"=" * (-len(raw) % 4))
+    except binascii.Error:
+        return None
+
+
+def parse_content_type(value: str) -> ContentType:
+    """Read a Content-Type or Content-Disposition with its parameters (RFC 2045, 2231)."""
+    kind, semicolon, _ = value.partition(";")
+    kind = kind.strip().lower()
+    if not semicolon:
+        return ContentType(kind, {})
+    plain: dict[str, str] = {}
+    pieces: dict[str, list[tuple[int, bool, str]]] = {}
+    for found in PARAMETER.finditer(value, value.index(";")):
+        name, content = found.group(1).lower(), _unquote(found.group(2))
+        extended = CONTINUED.match(name)
+        if extended is not None and (extended.group(2) or extended.group(3)):
+            number = int(extended.group(2) or 0)
+            pieces.setdefault(extended.group(1), []).append((number, bool(extended.group(3)), content))
+        else:
+            plain.setdefault(name, content)
+    plain.update((name, _joined(parts)) for name, parts in pieces.items())
+    return ContentType(kind, plain)
+
+
+def _unquote(text: str) -> str:
+    text = text.strip()
+    if text[:1] != '"':
+        return text
+    text = text[1:-1] if text.endswith('"') and len(text) > 1 else text[1:]
+    return re.sub(r"\\(.)", r"\1", text)
+
+
+def _joined(pieces: list[tuple[int, bool, str]]) -> str:
+    """Join the pieces of an extended parameter (RFC 2231, sections 3 and 4)."""
+    charset = ""
+    content = b""
+    for number, extended, piece in sorted(pieces, key=lambda found: found[0]):
+        text = piece
+        if extended and number == 0 and piece.count("'") >= 2:
+            charset, _, text = piece.split("'", 2)
+        raw = text.encode("utf-8", "replace")
+        content += unquote_to_bytes(raw) if extended else raw
+    return decode_text(content, charset or "utf-8")[0]
+
+
+def file_name(disposition: ContentType, content_type: ContentType) -> str:
+    """Return the name a part was given, safe to offer for a download."""
+    name = disposition.parameters.get("filename") or content_type.parameters.get("name") or ""
+    return clean_file_name(decode_words(name))
+
+
+def clean_file_name(name: str) -> str:
+    """Replace path separators and control characters."""
+    name = CONTROL.sub("", storable(name)).replace("/", "_").replace("\\", "_").strip()
+    return name[:255]
+
+
+def message_ids(value: str) -> tuple[str, ...]:
+    """Return the message identifiers in a header, with their angle brackets."""
+    return tuple(MESSAGE_ID.findall(value))
+
+
+def message_id(value: str) -> str:
+    """Return the one message identifier of a header, or what stands in its place."""
+    found = MESSAGE_ID.search(value)
+    return storable(found.group(0) if found else one_line(value))[:ID_LIMIT]
+
+
+def parse_date(value: str) -> datetime | None:
+    """Read a date as UTC; without a zone it counts as UTC."""
+    try:
+        found = parsedate_to_datetime(value)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

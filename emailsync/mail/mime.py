@@ -1,0 +1,371 @@
+"""Take a message apart as it streams by: tolerant, in bounded memory, without ever failing.
+
+This is the second opinion beside the fast parser and the only one for messages too large for memory. It
+keeps to the bytes: a boundary is looked for where a line begins, whatever else is wrong, and what no
+boundary ends lasts to the end. Bodies are decoded piece by piece as their reader asks for them.
+"""
+
+import binascii
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from emailsync.mail.headers import (
+    COUNT_LIMIT,
+    HEADER_NAME,
+    HEADERS_LIMIT,
+    ContentType,
+    file_name,
+    one_line,
+    parse_content_type,
+    split_headers,
+)
+
+WINDOW = 256 * 1024
+LINE_LIMIT = 64 * 1024
+BOUNDARY_LIMIT = 1_000
+DEPTH_LIMIT = 50
+PART_LIMIT = 1_000
+
+NOT_BASE64 = bytes(
+    set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
+)
+UNIX_FROM = re.compile(rb">?From ")
+
+
+class Source:
+    """Read a stream in lines and up to boundaries."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._data = b""
+        self._position = 0
+        self._ended = False
+
+    def line(self) -> bytes:
+        """Return the next line with its end, or a piece of one that is too long, or nothing at the end."""
+        while True:
+            end = self._data.find(b"\n", self._position, self._position + LINE_LIMIT)
+            if end >= 0 or len(self._data) - self._position >= LINE_LIMIT or not self._fill():
+                break
+        stop = end + 1 if end >= 0 else min(self._position + LINE_LIMIT, len(self._data))
+        line = self._data[self._position : stop]
+        self._position = stop
+        return line
+
+    def give_back(self, line: bytes) -> None:
+        """Undo the reading of the last line."""
+        self._position -= len(line)
+
+    def until(self, boundaries: "Boundaries") -> Iterator[bytes]:  # noqa: C901 - one loop over one state
+        """Yield what comes before the next boundary, and tell the boundaries which one it was."""
+        boundaries.hit = None
+        # What is before the position has been read already; the first line may be a boundary itself.
+        search_from = self._position
+        at_start = True
+        while True:
+            found = self._candidate(search_from, at_start=at_start)
+            if found is None:
+                held = self._held_back()
+                if held > self._position:
+                    yield self._take(held)
+                    at_start = False
+                if not self._fill():
+                    if self._position < len(self._data):
+                        yield self._take(len(self._data))
+                    return
+                search_from = self._position
+                continue
+            begin, line_start = found
+            line_end = self._line_end(line_start)
+            if line_end is None:
+                if begin > self._position:
+                    yield self._take(begin)
+                    at_start = False
+                if self._fill():
+                    search_from = self._position
+                    continue
+                line_end = len(self._data)
+            if boundaries.match(self._data[line_start:line_end]):
+                if begin > self._position:
+                    yield self._take(begin)
+                self._position = line_end
+                return
+            search_from = line_start
+            at_start = False
+
+    def _candidate(self, search_from: int, *, at_start: bool) -> tuple[int, int] | None:
+        """Return where the text before a line that begins with two dashes ends, and where the line begins."""
+        data = self._data
+        if at_start and data.startswith(b"--", self._position):
+            return self._position, self._position
+        found = data.find(b"\n--", search_from)
+        if found < 0:
+            return None
+        begin = found - 1 if found > self._position and data[found - 1] == 13 else found
+        return begin, found + 1
+
+    def _line_end(self, start: int) -> int | None:
+        """Return the end of a possible boundary line, None when more must be read to know it."""
+        end = self._data.find(b"\n", start, start + BOUNDARY_LIMIT)
+        if end >= 0:
+            return end + 1
+        return start + BOUNDARY_LIMIT if len(self._data) - start >= BOUNDARY_LIMIT else None
+
+    def _held_back(self) -> int:
+        """Return up to where no boundary can begin."""
+        return max(self._position, len(self._data) - 4)
+
+    def _take(self, stop: int) -> bytes:
+        piece = self._data[self._position : stop]
+        self._position = stop
+        return piece
+
+    def _fill(self) -> bool:
+        if self._ended:
+            return False
+        more = self._stream.read(WINDOW)
+        if not more:
+            self._ended = True
+            return False
+        self._data = self._data[self._position :] + more
+        self._position = 0
+        return True
+
+
+class Boundaries:
+    """Hold the boundaries of the multiparts around a place, the innermost last."""
+
+    def __init__(self) -> None:
+        self._stack: list[bytes] = []
+        self.hit: tuple[int, bool] | None = None
+
+    def push(self, boundary: bytes) -> int:
+        """Enter a multipart and return its level."""
+        self._stack.append(boundary)
+        return len(self._stack) - 1
+
+    def leave(self, level: int) -> None:
+        """Leave a multipart and all within it."""
+        del self._stack[level:]
+
+    def match(self, line: bytes) -> bool:
+        """Note whether a line is one of the boundaries (RFC 2046, section 5.1.1)."""
+        text = line[2:].rstrip(b" \t\r\n")
+        for level in range(len(self._stack) - 1, -1, -1):
+            boundary = self._stack[level]
+            if text == boundary:
+                self.hit = (level, False)
+                return True
+            if text == boundary + b"--":
+                self.hit = (level, True)
+                return True
+        return False
+
+
+@dataclass
+class Leaf:
+    """Describe a part that is no multipart; its bytes must be read before the next part is asked for."""
+
+    content_type: str
+    charset: str
+    disposition: str
+    filename: str
+    content_id: str
+    encoding: str
+    pieces: Iterator[bytes]
+    defects: list[str] = field(default_factory=list)
+
+    def decoded(self) -> Iterator[bytes]:
+        """Yield the bytes without their transfer encoding (RFC 2045, section 6)."""
+        if self.encoding == "base64":
+            yield from _decode_base64(self.pieces, self.defects)
+        elif self.encoding == "quoted-printable":
+            yield from _decode_quoted(self.pieces)
+        elif self.encoding in {"x-uuencode", "uuencode", "x-uue", "uue"}:
+            yield from _decode_uu(self.pieces)
+        else:
+            yield from self.pieces
+
+
+class Walker:
+    """Go through the parts of a message in their order."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._source = Source(stream)
+        self._boundaries = Boundaries()
+        self._parts = 0
+        self.headers: tuple[tuple[str, str], ...] = ()
+        self.defects: list[str] = []
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Yield the leaves; the headers of the message are there before the first."""
+        headers = self._read_headers(top=True)
+        self.headers = headers
+        yield from self._part(headers, depth=0, default="text/plain")
+
+    def _part(self, headers: tuple[tuple[str, str], ...], *, depth: int, default: str) -> Iterator[Leaf]:
+        content_type = parse_content_type(first(headers, "content-type") or default)
+        boundary = content_type.parameters.get("boundary", "").rstrip().encode("utf-8", "replace")
+        if content_type.value.startswith("multipart/") and boundary and depth < DEPTH_LIMIT:
+            yield from self._multipart(content_type.value, boundary, depth=depth)
+            return
+        if content_type.value.startswith("multipart/"):
+            self.defects.append("nested_too_deep" if boundary else "boundary_missing")
+        if self._boundaries.hit is not None:
+            # The headers ran into a boundary: the part has no body.
+            pieces: Iterator[bytes] = iter(())
+        else:
+            pieces = self._source.until(self._boundaries)
+        self._parts += 1
+        if self._parts > PART_LIMIT:
+            self.defects.append("too_many_parts")
+        else:
+            leaf = make_leaf(headers, content_type, default=default, pieces=pieces)
+            yield leaf
+            self.defects.extend(leaf.defects)
+        for _ in pieces:
+            pass
+
+    def _multipart(self, kind: str, boundary: bytes, *, depth: int) -> Iterator[Leaf]:
+        default = "message/rfc822" if kind == "multipart/digest" else "text/plain"
+        level = self._boundaries.push(boundary)
+        if self._boundaries.hit is None:
+            self._skip()
+        if self._boundaries.hit is None or self._boundaries.hit[0] < level:
+            self.defects.append("boundary_not_found")
+        while self._boundaries.hit == (level, False):
+            self._boundaries.hit = None
+            yield from self._part(self._read_headers(), depth=depth + 1, default=default)
+        if self._boundaries.hit == (level, True):
+            self._boundaries.leave(level)
+            self._skip()
+        else:
+            self.defects.append("boundary_unclosed")
+            self._boundaries.leave(level)
+
+    def _skip(self) -> None:
+        for _ in self._source.until(self._boundaries):
+            pass
+
+    def _read_headers(self, *, top: bool = False) -> tuple[tuple[str, str], ...]:
+        self._boundaries.hit = None
+        return tuple(split_headers(self._header_lines(top=top)))
+
+    def _header_lines(self, *, top: bool) -> Iterator[bytes]:
+        size = count = 0
+        first_line = True
+        while line := self._source.line():
+            if not line.strip(b"\r\n"):
+                return
+            if line.startswith(b"--") and self._boundaries.match(line):
+                return
+            begins_header = HEADER_NAME.match(line) is not None
+            if top and first_line and UNIX_FROM.match(line) and not line.startswith(b"From:"):
+                first_line = False
+                continue
+            if not begins_header and (first_line or line[:1] not in b" \t"):
+                self.defects.append("headers_not_ended")
+                self._source.give_back(line)
+                return
+            first_line = False
+            size += len(line)
+            count += begins_header
+            if size > HEADERS_LIMIT or count > COUNT_LIMIT:
+                self.defects.append("headers_too_large")
+                continue
+            yield line
+        if top:
+            self.defects.append("no_body")
+
+
+def first(headers: tuple[tuple[str, str], ...], name: str) -> str:
+    """Return the first value of a header, or nothing."""
+    return next((value for key, value in headers if key.lower() == name), "")
+
+
+def make_leaf(
+    headers: tuple[tuple[str, str], ...], content_type: ContentType, *, default: str, pieces: Iterator[bytes]
+) -> Leaf:
+    """Describe a part by its headers."""
+    disposition = parse_content_type(first(headers, "content-disposition"))
+    kind = content_type.value if re.fullmatch(r"[\w.+-]+/[\w.+-]+", content_type.value) else default
+    return Leaf(
+        content_type=kind,
+        charset=content_type.parameters.get("charset", ""),
+        disposition=disposition.value,
+        filename=file_name(disposition, content_type),
+        content_id=one_line(first(headers, "content-id")).strip("<>"),
+        encoding=first(headers, "content-transfer-encoding").partition(";")[0].strip().lower(),
+        pieces=pieces,
+    )
+
+
+def _decode_base64(pieces: Iterator[bytes], defects: list[str]) -> Iterator[bytes]:
+    rest = b""
+    for piece in pieces:
+        clean = rest + piece.translate(None, NOT_BASE64)
+        whole = len(clean) - len(clean) % 4
+        rest = clean[whole:]
+        if whole:
+            yield _from_base64(clean[:whole], defects)
+    if rest.strip(b"="):
+        defects.append("base64_truncated")
+        # One character alone holds six bits of a byte, which is no byte.
+        if len(rest.rstrip(b"=")) > 1:
+            yield _from_base64(rest.rstrip(b"=") + b"=" * (-len(rest.rstrip(b"=")) % 4), defects)
+
+
+def _from_base64(clean: bytes, defects: list[str]) -> bytes:
+    try:
+        return binascii.a2b_base64(clean)
+    except binascii.Error:
+        defects.append("base64_broken")
+    parts = [group + b"=" * (-len(group) % 4) for group in clean.split(b"=") if len(group) % 4 != 1]
+    return b"".join(binascii.a2b_base64(group) for group in parts)
+
+
+def _decode_quoted(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for piece in pieces:
+        data = rest + piece
+        cut = data.rfind(b"\n") + 1
+        if not cut and len(data) > LINE_LIMIT:
+            cut = len(data) - 3
+        rest = data[cut:]
+        if cut:
+            yield binascii.a2b_qp(data[:cut])
+    if rest:
+        yield binascii.a2b_qp(rest)
+
+
+def _decode_uu(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    inside = False
+    for piece in _with_end(pieces):
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            if line.startswith(b"begin "):
+                inside = True
+            elif line.strip() == b"end":
+                inside = False
+            elif inside:
+                yield _uu_line(line.rstrip(b"\r"))
+
+
+def _with_end(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    yield from pieces
+    yield b"\n"
+
+
+def _uu_line(line: bytes) -> bytes:
+    try:
+        return binascii.a2b_uu(line)
+    except binascii.Error:
+        # Some encoders miscount; this is how Python's own uu module mends it.
+        length = (((line[0] - 32) & 63) * 4 + 5) // 3 if line else 0
+        try:
+            return binascii.a2b_uu(line[:length])
+        except binascii.Error:
+            return b""

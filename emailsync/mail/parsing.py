@@ -1,0 +1,312 @@
+"""Turn the bytes of a message into what people read. Bad mail never raises and is never lost.
+
+A fast parser takes most messages. Where it gives up, or might have guessed, a tolerant one of our own
+reads the message again (`mime`). Both give the same parts in the same order, so an attachment has one
+number for ever. What was wrong with a message is listed in `defects`; its raw bytes are kept by the
+caller in any case.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import BinaryIO, overload
+
+from fast_mail_parser import ParseError, PyMimePart, parse_email_tree
+
+from emailsync.mail.addresses import parse_addresses
+from emailsync.mail.headers import (
+    Address,
+    clean_file_name,
+    decode_text,
+    decode_words,
+    message_id,
+    message_ids,
+    one_line,
+    parse_content_type,
+    parse_date,
+    storable,
+)
+from emailsync.mail.mime import DEPTH_LIMIT, PART_LIMIT, Leaf, Walker, first
+from emailsync.mail.plain import text_of
+
+__all__ = [
+    "Address",
+    "AttachmentInfo",
+    "ParsedMessage",
+    "attachment_content",
+    "parse",
+    "parse_file",
+]
+
+TEXT_LIMIT = 4 * 1024 * 1024
+FAST_LIMIT = 16 * 1024 * 1024
+SUBJECT_LIMIT = 4_000
+REFERENCES_LIMIT = 500
+BODY_TYPES = frozenset({"text/plain", "text/html"})
+
+
+@dataclass(frozen=True)
+class AttachmentInfo:
+    """Describe an attachment; the digest is that of its decoded bytes."""
+
+    position: int
+    filename: str
+    content_type: str
+    size: int
+    sha256: str
+    content_id: str
+    inline: bool
+
+
+@dataclass(frozen=True)
+class ParsedMessage:
+    """Hold what people read of a message."""
+
+    message_id: str
+    in_reply_to: str
+    references: tuple[str, ...]
+    subject: str
+    sender: Address | None
+    reply_to: tuple[Address, ...]
+    to: tuple[Address, ...]
+    cc: tuple[Address, ...]
+    bcc: tuple[Address, ...]
+    date: datetime | None
+    text: str
+    html: str
+    attachments: tuple[AttachmentInfo, ...]
+    headers: tuple[tuple[str, str], ...]
+    defects: tuple[str, ...]
+
+
+@dataclass
+class Collected:
+    """Gather the bodies and attachments of a message."""
+
+    texts: list[str] = field(default_factory=list)
+    pages: list[str] = field(default_factory=list)
+    attachments: list[AttachmentInfo] = field(default_factory=list)
+    defects: list[str] = field(default_factory=list)
+    _room: int = TEXT_LIMIT
+
+    def add_body(self, content_type: str, content: bytes, charset: str) -> None:
+        """Add a body that people read."""
+        if len(content) > self._room:
+            content = content[: self._room]
+            self.defects.append("text_too_large")
+        self._room -= len(content)
+        text, defect = decode_text(content, charset)
+        if defect:
+            self.defects.append(defect)
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        (self.texts if content_type == "text/plain" else self.pages).append(text)
+
+    def add_attachment(self, description: Leaf, *, size: int, digest: str) -> None:
+        """Add an attachment under the next number."""
+        self.attachments.append(_attachment(description, len(self.attachments), size=size, digest=digest))
+
+
+def parse(raw: bytes) -> ParsedMessage:
+    """Parse a message in memory."""
+    if len(raw) <= FAST_LIMIT:
+        walker = Walker(io.BytesIO(raw))
+        next(walker.leaves(), None)
+        if not walker.defects:
+            collected = _parse_fast(raw)
+            if collected is not None:
+                return _message(walker.headers, collected)
+    return _parse_tolerant(io.BytesIO(raw))
+
+
+def parse_file(stream: BinaryIO, *, size: int) -> ParsedMessage:
+    """Parse a message too large for memory; attachments are digested as they pass by."""
+    if size <= TEXT_LIMIT:
+        return parse(stream.read())
+    return _parse_tolerant(stream)
+
+
+@overload
+def attachment_content(source: bytes, position: int) -> tuple[AttachmentInfo, bytes]: ...
+
+
+@overload
+def attachment_content(source: BinaryIO, position: int) -> tuple[AttachmentInfo, Iterator[bytes]]: ...
+
+
+def attachment_content(
+    source: bytes | BinaryIO, position: int
+) -> tuple[AttachmentInfo, bytes | Iterator[bytes]]:
+    """Return an attachment by its number; of a stream, which must be able to go back, as an iterator.
+
+    Raise LookupError when the message has no such attachment.
+    """
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source
+    leaf = _attachment_leaf(stream, position)
+    if isinstance(source, bytes):
+        content = b"".join(leaf.decoded())
+        return _attachment(leaf, position, size=len(content), digest=_hex(content)), content
+    size, digest = _measure(leaf.decoded())
+    info = _attachment(leaf, position, size=size, digest=digest)
+    stream.seek(0)
+    return info, _attachment_leaf(stream, position).decoded()
+
+
+def _attachment_leaf(stream: BinaryIO, position: int) -> Leaf:
+    number = 0
+    for leaf in Walker(stream).leaves():
+        if _is_body(leaf):
+            continue
+        if number == position:
+            return leaf
+        number += 1
+    raise LookupError(f"The message has no attachment number {position}.")
+
+
+def _parse_fast(raw: bytes) -> Collected | None:
+    """Return the parts by the fast parser, or None when the tolerant one should look."""
+    try:
+        root = parse_email_tree(raw)
+    except (ParseError, ValueError):
+        return None
+    collected = Collected()
+    for part in _leaves(root, depth=0):
+        leaf = None if part is None else _fast_leaf(part)
+        if part is None or leaf is None or len(collected.attachments) > PART_LIMIT:
+            return None
+        content = part.content or b""
+        if _is_body(leaf):
+            collected.add_body(leaf.content_type, content, leaf.charset)
+        else:
+            collected.add_attachment(leaf, size=len(content), digest=_hex(content))
+    return None if collected.defects else collected
+
+
+def _leaves(part: PyMimePart, *, depth: int) -> Iterator[PyMimePart | None]:
+    """Yield the leaves; None stands for what is nested too deep or has no boundary."""
+    if not part.content_type.startswith("multipart/"):
+        yield part
+    elif depth >= DEPTH_LIMIT or not part.children:
+        yield None
+    else:
+        for child in part.children:
+            yield from _leaves(child, depth=depth + 1)
+
+
+def _fast_leaf(part: PyMimePart) -> Leaf | None:
+    encoding = content_type = ""
+    for name, values in part.headers.items():
+        lower = name.lower()
+        if lower == "content-transfer-encoding":
+            encoding = values[0].strip().lower()
+        elif lower == "content-type":
+            content_type = values[0]
+    if encoding not in {"", "7bit", "8bit", "binary", "base64", "quoted-printable"}:
+        return None
+    charset = ""
+    if part.content_type.startswith("text/") and "charset" in content_type.lower():
+        charset = parse_content_type(content_type).parameters.get("charset", "")
+    return Leaf(
+        content_type=part.content_type.lower(),
+        charset=charset,
+        disposition=(part.disposition or "").lower(),
+        filename=clean_file_name(part.filename),
+        content_id=one_line(part.content_id or "").strip("<>"),
+        encoding=encoding,
+        pieces=iter(()),
+    )
+
+
+def _parse_tolerant(stream: BinaryIO) -> ParsedMessage:
+    walker = Walker(stream)
+    collected = Collected()
+    for leaf in walker.leaves():
+        if _is_body(leaf):
+            collected.add_body(leaf.content_type, _up_to(TEXT_LIMIT + 1, leaf.decoded()), leaf.charset)
+        else:
+            size, digest = _measure(leaf.decoded())
+            collected.add_attachment(leaf, size=size, digest=digest)
+    collected.defects.extend(walker.defects)
+    return _message(walker.headers, collected)
+
+
+def _is_body(leaf: Leaf) -> bool:
+    return leaf.content_type in BODY_TYPES and leaf.disposition != "attachment" and not leaf.filename
+
+
+def _attachment(leaf: Leaf, position: int, *, size: int, digest: str) -> AttachmentInfo:
+    return AttachmentInfo(
+        position=position,
+        filename=leaf.filename,
+        content_type=leaf.content_type,
+        size=size,
+        sha256=digest,
+        content_id=leaf.content_id,
+        inline=leaf.disposition == "inline" or (not leaf.disposition and bool(leaf.content_id)),
+    )
+
+
+def _up_to(limit: int, pieces: Iterable[bytes]) -> bytes:
+    """Join pieces up to a size and let the rest pass by."""
+    kept: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        if size < limit:
+            kept.append(piece[: limit - size])
+            size += len(piece)
+    return b"".join(kept)
+
+
+def _measure(pieces: Iterable[bytes]) -> tuple[int, str]:
+    digest = hashlib.sha256()
+    size = 0
+    for piece in pieces:
+        digest.update(piece)
+        size += len(piece)
+    return size, digest.hexdigest()
+
+
+def _hex(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _message(headers: tuple[tuple[str, str], ...], collected: Collected) -> ParsedMessage:
+    values: dict[str, str] = {}
+    for name, value in headers:
+        values.setdefault(name.lower(), value)
+    page = "\n".join(collected.pages)
+    text = (
+        "\n".join(collected.texts)
+        if any(text.strip() for text in collected.texts)
+        else text_of(page)
+        if page
+        else ""
+    )
+    date = parse_date(values["date"]) if "date" in values else None
+    if "date" in values and date is None:
+        collected.defects.append("date_unreadable")
+    senders = parse_addresses(values.get("from", ""))
+    return ParsedMessage(
+        message_id=message_id(values.get("message-id", "")),
+        in_reply_to=message_id(values.get("in-reply-to", "")),
+        references=message_ids(values.get("references", ""))[:REFERENCES_LIMIT],
+        subject=one_line(decode_words(values.get("subject", "")))[:SUBJECT_LIMIT],
+        sender=senders[0] if senders else None,
+        reply_to=parse_addresses(values.get("reply-to", "")),
+        to=parse_addresses(values.get("to", "")),
+        cc=parse_addresses(values.get("cc", "")),
+        bcc=parse_addresses(values.get("bcc", "")),
+        date=date,
+        text=text,
+        html=page,
+        attachments=tuple(collected.attachments),
+        headers=tuple((name, storable(decode_words(value))) for name, value in headers),
+        defects=tuple(dict.fromkeys(collected.defects)),
+    )
+
+
+def first_header(message: ParsedMessage, name: str) -> str:
+    """Return the first value of a header of a parsed message, or nothing."""
+    return first(message.headers, name.lower())

@@ -1,0 +1,61 @@
+"""Make plain text of HTML, for lists, searching and quoting. The result is text and never shown as HTML."""
+
+import html
+
+SOURCE_LIMIT = 1024 * 1024
+SKIPPED = frozenset({"script", "style", "head", "title", "template", "noscript"})
+BREAKS = frozenset(
+    {"br", "p", "div", "tr", "li", "ul", "ol", "table", "blockquote", "pre", "hr", "section", "article"}
+    | {f"h{level}" for level in range(1, 7)}
+)
+TAG_LIMIT = 64 * 1024
+
+
+def text_of(source: str) -> str:
+    """Return what a reader would see of an HTML document, in lines."""
+    source = source[:SOURCE_LIMIT]
+    lower = source.lower()
+    parts: list[str] = []
+    position = 0
+    while position < len(source):
+        start = source.find("<", position)
+        if start < 0:
+            parts.append(source[position:])
+            break
+        parts.append(source[position:start])
+        position, part = _tag(source, lower, start)
+        parts.append(part)
+    return _tidy(html.unescape("".join(parts)))
+
+
+def _tag(source: str, lower: str, start: int) -> tuple[int, str]:
+    """Step over the tag at this place; return where to go on and what stands for it."""
+    if source.startswith("<!--", start):
+        end = source.find("-->", start + 4)
+        return (end + 3 if end >= 0 else len(source)), ""
+    after = source[start + 1 : start + 2]
+    if not (after.isalpha() or after in {"/", "!", "?"}):
+        return start + 1, "&lt;"
+    end = source.find(">", start)
+    if end < 0:
+        return len(source), ""
+    words = lower[start + 1 : min(end, start + 40)].strip("/").split(maxsplit=1)
+    name = words[0].rstrip("/") if words else ""
+    if name in SKIPPED and after != "/":
+        closing = lower.find(f"</{name}", end)
+        # A head that nobody closed ends where the body begins.
+        if closing < 0:
+            body = lower.find("<body", end) if name == "head" else -1
+            return (body if body >= 0 else end + 1 if name == "head" else len(source)), ""
+        end = lower.find(">", closing)
+        return (end + 1 if end >= 0 else len(source)), ""
+    return end + 1, "\n" if name in BREAKS else " " if name in {"td", "th"} else ""
+
+
+def _tidy(text: str) -> str:
+    lines = (" ".join(line.split()) for line in text.splitlines())
+    tidy: list[str] = []
+    for line in lines:
+        if line or (tidy and tidy[-1]):
+            tidy.append(line)
+    return "\n".join(tidy).strip()
