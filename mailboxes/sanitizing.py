@@ -14,7 +14,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from html import unescape
 from urllib.parse import unquote
 
 import nh3
@@ -56,8 +55,8 @@ ATTRIBUTES = {
 #: No property that can load anything or leave the flow of the text (`background`, `content`, `position`).
 STYLE_PROPERTIES = _names(
     """
-    background-color border border-bottom border-collapse border-color border-left border-radius border-
-    right border-spacing border-style border-top border-width color direction display font font-family
+    background-color border border-bottom border-collapse border-color border-left border-radius
+    border-right border-spacing border-style border-top border-width color direction display font font-family
     font-size font-style font-variant font-weight height letter-spacing line-height list-style-type
     margin margin-bottom margin-left margin-right margin-top max-height max-width min-height min-width
     padding padding-bottom padding-left padding-right padding-top text-align text-decoration text-indent
@@ -77,10 +76,6 @@ FLAT = _names(
     th thead tr track wbr
     """
 )
-#: What stands apart in plain text, what stands on a line of its own, and what stands side by side.
-PARAGRAPHS = _names("blockquote dl h1 h2 h3 h4 h5 h6 ol p pre table ul")
-LINES = _names("address article aside br center dd div dt footer header hr li section tr")
-CELLS = frozenset({"td", "th"})
 TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
 
 
@@ -133,23 +128,6 @@ def sanitize(html: str, *, inline_images: Mapping[str, str]) -> SafeHtml:
     length = _safe_length(html)
     shown = _clean(html[:length], keep=keep, schemes=URL_SCHEMES | {"cid"})
     return SafeHtml(html=shown, blocked_images=blocked, is_cut=length < len(html))
-
-
-def as_text(html: str) -> str:
-    """Return the words of `html`, a line for each block."""
-    bare = nh3.clean(
-        html[: _safe_length(html)],
-        tags={*PARAGRAPHS, *LINES, *CELLS},
-        clean_content_tags=set(DROPPED_WITH_CONTENT),
-        attributes={},
-    )
-    # Line breaks of the source mean nothing.
-    text = re.sub(r"\s+", " ", bare)
-    for names, mark in ((PARAGRAPHS, "\n\n"), (LINES, "\n"), (CELLS, " ")):
-        text = re.sub(rf"</?(?:{'|'.join(sorted(names))})\b[^>]*>", mark, text)
-    text = unescape(text)
-    lines = [line.strip() for line in text.replace("\xa0", " ").split("\n")]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 
 
 def _safe_length(html: str) -> int:

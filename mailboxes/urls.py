@@ -2,13 +2,30 @@
 
 from django.urls import include, path
 
-from mailboxes.views import approval, jobs, mailbox_form, mailbox_list, search
+from mailboxes.views import alerts, approval, compose, emails, jobs, mailbox_form, mailbox_list, search
+
+received = [
+    path("", emails.message_detail, name="message_detail"),
+    path("html/", emails.message_html, name="message_html"),
+    path("raw/", emails.message_raw, name="message_raw"),
+    path("attachments/<int:position>/", emails.message_attachment, name="message_attachment"),
+    path("reply/", compose.email_reply, name="email_reply"),
+]
+mail = [
+    path("", emails.mailbox_emails, name="mailbox_emails"),
+    path("new/", compose.email_create, name="email_create"),
+    path("received/<int:number>/", include(received)),
+    path("sent/<int:number>/", compose.outgoing_detail, name="outgoing_detail"),
+    path("sent/<int:number>/commands/", compose.outgoing_command, name="outgoing_command"),
+]
 
 mailboxes = [
     path("", mailbox_list.mailbox_list, name="mailbox_list"),
     path("new/", mailbox_form.mailbox_create, name="mailbox_create"),
     path("commands/", approval.mailbox_command, name="mailbox_command"),
     path("<uuid:pk>/", mailbox_form.mailbox_detail, name="mailbox_detail"),
+    path("<uuid:pk>/alerts/", alerts.mailbox_alerts, name="mailbox_alerts"),
+    path("<uuid:pk>/emails/", include(mail)),
 ]
 testing = [
     path("", jobs.job_list, name="job_list"),
@@ -18,8 +35,19 @@ testing = [
 ]
 namespaced = [
     path("environments/<slug:slug>/mailboxes/", include(mailboxes)),
-    path("environments/<slug:slug>/server-profiles/<uuid:pk>/diagnose/", jobs.profile_diagnose, name="profile_diagnose"),
+    path(
+        "environments/<slug:slug>/server-profiles/<uuid:pk>/diagnose/",
+        jobs.profile_diagnose,
+        name="profile_diagnose",
+    ),
+    path(
+        "environments/<slug:slug>/server-profiles/<uuid:pk>/alerts/",
+        alerts.profile_alerts,
+        name="profile_alerts",
+    ),
     path("environments/<slug:slug>/jobs/", include(testing)),
+    path("alerts/", alerts.alert_list, name="alert_list"),
+    path("alerts/delete/", alerts.alert_delete, name="alert_delete"),
 ]
 urlpatterns = [
     path("", include((namespaced, "mailboxes"))),

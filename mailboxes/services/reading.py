@@ -52,11 +52,6 @@ def parsed(message: Message) -> ParsedMessage:
         return parse_file(stream, size=message.size) if message.size > LARGE else parse(stream.read())
 
 
-def text_of(content: ParsedMessage) -> str:
-    """Return the text of a message: its own, or that of its HTML."""
-    return content.text.strip("\n") or sanitizing.as_text(content.html)
-
-
 def html_of(message: Message) -> sanitizing.SafeHtml:
     """Return the HTML of `message` for its frame, pictures that came with it included. Raises RawMissing."""
     content = parsed(message)
@@ -75,9 +70,18 @@ def html_of(message: Message) -> sanitizing.SafeHtml:
 
 def attachment(message: Message, position: int) -> tuple[AttachmentInfo, Iterator[bytes]]:
     """Return one attachment and its decoded bytes. Raises RawMissing, or LookupError when there is none."""
-    with open_raw(message) as stream:
-        info, content = attachment_content(stream, position)
-        return info, iter((content,)) if isinstance(content, bytes) else content
+    stream = open_raw(message)
+    try:
+        info, chunks = attachment_content(stream, position)
+    except LookupError:
+        stream.close()
+        raise
+    return info, _closing(stream, chunks)
+
+
+def _closing(stream: BinaryIO, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    with stream:
+        yield from chunks
 
 
 def safe_filename(name: str, *, fallback: str, content_type: str = "") -> str:

@@ -1,0 +1,165 @@
+"""The Emails tab of a mailbox, and a message on its way in: its page, its HTML, its source, its attachments."""
+
+from collections import defaultdict
+from typing import Any
+from uuid import UUID
+
+from django.http import (
+    FileResponse,
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    StreamingHttpResponse,
+)
+from django.shortcuts import get_object_or_404, render
+from django.utils.http import content_disposition_header
+from django.utils.safestring import mark_safe
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from emailsync.mail.parsing import ParsedMessage
+from emailsync.web.responses import is_fragment, page_response
+from emailsync.web.security import content_security
+from mailboxes.choices import RecipientKind
+from mailboxes.models import Message, Recipient
+from mailboxes.services import reading
+from mailboxes.views.email_listing import EmailListing
+from mailboxes.views.head import mailbox_head
+
+#: The ways to look at a message.
+FACES = {"html": "Message", "text": "Text", "headers": "Headers", "source": "Source"}
+LONGEST_SOURCE = 256 * 1024
+
+
+@require_safe
+def mailbox_emails(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
+    """Show the mail of a mailbox. A list that asks for news gets an answer only when there is some."""
+    mailbox, head = mailbox_head(request, slug, pk, tab="emails")
+    listing = EmailListing(request.GET, mailbox, url=request.path)
+    if is_fragment(request) and request.GET.get("seen") == listing.signature:
+        return HttpResponse(status=204)
+    context = {**head, "listing": listing, "is_fragment": is_fragment(request)}
+    return page_response(request, "mailboxes/mailbox_emails.html", "mailboxes/_emails.html", context)
+
+
+@require_safe
+@content_security(frame_src="'self'")
+def message_detail(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponse:
+    """Show a received message: who wrote to whom, what, and what came with it."""
+    mailbox, head = mailbox_head(request, slug, pk, tab="emails")
+    message = get_object_or_404(Message, mailbox=mailbox, pk=number)
+    faces = _faces(message)
+    asked = request.GET.get("show", "")
+    face = asked if asked in faces else next(iter(faces))
+    context: dict[str, Any] = {
+        **head,
+        "message": message,
+        "recipients": _recipients(message),
+        "attachments": message.attachments.all(),
+        "faces": faces.items(),
+        "face": face,
+        "answers": message.answered_by.only("pk", "subject", "status", "created_on").order_by("-created_on"),
+    }
+    try:
+        context |= _content(message, face)
+    except reading.RawMissing as missing:
+        context["trouble"] = str(missing)
+    return render(request, "mailboxes/message_detail.html", context)
+
+
+def _faces(message: Message) -> dict[str, str]:
+    """Return the ways in which this message can be looked at; what cannot be read has a source only."""
+    if message.is_quarantined:
+        return {"source": FACES["source"]}
+    return {name: title for name, title in FACES.items() if name != "html" or message.has_html}
+
+
+def _recipients(message: Message) -> dict[str, list[Recipient]]:
+    found: dict[str, list[Recipient]] = defaultdict(list)
+    for recipient in message.recipients.order_by("kind", "position"):
+        found[recipient.kind].append(recipient)
+    order = (RecipientKind.TO, RecipientKind.CC, RecipientKind.BCC, RecipientKind.REPLY_TO)
+    return {kind.label: found[kind] for kind in order if kind in found}
+
+
+def _content(message: Message, face: str) -> dict[str, Any]:
+    """Return what a face shows; the HTML is fetched by its frame."""
+    if face == "source":
+        with reading.open_raw(message) as stream:
+            start = stream.read(LONGEST_SOURCE)
+        return {"source": start.decode("utf-8", "replace"), "is_cut": message.size > len(start)}
+    if face == "html":
+        return {}
+    parsed: ParsedMessage = reading.parsed(message)
+    return {"headers": parsed.headers} if face == "headers" else {"text": parsed.text}
+
+
+def _message(slug: str, pk: UUID, number: int) -> Message:
+    found = Message.objects.filter(mailbox__environment__slug=slug, mailbox_id=pk)
+    return get_object_or_404(found, pk=number)
+
+
+@require_safe
+@never_cache
+@content_security(
+    script_src="'none'",
+    connect_src="'none'",
+    form_action="'none'",
+    img_src="data:",
+    # Mail is formatted with style attributes; the sanitizer leaves none that loads or overlays anything.
+    style_src="'unsafe-inline'",
+    frame_ancestors="'self'",
+    sandbox="allow-popups allow-popups-to-escape-sandbox",
+)
+def message_html(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponse:
+    """Send the harmless HTML of a message, as a document for its frame."""
+    message = _message(slug, pk, number)
+    if message.is_quarantined or not message.has_html:
+        raise Http404("This message has no HTML.")
+    try:
+        shown = reading.html_of(message)
+    except reading.RawMissing as missing:
+        raise Http404(str(missing)) from missing
+    html = mark_safe(shown.html)  # noqa: S308  (the sanitizer's own output, in a document without script)
+    response = render(request, "mailboxes/message_html.html", {"shown": shown, "html": html})
+    response.headers["Referrer-Policy"] = "no-referrer"
+    # A sandboxed document may not isolate itself: opened in a tab of its own, it would be refused.
+    response.headers["Cross-Origin-Opener-Policy"] = "unsafe-none"
+    return response
+
+
+@require_safe
+@never_cache
+@content_security(script_src="'none'", style_src="'none'", sandbox="")
+def message_raw(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponseBase:
+    """Send the bytes of a message as they came, as a file; with `?show=1` as plain text in the browser."""
+    message = _message(slug, pk, number)
+    try:
+        stream = reading.open_raw(message)
+    except reading.RawMissing as missing:
+        raise Http404(str(missing)) from missing
+    name = reading.safe_filename(f"{message.subject[:80]}.eml", fallback="message.eml")
+    if request.GET.get("show"):
+        return FileResponse(stream, content_type="text/plain; charset=utf-8")
+    return FileResponse(stream, as_attachment=True, filename=name, content_type="application/octet-stream")
+
+
+@require_safe
+@never_cache
+@content_security(script_src="'none'", style_src="'none'", sandbox="")
+def message_attachment(
+    request: HttpRequest, slug: str, pk: UUID, number: int, position: int
+) -> HttpResponseBase:
+    """Send one attachment as a file to be saved, whatever it claims to be."""
+    try:
+        info, chunks = reading.attachment(_message(slug, pk, number), position)
+    except (reading.RawMissing, LookupError) as missing:
+        raise Http404("This message has no such attachment.") from missing
+    response = StreamingHttpResponse(chunks, content_type=reading.safe_content_type(info.content_type))
+    name = reading.safe_filename(
+        info.filename, fallback=f"attachment-{position + 1}", content_type=info.content_type
+    )
+    response.headers["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
+    response.headers["Content-Length"] = str(info.size)
+    return response
