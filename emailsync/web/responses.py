@@ -81,7 +81,8 @@ def saved_response(
         response.headers["HX-Trigger"] = json.dumps(events)
         response.headers["HX-Reswap"] = "none"
         return response
-    messages.add_message(request, LEVELS[intent], text, extra_tags=title)
+    # Django drops a message without words, and with it the title.
+    messages.add_message(request, LEVELS[intent], text or title, extra_tags=title)
     return redirect_response(request, redirect_to)
 
 

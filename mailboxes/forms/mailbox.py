@@ -93,7 +93,9 @@ class _MailboxForm(ConsoleForm, _ModelForm):
         password = cast("SecretField", self.fields["password"])
         password.saved = bool(self.instance.password)
         if credentials_locked:
-            self.fields["user_name"].disabled = password.disabled = True
+            # All three: without a name and a password nothing can be allowed.
+            for name in ("allow_credentials", "user_name", "password"):
+                self.fields[name].disabled = True
 
     def _offer_profiles(self) -> None:
         usable = Q(is_active=True) | Q(pk=self.instance.server_profile_id)

@@ -38,7 +38,7 @@ def mailbox_create(request: HttpRequest, slug: str) -> HttpResponse:
         request.POST or None, instance=start, credentials_locked=not is_protected(request)
     )
     if request.method == "POST" and form.is_valid():
-        mailbox = editing.create(form.instance, by=user, now=timezone.now())
+        mailbox = editing.create(form.instance, by=user)
         return saved_response(
             request,
             mailbox.get_absolute_url(),
@@ -94,7 +94,7 @@ def detail_page(
 def _save(request: HttpRequest, form: EditMailboxForm) -> bool:
     """Save the mailbox unless somebody else did meanwhile; then the form says so and keeps what was typed."""
     try:
-        editing.update(form.instance, by=cast("AbstractUser", request.user), now=timezone.now())
+        editing.update(form.instance, by=cast("AbstractUser", request.user))
     except StaleRecord:
         form.meet(Mailbox.objects.select_related("modified_by").get(pk=form.instance.pk))
         return False

@@ -43,7 +43,12 @@ def search(request: HttpRequest) -> HttpResponse:
     """Find environments, server profiles and mailboxes by name, address or location."""
     query = " ".join(request.GET.get("q", "").replace("\0", "").split())[:LONGEST_QUERY]
     groups = find(query) if query else []
-    context = {"search_query": query, "groups": groups, "total": sum(len(group.hits) for group in groups)}
+    context = {
+        "search_query": query,
+        "groups": groups,
+        "total": sum(len(group.hits) for group in groups),
+        "has_more": any(group.has_more for group in groups),
+    }
     return render(request, "mailboxes/search.html", context)
 
 

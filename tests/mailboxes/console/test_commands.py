@@ -1,0 +1,203 @@
+"""Commands on selected mailboxes: what is asked, what is done, what is refused."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.http import HttpResponse
+from django.test import Client
+
+from mailboxes.choices import AddressStatus
+from mailboxes.models import Job, Mailbox
+from profiles.models import Environment
+from tests.mailboxes.console.conftest import NewMailbox
+
+HTMX = {"HX-Request": "true"}
+
+
+def toast(response: HttpResponse) -> dict[str, Any]:
+    """Return what the console says by htmx."""
+    said: dict[str, Any] = json.loads(response.headers["HX-Trigger"])["toast"]
+    return said
+
+
+def test_approving_asks_first_and_counts_the_addresses(
+    client: Client, commands_url: str, new_mailbox: NewMailbox
+) -> None:
+    ids = [new_mailbox(name, approved=False).pk for name in ("Ana", "Ben")]
+    page = client.post(commands_url, {"action": "approve", "ids": ids}, headers=HTMX).content.decode()
+    assert "Approve 2 email addresses?" in page
+    assert "ana@contoso.example" in page
+    assert Mailbox.objects.filter(address_status=AddressStatus.PENDING).count() == 2
+
+
+def test_a_confirmed_approval_stamps_who_and_when(
+    client: Client, person: User, commands_url: str, new_mailbox: NewMailbox
+) -> None:
+    mailbox = new_mailbox("Ana", approved=False)
+    data = {"action": "approve", "ids": [mailbox.pk], "confirm": "1"}
+    response = client.post(commands_url, data, headers=HTMX)
+    mailbox.refresh_from_db()
+    assert mailbox.address_status == AddressStatus.APPROVED
+    assert mailbox.approved_by == person
+    assert mailbox.approved_on is not None
+    assert toast(response)["title"] == "1 email address approved"
+
+
+def test_approving_twice_says_that_nothing_changed(client: Client, commands_url: str, mailbox: Mailbox) -> None:
+    data = {"action": "approve", "ids": [mailbox.pk], "confirm": "1"}
+    response = client.post(commands_url, data, headers=HTMX)
+    assert toast(response)["title"] == "Nothing to approve: 1 email address is already approved"
+
+
+def test_the_count_names_what_needed_no_change(
+    client: Client, commands_url: str, mailbox: Mailbox, new_mailbox: NewMailbox
+) -> None:
+    data = {"action": "approve", "ids": [mailbox.pk, new_mailbox("Ana", approved=False).pk], "confirm": "1"}
+    response = client.post(commands_url, data, headers=HTMX)
+    assert toast(response)["title"] == "1 email address approved"
+    assert "1 email address needed no change." in toast(response)["text"]
+
+
+def test_rejecting_clears_the_stamp(client: Client, commands_url: str, mailbox: Mailbox) -> None:
+    client.post(commands_url, {"action": "reject", "ids": [mailbox.pk], "confirm": "1"})
+    mailbox.refresh_from_db()
+    assert mailbox.address_status == AddressStatus.REJECTED
+    assert mailbox.approved_on is None
+
+
+def test_without_script_the_question_stands_on_the_list(
+    client: Client, commands_url: str, mailbox: Mailbox
+) -> None:
+    page = client.post(commands_url, {"action": "reject", "ids": [mailbox.pk]}).content.decode()
+    assert "<html" in page
+    assert "Reject 1 email address?" in page
+    assert "data-modal open" in page
+
+
+def test_without_script_an_answer_returns_to_the_list_as_it_was(
+    client: Client, commands_url: str, list_url: str, mailbox: Mailbox
+) -> None:
+    data = {"action": "reject", "ids": [mailbox.pk], "confirm": "1"}
+    response = client.post(f"{commands_url}?view=all&q=sup", data)
+    assert response.status_code == 302
+    assert response.headers["Location"] == f"{list_url}?view=all&q=sup"
+    assert "1 email address rejected" in client.get(response.headers["Location"]).content.decode()
+
+
+def test_a_command_from_a_mailbox_page_returns_to_it(
+    client: Client, commands_url: str, mailbox: Mailbox
+) -> None:
+    data = {"action": "deactivate", "ids": [mailbox.pk], "confirm": "1", "from": "mailbox"}
+    response = client.post(commands_url, data)
+    assert response.headers["Location"] == mailbox.get_absolute_url()
+
+
+def test_a_question_from_a_mailbox_page_stands_on_that_page(
+    client: Client, commands_url: str, mailbox: Mailbox
+) -> None:
+    data = {"action": "deactivate", "ids": [mailbox.pk], "from": "mailbox"}
+    page = client.post(commands_url, data).content.decode()
+    assert "Deactivate 1 mailbox?" in page
+    assert "Configuration Test Results" in page
+
+
+def test_testing_starts_a_job_and_goes_to_its_page(
+    client: Client, person: User, commands_url: str, new_mailbox: NewMailbox
+) -> None:
+    ids = [new_mailbox(name).pk for name in ("Ana", "Ben")]
+    response = client.post(commands_url, {"action": "diagnose", "ids": ids, "confirm": "1"}, headers=HTMX)
+    job = Job.objects.get()
+    assert response.headers["HX-Redirect"] == job.get_absolute_url()
+    assert job.created_by == person
+    assert job.diagnoses.count() == 2
+
+
+def test_testing_warns_of_addresses_that_wait_for_approval(
+    client: Client, commands_url: str, mailbox: Mailbox, new_mailbox: NewMailbox
+) -> None:
+    ids = [mailbox.pk, new_mailbox("Ana", approved=False).pk]
+    page = client.post(commands_url, {"action": "diagnose", "ids": ids}, headers=HTMX).content.decode()
+    assert "Test 2 mailboxes?" in page
+    assert "One address is not approved." in page
+
+
+def test_a_long_selection_names_some_and_counts_the_rest(
+    client: Client, commands_url: str, new_mailbox: NewMailbox
+) -> None:
+    ids = [new_mailbox(f"Person {number}").pk for number in range(11)]
+    page = client.post(commands_url, {"action": "diagnose", "ids": ids}, headers=HTMX).content.decode()
+    assert "and 3 more" in page
+    assert page.count('name="ids"') == 11
+
+
+def test_deactivating_and_activating_need_one_command_each(
+    client: Client, commands_url: str, mailbox: Mailbox
+) -> None:
+    client.post(commands_url, {"action": "deactivate", "ids": [mailbox.pk], "confirm": "1"})
+    mailbox.refresh_from_db()
+    assert not mailbox.is_active
+    client.post(commands_url, {"action": "activate", "ids": [mailbox.pk]})
+    mailbox.refresh_from_db()
+    assert mailbox.is_active
+
+
+def test_a_rows_own_menu_reaches_that_row_alone(
+    client: Client, commands_url: str, mailbox: Mailbox, new_mailbox: NewMailbox
+) -> None:
+    ticked = new_mailbox("Ana", approved=False)
+    own = new_mailbox("Ben", approved=False)
+    data = {"action": f"approve:{own.pk}", "ids": [ticked.pk]}
+    page = client.post(commands_url, data, headers=HTMX).content.decode()
+    assert "Approve 1 email address?" in page
+    assert str(own.pk) in page
+    assert str(ticked.pk) not in page
+
+
+def test_editing_one_opens_its_page(client: Client, commands_url: str, mailbox: Mailbox) -> None:
+    response = client.post(commands_url, {"action": "edit", "ids": [mailbox.pk]}, headers=HTMX)
+    assert response.headers["HX-Redirect"] == mailbox.get_absolute_url()
+
+
+def test_editing_several_asks_for_one(
+    client: Client, commands_url: str, mailbox: Mailbox, new_mailbox: NewMailbox
+) -> None:
+    data = {"action": "edit", "ids": [mailbox.pk, new_mailbox("Ana").pk]}
+    response = client.post(commands_url, data, headers=HTMX)
+    assert toast(response)["title"] == "Select one mailbox to edit"
+
+
+def test_mailboxes_of_another_environment_are_not_reached(
+    client: Client, commands_url: str, elsewhere: Environment, new_mailbox: NewMailbox
+) -> None:
+    stranger = new_mailbox("Stranger", environment=elsewhere, server_profile=None, approved=False)
+    data = {"action": "approve", "ids": [stranger.pk], "confirm": "1"}
+    response = client.post(commands_url, data, headers=HTMX)
+    stranger.refresh_from_db()
+    assert stranger.address_status == AddressStatus.PENDING
+    assert toast(response)["title"] == "These mailboxes are gone"
+
+
+def test_an_empty_selection_is_told(client: Client, commands_url: str, mailbox: Mailbox) -> None:
+    response = client.post(commands_url, {"action": "approve"}, headers=HTMX)
+    assert toast(response)["title"] == "Select a mailbox first"
+
+
+@pytest.mark.parametrize("forged", ["", "1", "no-uuid", str(uuid.uuid4()), "\x00"])
+def test_an_id_that_names_nothing_changes_nothing(
+    client: Client, commands_url: str, mailbox: Mailbox, forged: str
+) -> None:
+    response = client.post(commands_url, {"action": "reject", "ids": [forged], "confirm": "1"}, headers=HTMX)
+    mailbox.refresh_from_db()
+    assert toast(response)["intent"] == "error"
+    assert mailbox.address_status == AddressStatus.APPROVED
+
+
+def test_an_unknown_command_is_not_found(client: Client, commands_url: str, mailbox: Mailbox) -> None:
+    assert client.post(commands_url, {"action": "explode", "ids": [mailbox.pk]}).status_code == 404
+
+
+def test_commands_are_never_given_by_a_link(client: Client, commands_url: str, mailbox: Mailbox) -> None:
+    assert client.get(commands_url, {"action": "reject", "ids": [mailbox.pk]}).status_code == 405
