@@ -86,7 +86,7 @@ class Command(BaseCommand):
             ),
             "PYTHONUNBUFFERED": "1",
             # The worker runs as whoever started this command, on purpose.
-            "PYTHONWARNINGS": "ignore::RuntimeWarning",
+            "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
             "EMAILSYNC_DATA_DIR": str(settings.DATA_DIR),
             "EMAILSYNC_ALLOWED_HOSTS": ",".join(preparing.console_hosts(host)),
         }

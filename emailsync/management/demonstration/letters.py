@@ -48,7 +48,8 @@ ACCOUNTS = (
 class Letter:
     """One letter; `html` and `attachment` when there is more than text."""
 
-    sender: tuple[str, str]
+    #: Nobody means a colleague: an answer then arrives in another mailbox of the demo.
+    sender: tuple[str, str] | None
     subject: str
     text: str
     html: str = ""
@@ -75,9 +76,9 @@ CALENDAR = (
 
 LETTERS = (
     Letter(
-        ("Priya Raman", "priya.raman@fabrikam.example"),
+        None,
         "Can we move Thursday to 14:00?",
-        "Hello,\n\nThe supplier arrives later than planned. Would 14:00 on Thursday suit you?\n\nPriya\n",
+        "Hello,\n\nthe supplier arrives later than planned. Would 14:00 on Thursday suit you?\n",
     ),
     Letter(
         ("Fabrikam News", "news@fabrikam.example"),
@@ -98,6 +99,11 @@ LETTERS = (
         attachment=("Offer 2231.pdf", "application/pdf", PDF),
     ),
     Letter(
+        None,
+        "Who answers the question about the desks?",
+        "Hello,\n\nNorthwind asks again about the forty desks. Will you answer, or shall I?\n",
+    ),
+    Letter(
         ("Søren Kjær", "soeren.kjaer@northwind.example"),
         "Følgeseddel mangler på ordre 5518",
         "Hej,\n\nvi har modtaget varerne, men følgesedlen mangler. Kan I sende den?\n\nSøren Kjær\n",
@@ -113,6 +119,12 @@ LETTERS = (
         "Invitation: Delivery plan, Monday 09:00",
         "You are invited to talk about the delivery plan on Monday at 09:00.\n",
         attachment=("invite.ics", "text/calendar", CALENDAR),
+    ),
+    Letter(
+        None,
+        "Lunch on Friday?",
+        "Hello,\n\nthe new place at the harbour has opened. Are you coming along on Friday?\n",
+        html="<p>Hello,</p><p>the new place at the <i>harbour</i> has opened. Coming along on Friday?</p>",
     ),
     Letter(
         ("Leyla Öztürk", "leyla.ozturk@adatum.example"),
@@ -142,12 +154,14 @@ LETTERS = (
 def compose(number: int, account: Account, *, when: datetime) -> bytes:
     """Return the letter with this number, written to `account`; numbers beyond the last begin again."""
     letter = LETTERS[number % len(LETTERS)]
+    colleague = ACCOUNTS[1] if account == ACCOUNTS[0] else ACCOUNTS[0]
+    sender = letter.sender or (colleague.name, colleague.address)
     message = EmailMessage()
-    message["From"] = formataddr(letter.sender)
+    message["From"] = formataddr(sender)
     message["To"] = formataddr((account.name, account.address))
     message["Subject"] = letter.subject
     message["Date"] = format_datetime(when)
-    domain = letter.sender[1].rpartition("@")[2]
+    domain = sender[1].rpartition("@")[2]
     message["Message-ID"] = f"<{number}.{account.user_name}.{int(when.timestamp())}@{domain}>"
     message.set_content(letter.text, charset=letter.charset)
     if letter.html:

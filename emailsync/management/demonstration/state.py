@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import socket
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -77,7 +78,12 @@ def prepare() -> State:
 def remove() -> None:
     """Delete the demo's folder; the server notices and ends."""
     (folder() / "demo.json").unlink(missing_ok=True)
-    shutil.rmtree(folder(), ignore_errors=True)
+    for _ in range(20):
+        shutil.rmtree(folder(), ignore_errors=True)
+        if not folder().exists():
+            return
+        # The server may have been writing a letter just now.
+        time.sleep(0.1)
 
 
 def ca_certificate() -> str:

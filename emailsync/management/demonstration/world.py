@@ -44,7 +44,7 @@ def remove() -> bool:
     files = set(raws.values_list("file", flat=True))
     with transaction.atomic():
         for mailbox in environment.mailboxes.all():
-            editing.delete(mailbox, by=None)
+            editing.delete(mailbox)
         environment.delete()
     for name in files - set(RawMessage.objects.filter(file__in=files).values_list("file", flat=True)):
         default_storage.delete(name)
@@ -70,7 +70,7 @@ def _create(*, by: User | None, now: datetime) -> None:
     _point(profile)
     profile.full_clean()
     profile.save()
-    mailboxes = [_create_mailbox(account, profile=profile, by=by, now=now) for account in ACCOUNTS]
+    mailboxes = [_create_mailbox(account, profile=profile, by=by) for account in ACCOUNTS]
     created = Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in mailboxes])
     approval.approve(created.filter(address__in=_addresses(is_approved=True)), by=by, now=now)
     diagnosis.start(
@@ -86,7 +86,7 @@ def _addresses(**wanted: bool) -> list[str]:
     ]
 
 
-def _create_mailbox(account: Account, *, profile: ServerProfile, by: User | None, now: datetime) -> Mailbox:
+def _create_mailbox(account: Account, *, profile: ServerProfile, by: User | None) -> Mailbox:
     mailbox = editing.create_defaults(profile.environment)
     mailbox.kind = account.kind
     mailbox.server_profile = profile
@@ -95,7 +95,7 @@ def _create_mailbox(account: Account, *, profile: ServerProfile, by: User | None
     password = state.load().passwords[account.user_name]
     mailbox.password = WRONG_PASSWORD if account.has_wrong_password else password
     mailbox.full_clean()
-    return editing.create(mailbox, by=by, now=now)
+    return editing.create(mailbox, by=by)
 
 
 def _point(profile: ServerProfile) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py export_emails`: one JSON object a line for every stored message of a mailbox (docs/provisioning.md)."""
+"""`manage.py export_emails`: a line of JSON for every stored message of a mailbox (docs/provisioning.md)."""
 
 import json
 import os

@@ -72,10 +72,13 @@ class Applier:
         environment = stored or Environment(slug=slug)
         before = _snapshot(environment) if stored else None
         _assign(environment, found)
+        if profile_services.environment_name_is_taken(environment):
+            section.complain("name", f"Another environment is named {environment.name}. Choose another name.")
+            return
         if not _is_clean(environment, section):
             return
         if self._differs(environment, before, label=f"environment {slug}"):
-            profile_services.save_environment(environment, by=None, now=self.now)
+            self._save_environment(environment, slug=slug)
         profiles = self._profiles(section, environment)
         self._settings(section.section("email_settings"), environment, profiles)
         seen: dict[str, int] = {}
@@ -83,6 +86,14 @@ class Applier:
             address = _name(item, "address")
             if address and not _is_repeated(item, "address", address.lower(), seen):
                 self._mailbox(item, environment, profiles, address=address)
+
+    def _save_environment(self, environment: Environment, *, slug: str) -> None:
+        is_new = environment.pk is None
+        profile_services.save_environment(environment, by=None)
+        if is_new and environment.slug != slug:
+            # The console makes the slug from the name; the file says it.
+            environment.slug = slug
+            environment.save(update_fields=["slug"])
 
     def _profiles(self, section: Section, environment: Environment) -> "_Profiles":
         profiles = _Profiles(environment)
@@ -110,7 +121,12 @@ class Applier:
             profiles.failed.add(name)
             return
         if self._differs(profile, before, label=f"server profile {name}"):
-            profile_services.save_profile(profile, by=None, now=self.now)
+            try:
+                profile_services.save_profile(profile, by=None, now=self.now)
+            except profile_services.NameTaken as error:
+                section.complain("name", str(error))
+                profiles.failed.add(name)
+                return
         if default:
             profiles.wish(section, "default", name)
 
@@ -123,13 +139,12 @@ class Applier:
             _assign(row, found)
             label = f"email settings of {environment.slug}"
             if _is_clean(row, section) and self._differs(row, before, label=label):
-                profile_services.save_settings(row, by=None, now=self.now)
+                profile_services.save_settings(row, server_profile=row.server_profile, by=None, now=self.now)
             name = _name(section, "server_profile", is_required=False)
             if name:
                 profiles.wish(section, "server_profile", name)
         profile = profiles.wished()
-        if profile is not None and not profile.is_default:
-            profile_services.set_default(profile, by=None)
+        if profile is not None and profile_services.set_default(profile, by=None, now=self.now):
             self.report.changes.append(f"Made the server profile {profile.name} the default")
 
     def _mailbox(
@@ -154,7 +169,7 @@ class Applier:
             return
         if self._differs(mailbox, before, label=f"mailbox {mailbox.address}"):
             save = editing.update if stored else editing.create
-            save(mailbox, by=None, now=self.now)
+            save(mailbox, by=None)
         if is_approved and mailbox.address_status != AddressStatus.APPROVED:
             approval.approve(Mailbox.objects.filter(pk=mailbox.pk), by=None, now=self.now)
             self.report.changes.append(f"Approved the address {mailbox.address}")
