@@ -65,6 +65,8 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     # No `collectstatic` before tests, so no manifest of hashed names.
     settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    # Whitenoise warns when there is no folder to serve.
+    Path(settings.STATIC_ROOT).mkdir()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from django.http import HttpRequest
 
 
 def is_protected(request: HttpRequest) -> bool:
-    """Say whether credentials may be typed here: over HTTPS, on this very machine, or where the operator allows it.
+    """Say whether credentials may be typed: over HTTPS, on this machine, or where the operator allows it.
 
     A proxy on this machine connects from loopback for browsers far away; they give the proxy's name as the
     host, so both ends are asked.

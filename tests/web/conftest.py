@@ -1,15 +1,16 @@
 """A small console of two screens, so that the foundation is tested without any product model."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.test import Client
 from pytest_django import Settings
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
 
 HERE = Path(__file__).parent
 PROCESSORS = "django.template.context_processors.request", "django.contrib.auth.context_processors.auth"
@@ -34,32 +35,17 @@ def small_console(settings: Settings) -> None:
 
 
 @pytest.fixture
-def rosa(db: None) -> User:
+def rosa(db: None) -> "User":
     """Give somebody who may sign in."""
-    return User.objects.create_superuser(
+    person: User = get_user_model().objects.create_superuser(
         "rosa", "rosa@contoso.example", "a good long password", first_name="Rosa", last_name="Keller"
     )
+    return person
 
 
 @pytest.fixture
-def signed_in(rosa: User) -> Client:
+def signed_in(rosa: "User") -> Client:
     """Give Rosa's browser."""
     client = Client(raise_request_exception=False)
     client.force_login(rosa)
     return client
-
-
-@pytest.fixture(scope="session")
-def unsafe_async() -> Iterator[None]:
-    """Let the ORM work beside Playwright's event loop, in the browser tests alone."""
-    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-    yield
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
-
-
-@pytest.fixture(scope="session")
-def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    """Drive Debian's Chromium, quietly and as root."""
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    flags += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    return {**browser_type_launch_args, "executable_path": "/usr/bin/chromium", "args": flags}

@@ -5,7 +5,7 @@ import re
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth.models import User
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Dialog, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from tests.web.trial import LIST_URL
@@ -14,6 +14,8 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.usefixtures("unsafe_async"),
     pytest.mark.django_db(transaction=True),
+    # pytest-playwright's own fixtures; pytest 10 will want them written otherwise.
+    pytest.mark.filterwarnings("ignore:Session-scoped fixtures defined as instance methods"),
 ]
 PASSWORD = "a good long password"
 
@@ -82,7 +84,12 @@ def test_a_closed_panel_gives_the_focus_back(panel: Page) -> None:
 
 def test_escape_on_a_changed_form_asks_first(panel: Page) -> None:
     asked: list[str] = []
-    panel.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+
+    def dismiss(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    panel.on("dialog", dismiss)
     panel.get_by_role("textbox", name="Name").fill("typed")
     panel.keyboard.press("Escape")
     expect(panel.get_by_role("textbox", name="Name")).to_have_value("typed")
