@@ -1,17 +1,17 @@
 """The addresses of mailboxes, their mail, their alerts and the jobs that test them."""
 
-from django.urls import include, path
+from django.urls import URLPattern, URLResolver, include, path
 
 from mailboxes.views import alerts, approval, compose, emails, jobs, mailbox_form, mailbox_list, search
 
-received = [
+received: list[URLPattern | URLResolver] = [
     path("", emails.message_detail, name="message_detail"),
     path("html/", emails.message_html, name="message_html"),
     path("raw/", emails.message_raw, name="message_raw"),
     path("attachments/<int:position>/", emails.message_attachment, name="message_attachment"),
     path("reply/", compose.email_reply, name="email_reply"),
 ]
-mail = [
+mail: list[URLPattern | URLResolver] = [
     path("", emails.mailbox_emails, name="mailbox_emails"),
     path("new/", compose.email_create, name="email_create"),
     path("received/<int:number>/", include(received)),
@@ -19,7 +19,7 @@ mail = [
     path("sent/<int:number>/commands/", compose.outgoing_command, name="outgoing_command"),
 ]
 
-mailboxes = [
+mailboxes: list[URLPattern | URLResolver] = [
     path("", mailbox_list.mailbox_list, name="mailbox_list"),
     path("new/", mailbox_form.mailbox_create, name="mailbox_create"),
     path("commands/", approval.mailbox_command, name="mailbox_command"),
@@ -27,13 +27,13 @@ mailboxes = [
     path("<uuid:pk>/alerts/", alerts.mailbox_alerts, name="mailbox_alerts"),
     path("<uuid:pk>/emails/", include(mail)),
 ]
-testing = [
+testing: list[URLPattern | URLResolver] = [
     path("", jobs.job_list, name="job_list"),
     path("<int:pk>/", jobs.job_detail, name="job_detail"),
     path("<int:pk>/progress/", jobs.job_progress, name="job_progress"),
     path("<int:pk>/again/", jobs.job_again, name="job_again"),
 ]
-namespaced = [
+namespaced: list[URLPattern | URLResolver] = [
     path("environments/<slug:slug>/mailboxes/", include(mailboxes)),
     path(
         "environments/<slug:slug>/server-profiles/<uuid:pk>/diagnose/",

@@ -22,13 +22,15 @@ else:
 
 
 class _MailboxForm(ConsoleForm, _ModelForm):
-    """What creating and editing share: choices of this environment only, and a password that is only written."""
+    """What creating and editing share: this environment's choices, and a password that is only written."""
 
     password = SecretField(required=False, max_length=200)
 
     tips: ClassVar[Mapping[str, str]] = {
         "owner": "The person who sees this mailbox's alerts on their alerts wall.",
-        "delete_after_processing": "Removes mail from the server once it is stored here. Mail of users always stays.",
+        "delete_after_processing": (
+            "Removes mail from the server once it is stored here. Mail of users always stays."
+        ),
         "allow_credentials": (
             "Needed when the server profile takes its credentials from the user or queue. "
             "They are encrypted before they are stored."
@@ -38,8 +40,8 @@ class _MailboxForm(ConsoleForm, _ModelForm):
         "outgoing": "None keeps this mailbox from sending.",
         "act": "IMAP and POP3 servers hold no appointments, contacts or tasks, so the only choice is None.",
         "process_email_from": (
-            "Mail that the server received earlier is left alone. The later of this date and the server profile's "
-            "counts. A date far back brings in all mail since then first and delays new mail."
+            "Mail that the server received earlier is left alone. The later of this date and the server "
+            "profile's counts. A date far back brings in all mail since then first and delays new mail."
         ),
     }
 
@@ -109,7 +111,7 @@ class _MailboxForm(ConsoleForm, _ModelForm):
         field = cast("forms.ModelChoiceField[Any]", self.fields["owner"])
         field.queryset = people.order_by("username")
         field.empty_label = "Nobody"
-        field.label_from_instance = _full_name  # type: ignore[method-assign]
+        field.label_from_instance = _full_name  # type: ignore[assignment, method-assign]
 
     def _offer_methods(self) -> None:
         """Leave out what this mailbox cannot do, but never what it already has."""
@@ -141,7 +143,7 @@ class CreateMailboxForm(_MailboxForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Offer users and queues; notes can wait."""
         super().__init__(*args, **kwargs)
-        self._offer("kind", [(kind.value, kind.label) for kind in (MailboxKind.USER, MailboxKind.QUEUE)])
+        self._offer("kind", [(kind.value, str(kind.label)) for kind in (MailboxKind.USER, MailboxKind.QUEUE)])
         if not self.is_bound:
             self.fields["kind"].widget.attrs["autofocus"] = True
         del self.fields["notes"]

@@ -143,13 +143,17 @@ def rows(
     """
     for diagnosis in page:
         diagnosis.mailbox.environment = job.environment
-    wanted = Q(outcome=StepOutcome.FAILURE) | Q(diagnosis__state=RunState.RUNNING) | Q(diagnosis__in=list(opened))
+    wanted = (
+        Q(outcome=StepOutcome.FAILURE) | Q(diagnosis__state=RunState.RUNNING) | Q(diagnosis__in=list(opened))
+    )
     steps = DiagnosisStep.objects.filter(diagnosis__in=[diagnosis.pk for diagnosis in page])
     by_diagnosis: dict[int, list[DiagnosisStep]] = {}
     for step in steps if all_open else steps.filter(wanted):
         by_diagnosis.setdefault(step.diagnosis_id, []).append(step)
     return [
-        _row(diagnosis, by_diagnosis.get(diagnosis.pk, []), is_open=all_open or diagnosis.pk in opened, now=now)
+        _row(
+            diagnosis, by_diagnosis.get(diagnosis.pk, []), is_open=all_open or diagnosis.pk in opened, now=now
+        )
         for diagnosis in page
     ]
 
@@ -211,7 +215,9 @@ def _shown(step: DiagnosisStep, mailbox: Mailbox) -> ShownStep:
         seen=step.seen,
         error_code=step.error_code,
         remedy=step.remedy,
-        link=where_to_mend(step.error_code, direction=step.direction, mailbox=mailbox) if step.error_code else None,
+        link=where_to_mend(step.error_code, direction=step.direction, mailbox=mailbox)
+        if step.error_code
+        else None,
     )
 
 
@@ -225,4 +231,6 @@ def where_to_mend(code: str, *, direction: str, mailbox: Mailbox) -> tuple[str, 
         return "Open mailbox", page
     if code in _CREDENTIALS and authentication_type(profile, direction) != AuthenticationType.IN_PROFILE:
         return "Update credentials", f"{page}#id_user_name"
-    return "Open server profile", reverse("profiles:profile_edit", args=[mailbox.environment.slug, profile.pk])
+    return "Open server profile", reverse(
+        "profiles:profile_edit", args=[mailbox.environment.slug, profile.pk]
+    )

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import cast
 from uuid import UUID
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -47,7 +47,7 @@ class Doing:
 
     environment: Environment
     mailboxes: QuerySet[Mailbox]
-    by: AbstractUser
+    by: User
     now: datetime
 
 
@@ -70,7 +70,8 @@ COMMANDS = {
         then="Test and enable what is not running yet.",
         question=Question(
             "Approve Email",
-            "Approve {}? Email for an approved address is processed as soon as its mailbox is tested and enabled.",
+            "Approve {}? Email for an approved address is processed as soon as its mailbox is tested "
+            "and enabled.",
         ),
     ),
     "reject": Command(
@@ -79,8 +80,8 @@ COMMANDS = {
         unchanged="Nothing to reject: {} already rejected",
         question=Question(
             "Reject Email",
-            "Reject {}? No email is received or sent for a rejected address until somebody approves it again. "
-            "What is stored stays.",
+            "Reject {}? No email is received or sent for a rejected address until somebody approves it "
+            "again. What is stored stays.",
             is_dangerous=True,
         ),
     ),
@@ -96,16 +97,16 @@ COMMANDS = {
         unchanged="Nothing to deactivate: {} already inactive",
         question=Question(
             "Deactivate",
-            "Deactivate {}? An inactive mailbox neither receives nor sends email until it is activated again. "
-            "What is stored stays.",
+            "Deactivate {}? An inactive mailbox neither receives nor sends email until it is activated "
+            "again. What is stored stays.",
             is_dangerous=True,
         ),
     ),
 }
 DIAGNOSE = Question(
     "Test & Enable Mailboxes",
-    "Test {}? Incoming and outgoing email are tested on their own: signing in, opening the Inbox, and sending a "
-    "message from the mailbox to itself. What succeeds is enabled. The test runs in the background.",
+    "Test {}? Incoming and outgoing email are tested on their own: signing in, opening the Inbox, and "
+    "sending a message from the mailbox to itself. What succeeds is enabled. The test runs in the background.",
 )
 #: What the confirmation counts.
 ADDRESSES = ("approve", "reject")
@@ -120,14 +121,16 @@ def mailbox_command(request: HttpRequest, slug: str) -> HttpResponse:
     found = list(mailboxes)
     back = _back(request, environment, found)
     if not found:
-        title = "These mailboxes are gone" if request.POST.getlist("ids") or only else "Select a mailbox first"
+        title = (
+            "These mailboxes are gone" if request.POST.getlist("ids") or only else "Select a mailbox first"
+        )
         return saved_response(request, back, title=title, text="Nothing was changed.", intent="error")
     if action == "edit":
         return _edit(request, found, back=back)
     question = DIAGNOSE if action == "diagnose" else _command(action).question
     if question and "confirm" not in request.POST:
         return _ask(request, environment, action, question, found, back=back)
-    doing = Doing(environment, mailboxes, cast("AbstractUser", request.user), timezone.now())
+    doing = Doing(environment, mailboxes, cast("User", request.user), timezone.now())
     if action == "diagnose":
         job = diagnosis.start(mailboxes, environment=environment, by=doing.by, now=doing.now)
         return redirect_response(request, job.get_absolute_url())
@@ -201,13 +204,17 @@ def _ask(
         "further": len(found) - NAMED if len(found) > NAMED else 0,
         "ids": [mailbox.pk for mailbox in found],
         "unapproved": len(unapproved) if action == "diagnose" else 0,
-        "inactive": len([mailbox for mailbox in found if not mailbox.is_active]) if action == "diagnose" else 0,
+        "inactive": len([mailbox for mailbox in found if not mailbox.is_active])
+        if action == "diagnose"
+        else 0,
         "shows_approval": action in {*ADDRESSES, "diagnose"},
         "from_page": _is_from_page(request),
         "dialog_url": request.get_full_path(),
         "back_url": back,
     }
-    return dialog_response(request, "mailboxes/_command_dialog.html", context, page=_below(request, environment, found))
+    return dialog_response(
+        request, "mailboxes/_command_dialog.html", context, page=_below(request, environment, found)
+    )
 
 
 def _below(request: HttpRequest, environment: Environment, found: list[Mailbox]) -> Page:

@@ -43,7 +43,10 @@ def conditions(mailbox: Mailbox) -> list[Condition]:
     states = {state.direction: state for state in WorkerState.objects.filter(mailbox=mailbox)}
     remedies = {
         alert.error_code: str(alert.parameters.get("remedy", ""))
-        for alert in Alert.objects.open().filter(mailbox=mailbox).exclude(error_code="").order_by("last_seen_on")
+        for alert in Alert.objects.open()
+        .filter(mailbox=mailbox)
+        .exclude(error_code="")
+        .order_by("last_seen_on")
     }
     return [
         _condition(mailbox, direction, states.get(direction) or WorkerState(), remedies=remedies)
@@ -76,7 +79,9 @@ def _same(one: Condition, other: Condition) -> bool:
     return [reason.sentence for reason in one.reasons] == [reason.sentence for reason in other.reasons]
 
 
-def _condition(mailbox: Mailbox, direction: Direction, state: WorkerState, *, remedies: dict[str, str]) -> Condition:
+def _condition(
+    mailbox: Mailbox, direction: Direction, state: WorkerState, *, remedies: dict[str, str]
+) -> Condition:
     used = mailbox.syncs(direction)
     reasons = _reasons(mailbox, direction, state, remedies=remedies) if used else []
     return Condition(

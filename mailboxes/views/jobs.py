@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.db.models import Count, F, Min, Q, QuerySet
 from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse, QueryDict
@@ -95,7 +95,9 @@ def job_detail(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @require_safe
 def job_progress(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Show the part of a job's page that changes; it asks for itself again while the job is unfinished."""
-    return render(request, "mailboxes/_job_progress.html", {**_progress(request, slug, pk), "is_fragment": True})
+    return render(
+        request, "mailboxes/_job_progress.html", {**_progress(request, slug, pk), "is_fragment": True}
+    )
 
 
 def _progress(request: HttpRequest, slug: str, pk: int) -> dict[str, Any]:
@@ -105,7 +107,11 @@ def _progress(request: HttpRequest, slug: str, pk: int) -> dict[str, Any]:
     counts = progress.count(job, now=now)
     diagnoses = job.diagnoses.select_related("mailbox__server_profile")
     listing = DiagnosisListing(request.GET, diagnoses, url=job.get_absolute_url())
-    opened = {int(word) for word in request.GET.getlist("open") if word.isascii() and word.isdecimal() and len(word) < 19}
+    opened = {
+        int(word)
+        for word in request.GET.getlist("open")
+        if word.isascii() and word.isdecimal() and len(word) < 19
+    }
     rows = progress.rows(job, listing.rows, opened=opened, all_open=counts.total == 1, now=now)
     own_address = _addresses(listing, opened=opened)
     page_url = job.get_absolute_url()
@@ -115,7 +121,9 @@ def _progress(request: HttpRequest, slug: str, pk: int) -> dict[str, Any]:
         "job": job,
         "counts": counts,
         "listing": listing,
-        "rows": [_line(row, listing, opened=opened, page_url=page_url, fragment_url=fragment_url) for row in rows],
+        "rows": [
+            _line(row, listing, opened=opened, page_url=page_url, fragment_url=fragment_url) for row in rows
+        ],
         "poll_url": f"{fragment_url}?{own_address}",
         "here": f"{page_url}?{own_address}",
         "is_finished": counts.is_finished,
@@ -172,9 +180,13 @@ def job_again(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     mailboxes = Mailbox.objects.filter(pk__in=failed.values("mailbox"))
     if not mailboxes.exists():
         return saved_response(
-            request, job.get_absolute_url(), title="Nothing failed", text="There is nothing to test again.", leave=True
+            request,
+            job.get_absolute_url(),
+            title="Nothing failed",
+            text="There is nothing to test again.",
+            leave=True,
         )
-    user = cast("AbstractUser", request.user)
+    user = cast("User", request.user)
     again = diagnosis.start(mailboxes, environment=job.environment, by=user, now=timezone.now())
     return redirect_response(request, again.get_absolute_url())
 
@@ -182,7 +194,9 @@ def job_again(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile_diagnose(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     """Ask about, and then start, Test & Enable for all active mailboxes of a server profile."""
-    profile = get_object_or_404(ServerProfile.objects.select_related("environment"), environment__slug=slug, pk=pk)
+    profile = get_object_or_404(
+        ServerProfile.objects.select_related("environment"), environment__slug=slug, pk=pk
+    )
     environment = profile.environment
     mailboxes = Mailbox.objects.active().filter(environment=environment, server_profile=profile)
     number = mailboxes.count()
@@ -192,11 +206,11 @@ def profile_diagnose(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
             request,
             back,
             title="Nothing to test",
-            text=f"No active mailbox uses {profile.name} yet. Choose it as the server profile of a mailbox first.",
+            text=f"No active mailbox uses {profile.name} yet. Choose it in a mailbox first.",
             intent="warning",
         )
     if request.method == "POST":
-        user = cast("AbstractUser", request.user)
+        user = cast("User", request.user)
         job = diagnosis.start(
             mailboxes, environment=environment, by=user, now=timezone.now(), server_profile=profile
         )

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -31,7 +31,7 @@ RECENT = timedelta(days=7)
 def mailbox_create(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the panel for a new mailbox, or create it and go to its page."""
     environment = get_object_or_404(Environment, slug=slug)
-    user = cast("AbstractUser", request.user)
+    user = cast("User", request.user)
     start = editing.create_defaults(environment)
     start.owner = user
     form = CreateMailboxForm(
@@ -73,7 +73,7 @@ def detail_page(
     request: HttpRequest, slug: str, pk: UUID, *, is_bound: bool = True
 ) -> tuple[str, dict[str, Any]]:
     """Return the template and context of the General tab; dialogs stand on it when there is no script."""
-    mailbox, head = mailbox_head(request, slug, pk, tab="general")
+    mailbox, head = mailbox_head(slug, pk, tab="general")
     data = request.POST if request.method == "POST" and is_bound else None
     # A refused form leaves typed values on its instance; the head goes on showing what is saved.
     form = EditMailboxForm(data, instance=copy(mailbox), credentials_locked=not is_protected(request))
@@ -83,7 +83,9 @@ def detail_page(
         "form": form,
         "conditions": found,
         "notices": notices(found),
-        "completed_on": max((condition.tested_on for condition in found if condition.tested_on), default=None),
+        "completed_on": max(
+            (condition.tested_on for condition in found if condition.tested_on), default=None
+        ),
         "last_job": Job.objects.filter(diagnoses__mailbox=mailbox).select_related("environment").first(),
         "recent": recent_numbers(mailbox, now=timezone.now()),
         "commands_url": reverse("mailboxes:mailbox_command", args=[slug]),
@@ -94,7 +96,7 @@ def detail_page(
 def _save(request: HttpRequest, form: EditMailboxForm) -> bool:
     """Save the mailbox unless somebody else did meanwhile; then the form says so and keeps what was typed."""
     try:
-        editing.update(form.instance, by=cast("AbstractUser", request.user))
+        editing.update(form.instance, by=cast("User", request.user))
     except StaleRecord:
         form.meet(Mailbox.objects.select_related("modified_by").get(pk=form.instance.pk))
         return False

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar, cast
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce, Greatest, Lower
 from django.http import HttpRequest, HttpResponse, QueryDict
@@ -58,7 +58,7 @@ class MailboxListing(Listing[Mailbox]):
     noun: ClassVar[tuple[str, str]] = ("mailbox", "mailboxes")
 
 
-def rows_of(environment: Environment, *, user: AbstractUser) -> QuerySet[Mailbox]:
+def rows_of(environment: Environment, *, user: User) -> QuerySet[Mailbox]:
     """Return the environment's mailboxes with everything a row of the list shows."""
     both = Greatest("incoming_tested_on", "outgoing_tested_on")
     return (
@@ -74,9 +74,11 @@ def rows_of(environment: Environment, *, user: AbstractUser) -> QuerySet[Mailbox
     )
 
 
-def list_page(request: HttpRequest, environment: Environment, *, state: QueryDict) -> tuple[str, dict[str, Any]]:
+def list_page(
+    request: HttpRequest, environment: Environment, *, state: QueryDict
+) -> tuple[str, dict[str, Any]]:
     """Return the template and context of the list; dialogs stand on it when there is no script."""
-    user = cast("AbstractUser", request.user)
+    user = cast("User", request.user)
     url = reverse("mailboxes:mailbox_list", args=[environment.slug])
     listing = MailboxListing(state, rows_of(environment, user=user), url=url)
     is_new = not listing.total and not Mailbox.objects.filter(environment=environment).exists()

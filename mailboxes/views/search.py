@@ -66,7 +66,9 @@ def find(query: str) -> list[Group]:
             _matching(profiles, query, "name", "incoming_location", "outgoing_location"),
             _profile,
         ),
-        _group("Environments", "globe", _matching(Environment.objects.all(), query, "name", "slug"), _environment),
+        _group(
+            "Environments", "globe", _matching(Environment.objects.all(), query, "name", "slug"), _environment
+        ),
     ]
     return [group for group in groups if group.hits]
 

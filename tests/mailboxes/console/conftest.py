@@ -1,4 +1,4 @@
-"""A small world for the mailbox screens: one environment, one profile, somebody signed in, mailboxes on demand."""
+"""A small world for the mailbox screens: an environment, a profile, somebody signed in, mailboxes."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -62,7 +62,7 @@ def profile(environment: Environment) -> ServerProfile:
 
 @pytest.fixture
 def new_mailbox(environment: Environment, profile: ServerProfile) -> NewMailbox:
-    """Give a function that makes a mailbox; `incoming_state` and `outgoing_state` change its worker states."""
+    """Give a function that makes a mailbox; `incoming_state` and `outgoing_state` fill its worker states."""
 
     def make(
         name: str = "Support",
@@ -76,7 +76,9 @@ def new_mailbox(environment: Environment, profile: ServerProfile) -> NewMailbox:
         values = {"environment": environment, "server_profile": profile, "address": address, **fields}
         mailbox = editing.create(Mailbox(name=name, **values), by=None)
         if approved:
-            Mailbox.objects.filter(pk=mailbox.pk).update(address_status=AddressStatus.APPROVED, approved_on=NOW)
+            Mailbox.objects.filter(pk=mailbox.pk).update(
+                address_status=AddressStatus.APPROVED, approved_on=NOW
+            )
             mailbox.refresh_from_db()
         states = WorkerState.objects.filter(mailbox=mailbox)
         states.filter(direction=Direction.INCOMING).update(**(incoming_state or {"last_items": 0}))

@@ -1,4 +1,4 @@
-"""Creating and editing a mailbox: nothing typed is lost, nobody is overwritten, passwords are only written."""
+"""Creating and editing a mailbox: nothing typed is lost, nobody overwritten, no password shown."""
 
 from typing import Any
 
@@ -16,13 +16,20 @@ from tests.mailboxes.console.conftest import NOW, NewMailbox
 
 HTMX = {"HX-Request": "true"}
 SERVER_SIDE = "server_side_synchronization"
-FAR_AWAY = {"REMOTE_ADDR": "203.0.113.9"}
 
 
 @pytest.fixture
 def create_url(environment: Environment) -> str:
     """Give the address of the panel for a new mailbox."""
     return reverse("mailboxes:mailbox_create", args=[environment.slug])
+
+
+@pytest.fixture
+def far_away(person: User) -> Client:
+    """Give a browser on another machine, without HTTPS."""
+    browser = Client(SERVER_NAME="localhost", REMOTE_ADDR="203.0.113.9")
+    browser.force_login(person)
+    return browser
 
 
 @pytest.fixture
@@ -147,7 +154,7 @@ def test_line_breaks_and_nul_are_refused(
 def test_the_page_shows_the_saved_values_and_no_password(client: Client, mailbox: Mailbox) -> None:
     page = client.get(mailbox.get_absolute_url()).content.decode()
     assert "support@contoso.example" in page
-    assert "Saved – type to replace" in page
+    assert "type to replace" in page
     assert "old secret" not in page
 
 
@@ -226,24 +233,24 @@ def test_whose_mailbox_it_is_stays_as_created(client: Client, mailbox: Mailbox) 
     assert mailbox.kind == MailboxKind.QUEUE
 
 
-def test_credentials_are_locked_on_an_unprotected_connection(client: Client, mailbox: Mailbox) -> None:
-    page = client.get(mailbox.get_absolute_url(), **FAR_AWAY).content.decode()
+def test_credentials_are_locked_on_an_unprotected_connection(far_away: Client, mailbox: Mailbox) -> None:
+    page = far_away.get(mailbox.get_absolute_url()).content.decode()
     assert "The connection to this console is not encrypted." in page
 
 
-def test_locked_credentials_cannot_be_sent(client: Client, mailbox: Mailbox) -> None:
+def test_locked_credentials_cannot_be_sent(far_away: Client, mailbox: Mailbox) -> None:
     data = edited(mailbox, password="stolen", user_name="other")
-    client.post(mailbox.get_absolute_url(), data, **FAR_AWAY)
+    far_away.post(mailbox.get_absolute_url(), data)
     stored = Mailbox.objects.get()
     assert stored.password.reveal() == "old secret"
     assert stored.user_name == "support@contoso.example"
 
 
 def test_the_operator_may_allow_credentials_on_plain_http(
-    client: Client, mailbox: Mailbox, settings: Settings
+    far_away: Client, mailbox: Mailbox, settings: Settings
 ) -> None:
     settings.ALLOW_CREDENTIALS_ENTRY_VIA_NON_SECURE_CHANNELS = True
-    page = client.get(mailbox.get_absolute_url(), **FAR_AWAY).content.decode()
+    page = far_away.get(mailbox.get_absolute_url()).content.decode()
     assert "The connection to this console is not encrypted." not in page
 
 
@@ -260,9 +267,7 @@ def test_a_mailbox_is_not_found_under_another_environment(
     assert client.get(url).status_code == 404
 
 
-def test_the_page_says_why_email_does_not_run_and_what_to_do(
-    client: Client, new_mailbox: NewMailbox
-) -> None:
+def test_the_page_says_why_email_does_not_run_and_what_to_do(client: Client, new_mailbox: NewMailbox) -> None:
     mailbox = new_mailbox("Ana", approved=False, server_profile=None)
     page = client.get(mailbox.get_absolute_url()).content.decode()
     assert "Email is not running." in page
@@ -271,10 +276,11 @@ def test_the_page_says_why_email_does_not_run_and_what_to_do(
 
 
 def test_the_page_shows_the_last_error_of_a_stopped_direction(client: Client, mailbox: Mailbox) -> None:
-    WorkerState.objects.filter(mailbox=mailbox, direction="incoming").update(
+    states = WorkerState.objects.filter(mailbox=mailbox)
+    states.filter(direction="outgoing").update(status="success", is_enabled=True)
+    states.filter(direction="incoming").update(
         status="failure", last_error_code="login_refused", last_error="The server refused the password."
     )
-    WorkerState.objects.filter(mailbox=mailbox, direction="outgoing").update(status="success", is_enabled=True)
     page = client.get(mailbox.get_absolute_url()).content.decode()
     assert "Incoming email is stopped." in page
     assert "The server refused the password." in page
@@ -300,7 +306,7 @@ def test_a_transient_trouble_tells_the_next_attempt(client: Client, mailbox: Mai
 
 
 def test_the_page_asks_a_fixed_number_of_questions(
-    client: Client, mailbox: Mailbox, django_assert_num_queries: DjangoAssertNumQueries
+    client: Client, mailbox: Mailbox, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    with django_assert_num_queries(15, exact=False):
+    with django_assert_max_num_queries(16):
         client.get(mailbox.get_absolute_url())
