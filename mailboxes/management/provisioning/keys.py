@@ -33,7 +33,7 @@ class Word:
     """A key of the file."""
 
     key: str
-    field: models.Field[Any, Any]
+    field: "models.Field[Any, Any]"
     is_file: bool = False
     is_from_environment: bool = False
 
@@ -107,7 +107,7 @@ def _value(word: Word, scalar: Scalar, *, folder: Path, variables: Mapping[str, 
     return _plain_value(word.field, scalar)
 
 
-def _plain_value(field: models.Field[Any, Any], scalar: Scalar) -> Any:
+def _plain_value(field: "models.Field[Any, Any]", scalar: Scalar) -> Any:
     if field.choices:
         return _choice(scalar, field)
     if isinstance(field, models.BooleanField):
@@ -126,7 +126,7 @@ def _secret_from(scalar: Scalar, *, variables: Mapping[str, str]) -> str | objec
     return secret
 
 
-def _empty(field: models.Field[Any, Any]) -> Any:
+def _empty(field: "models.Field[Any, Any]") -> Any:
     if field.null:
         return None
     if field.empty_strings_allowed and field.blank:
@@ -134,7 +134,7 @@ def _empty(field: models.Field[Any, Any]) -> Any:
     raise Unusable("This needs a value; leave the key out to keep what is stored.")
 
 
-def _text(scalar: Scalar, field: models.Field[Any, Any]) -> str:
+def _text(scalar: Scalar, field: "models.Field[Any, Any]") -> str:
     limit = field.max_length
     if limit is not None and len(scalar.text) > limit:
         raise Unusable(f"This is longer than {limit} characters.")
@@ -150,7 +150,7 @@ def _file_text(path: Path) -> str:
         raise Unusable(f"{path} cannot be read: {error.strerror}.") from error
 
 
-def _choice(scalar: Scalar, field: models.Field[Any, Any]) -> str:
+def _choice(scalar: Scalar, field: "models.Field[Any, Any]") -> str:
     allowed = [str(value) for value, _ in field.flatchoices]
     if scalar.text not in allowed:
         raise Unusable(f"{scalar.text!r} is not possible here. Choose one of: {', '.join(allowed)}.")
