@@ -114,17 +114,15 @@ def find_charset(name: str) -> str | None:
 def decode_text(content: bytes, charset: str) -> tuple[str, str]:
     """Decode bytes by the charset they claim, or by what they look like; say what was wrong in a word."""
     known = find_charset(charset or "us-ascii")
+    defect = "charset_wrong" if known is not None else "charset_unknown"
     for candidate in (known, "utf-8"):
         if candidate is not None:
             try:
-                return storable(content.decode(candidate)), "" if candidate == known else "charset_wrong"
+                return storable(content.decode(candidate)), "" if candidate == known else defect
             except (UnicodeError, ValueError):
                 continue
-    if known is not None and known not in {"ascii", "utf-8"}:
-        return storable(content.decode(known, "replace")), "charset_wrong"
-    defect = "charset_wrong" if known is not None else "charset_unknown"
-    if known == "utf-8":
-        return storable(content.decode("utf-8", "replace")), defect
+    if known is not None and known != "ascii":
+        return storable(content.decode(known, "replace")), defect
     return storable(content.decode("cp1252", "replace")), defect
 
 
@@ -219,7 +217,8 @@ def _unquote(text: str) -> str:
     if text[:1] != '"':
         return text
     text = text[1:-1] if text.endswith('"') and len(text) > 1 else text[1:]
-    return re.sub(r"\\(.)", r"\1", text)
+    # Only these are escaped in earnest: a lone backslash is part of a Windows path.
+    return re.sub(r'\\(["\\])', r"\1", text) if "\\" in text else text
 
 
 def _joined(pieces: list[tuple[int, bool, str]]) -> str:

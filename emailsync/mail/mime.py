@@ -15,6 +15,7 @@ from emailsync.mail.headers import (
     COUNT_LIMIT,
     HEADER_NAME,
     HEADERS_LIMIT,
+    VALUE_LIMIT,
     ContentType,
     file_name,
     one_line,
@@ -30,6 +31,11 @@ PART_LIMIT = 1_000
 
 NOT_BASE64 = bytes(
     set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
+)
+# What a message cannot be understood without is read however long its headers are.
+NEEDED = frozenset(
+    {b"from", b"to", b"cc", b"date", b"subject", b"message-id", b"in-reply-to", b"references"}
+    | {b"content-type", b"content-transfer-encoding", b"content-disposition", b"content-id"}
 )
 UNIX_FROM = re.compile(rb">?From ")
 
@@ -199,11 +205,14 @@ class Walker:
         self.headers: tuple[tuple[str, str], ...] = ()
         self.defects: list[str] = []
 
+    def read_top(self) -> None:
+        """Read the headers of the message itself."""
+        self.headers = self._read_headers(top=True)
+
     def leaves(self) -> Iterator[Leaf]:
-        """Yield the leaves; the headers of the message are there before the first."""
-        headers = self._read_headers(top=True)
-        self.headers = headers
-        yield from self._part(headers, depth=0, default="text/plain")
+        """Yield the leaves, in their order; the headers of the message are there before the first."""
+        self.read_top()
+        yield from self._part(self.headers, depth=0, default="text/plain")
 
     def _part(self, headers: tuple[tuple[str, str], ...], *, depth: int, default: str) -> Iterator[Leaf]:
         content_type = parse_content_type(first(headers, "content-type") or default)
@@ -212,7 +221,7 @@ class Walker:
             yield from self._multipart(content_type.value, boundary, depth=depth)
             return
         if content_type.value.startswith("multipart/"):
-            self.defects.append("nested_too_deep" if boundary else "boundary_missing")
+            self.note("nested_too_deep" if boundary else "boundary_missing")
         if self._boundaries.hit is not None:
             # The headers ran into a boundary: the part has no body.
             pieces: Iterator[bytes] = iter(())
@@ -220,11 +229,12 @@ class Walker:
             pieces = self._source.until(self._boundaries)
         self._parts += 1
         if self._parts > PART_LIMIT:
-            self.defects.append("too_many_parts")
+            self.note("too_many_parts")
         else:
             leaf = make_leaf(headers, content_type, default=default, pieces=pieces)
             yield leaf
-            self.defects.extend(leaf.defects)
+            for defect in leaf.defects:
+                self.note(defect)
         for _ in pieces:
             pass
 
@@ -234,7 +244,7 @@ class Walker:
         if self._boundaries.hit is None:
             self._skip()
         if self._boundaries.hit is None or self._boundaries.hit[0] < level:
-            self.defects.append("boundary_not_found")
+            self.note("boundary_not_found")
         while self._boundaries.hit == (level, False):
             self._boundaries.hit = None
             yield from self._part(self._read_headers(), depth=depth + 1, default=default)
@@ -242,7 +252,7 @@ class Walker:
             self._boundaries.leave(level)
             self._skip()
         else:
-            self.defects.append("boundary_unclosed")
+            self.note("boundary_unclosed")
             self._boundaries.leave(level)
 
     def _skip(self) -> None:
@@ -254,30 +264,55 @@ class Walker:
         return tuple(split_headers(self._header_lines(top=top)))
 
     def _header_lines(self, *, top: bool) -> Iterator[bytes]:
-        size = count = 0
-        first_line = True
+        """Yield the lines of headers, within limits; what goes beyond them is named as a defect."""
+        size = value_size = 0
+        seen: set[bytes] = set()
+        keep = True
+        previous = b""
         while line := self._source.line():
-            if not line.strip(b"\r\n"):
-                return
-            if line.startswith(b"--") and self._boundaries.match(line):
-                return
-            begins_header = HEADER_NAME.match(line) is not None
-            if top and first_line and UNIX_FROM.match(line) and not line.startswith(b"From:"):
-                first_line = False
+            found = HEADER_NAME.match(line)
+            if previous and not previous.endswith(b"\n"):
+                # A line too long to be read at once goes on.
+                found, line_goes_on = None, True
+            else:
+                line_goes_on = line[:1] in b" \t" and bool(seen)
+                if not line.strip(b"\r\n"):
+                    return
+                if line.startswith(b"--") and self._boundaries.match(line):
+                    return
+                if not (found or line_goes_on) and not self._skips(line, top=top and not previous):
+                    self._source.give_back(line)
+                    return
+            previous = line
+            if found is not None:
+                name = found.group(1).lower()
+                value_size = 0
+                keep = size < HEADERS_LIMIT and len(seen) < COUNT_LIMIT
+                keep = keep or (name in NEEDED and name not in seen)
+                seen.add(name if name in NEEDED or len(seen) > COUNT_LIMIT else b"%d" % len(seen))
+            elif not line_goes_on:
+                keep = False
                 continue
-            if not begins_header and (first_line or line[:1] not in b" \t"):
-                self.defects.append("headers_not_ended")
-                self._source.give_back(line)
-                return
-            first_line = False
+            value_size += len(line)
+            if not keep or value_size > VALUE_LIMIT:
+                self.note("headers_too_large")
+                continue
             size += len(line)
-            count += begins_header
-            if size > HEADERS_LIMIT or count > COUNT_LIMIT:
-                self.defects.append("headers_too_large")
-                continue
             yield line
         if top:
-            self.defects.append("no_body")
+            self.note("no_body")
+
+    def _skips(self, line: bytes, *, top: bool) -> bool:
+        """Return whether a line that is no header may stand among headers all the same."""
+        if top and UNIX_FROM.match(line):
+            return True
+        self.note("header_broken" if line.startswith(b":") else "headers_not_ended")
+        return line.startswith(b":")
+
+    def note(self, defect: str) -> None:
+        """Note what is wrong, once."""
+        if defect not in self.defects:
+            self.defects.append(defect)
 
 
 def first(headers: tuple[tuple[str, str], ...], name: str) -> str:
@@ -290,7 +325,7 @@ def make_leaf(
 ) -> Leaf:
     """Describe a part by its headers."""
     disposition = parse_content_type(first(headers, "content-disposition"))
-    kind = content_type.value if re.fullmatch(r"[\w.+-]+/[\w.+-]+", content_type.value) else default
+    kind = content_type.value if re.fullmatch(r"[\w.+-]+/[\w.+-]+", content_type.value, re.ASCII) else default
     return Leaf(
         content_type=kind,
         charset=content_type.parameters.get("charset", ""),
@@ -305,25 +340,26 @@ def make_leaf(
 def _decode_base64(pieces: Iterator[bytes], defects: list[str]) -> Iterator[bytes]:
     rest = b""
     for piece in pieces:
-        clean = rest + piece.translate(None, NOT_BASE64)
-        whole = len(clean) - len(clean) % 4
-        rest = clean[whole:]
+        # Padding ends a run; some programs join several encoded texts.
+        *ended, rest = (rest + piece.translate(None, NOT_BASE64)).split(b"=")
+        for run in ended:
+            if run:
+                yield _base64_run(run, defects)
+        whole = len(rest) - len(rest) % 4
         if whole:
-            yield _from_base64(clean[:whole], defects)
-    if rest.strip(b"="):
+            yield binascii.a2b_base64(rest[:whole])
+            rest = rest[whole:]
+    if rest:
         defects.append("base64_truncated")
-        # One character alone holds six bits of a byte, which is no byte.
-        if len(rest.rstrip(b"=")) > 1:
-            yield _from_base64(rest.rstrip(b"=") + b"=" * (-len(rest.rstrip(b"=")) % 4), defects)
+        yield _base64_run(rest, defects)
 
 
-def _from_base64(clean: bytes, defects: list[str]) -> bytes:
-    try:
-        return binascii.a2b_base64(clean)
-    except binascii.Error:
+def _base64_run(run: bytes, defects: list[str]) -> bytes:
+    """Decode characters up to their padding; one character alone holds six bits, which is no byte."""
+    if len(run) % 4 == 1:
         defects.append("base64_broken")
-    parts = [group + b"=" * (-len(group) % 4) for group in clean.split(b"=") if len(group) % 4 != 1]
-    return b"".join(binascii.a2b_base64(group) for group in parts)
+        run = run[:-1]
+    return binascii.a2b_base64(run + b"=" * (-len(run) % 4))
 
 
 def _decode_quoted(pieces: Iterator[bytes]) -> Iterator[bytes]:
@@ -335,9 +371,21 @@ def _decode_quoted(pieces: Iterator[bytes]) -> Iterator[bytes]:
             cut = len(data) - 3
         rest = data[cut:]
         if cut:
-            yield binascii.a2b_qp(data[:cut])
+            yield binascii.a2b_qp(_without_trailing_space(data[:cut]))
     if rest:
-        yield binascii.a2b_qp(rest)
+        yield binascii.a2b_qp(rest.rstrip(b" \t"))
+
+
+def _without_trailing_space(data: bytes) -> bytes:
+    """Remove the white space that transports add at line ends (RFC 2045, section 6.7, rule 3)."""
+    if not any(mark in data for mark in (b" \n", b" \r\n", b"\t\n", b"\t\r\n")):
+        return data
+    lines = data.split(b"\n")
+    last = lines.pop()
+    stripped = [
+        line[:-1].rstrip(b" \t") + b"\r" if line.endswith(b"\r") else line.rstrip(b" \t") for line in lines
+    ]
+    return b"\n".join([*stripped, last])
 
 
 def _decode_uu(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ caller in any case.
 
 import hashlib
 import io
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -41,9 +42,13 @@ __all__ = [
 ]
 
 TEXT_LIMIT = 4 * 1024 * 1024
-FAST_LIMIT = 16 * 1024 * 1024
+# Above this both `parse` and `parse_file` use the tolerant way, and so agree.
+FAST_LIMIT = 4 * 1024 * 1024
 SUBJECT_LIMIT = 4_000
 REFERENCES_LIMIT = 500
+KNOWN_ENCODINGS = frozenset({"", "7bit", "8bit", "binary", "base64", "quoted-printable"})
+TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
+LINE_ENDS = (b"\r", b"\n", b"")
 BODY_TYPES = frozenset({"text/plain", "text/html"})
 
 
@@ -113,7 +118,7 @@ def parse(raw: bytes) -> ParsedMessage:
     """Parse a message in memory."""
     if len(raw) <= FAST_LIMIT:
         walker = Walker(io.BytesIO(raw))
-        next(walker.leaves(), None)
+        walker.read_top()
         if not walker.defects:
             collected = _parse_fast(raw)
             if collected is not None:
@@ -123,7 +128,7 @@ def parse(raw: bytes) -> ParsedMessage:
 
 def parse_file(stream: BinaryIO, *, size: int) -> ParsedMessage:
     """Parse a message too large for memory; attachments are digested as they pass by."""
-    if size <= TEXT_LIMIT:
+    if size <= FAST_LIMIT:
         return parse(stream.read())
     return _parse_tolerant(stream)
 
@@ -172,11 +177,10 @@ def _parse_fast(raw: bytes) -> Collected | None:
     except (ParseError, ValueError):
         return None
     collected = Collected()
-    for part in _leaves(root, depth=0):
-        leaf = None if part is None else _fast_leaf(part)
-        if part is None or leaf is None or len(collected.attachments) > PART_LIMIT:
+    for number, leaf in enumerate(_leaves(root, raw, depth=0)):
+        if leaf is None or number >= PART_LIMIT:
             return None
-        content = part.content or b""
+        content = next(leaf.pieces)
         if _is_body(leaf):
             collected.add_body(leaf.content_type, content, leaf.charset)
         else:
@@ -184,26 +188,50 @@ def _parse_fast(raw: bytes) -> Collected | None:
     return None if collected.defects else collected
 
 
-def _leaves(part: PyMimePart, *, depth: int) -> Iterator[PyMimePart | None]:
-    """Yield the leaves; None stands for what is nested too deep or has no boundary."""
+def _leaves(part: PyMimePart, raw: bytes, *, depth: int) -> Iterator[Leaf | None]:
+    """Yield the leaves with their bytes; None stands for what the tolerant way should look at."""
+    headers = {name.lower(): values[0] for name, values in part.headers.items()}
     if not part.content_type.startswith("multipart/"):
-        yield part
-    elif depth >= DEPTH_LIMIT or not part.children:
+        yield _fast_leaf(part, headers)
+        return
+    boundary = parse_content_type(headers.get("content-type", "")).parameters.get("boundary", "")
+    lines = _boundary_lines(raw, boundary.encode("utf-8", "replace"))
+    if depth >= DEPTH_LIMIT or not boundary or lines != len(part.children) + 1:
         yield None
-    else:
-        for child in part.children:
-            yield from _leaves(child, depth=depth + 1)
+        return
+    for child in part.children:
+        yield from _leaves(child, raw, depth=depth + 1)
 
 
-def _fast_leaf(part: PyMimePart) -> Leaf | None:
-    encoding = content_type = ""
-    for name, values in part.headers.items():
-        lower = name.lower()
-        if lower == "content-transfer-encoding":
-            encoding = values[0].strip().lower()
-        elif lower == "content-type":
-            content_type = values[0]
-    if encoding not in {"", "7bit", "8bit", "binary", "base64", "quoted-printable"}:
+def _boundary_lines(raw: bytes, boundary: bytes) -> int:
+    """Count the lines of a boundary; -1 when one only begins like it.
+
+    The fast parser takes such a line for the boundary and skips what follows it.
+    """
+    mark = b"\n--" + boundary
+    count = 0
+    found = raw.find(mark)
+    while found >= 0:
+        after = found + len(mark)
+        if raw[after : after + 2] == b"--":
+            after += 2
+        if raw[after : after + 1] not in LINE_ENDS:
+            return -1
+        count += 1
+        found = raw.find(mark, after)
+    return count
+
+
+def _fast_leaf(part: PyMimePart, headers: dict[str, str]) -> Leaf | None:
+    encoding = headers.get("content-transfer-encoding", "").strip().lower()
+    content_type = headers.get("content-type", "")
+    unclear = (
+        encoding not in KNOWN_ENCODINGS
+        or not TYPE.fullmatch(part.content_type)
+        or "\\" in content_type
+        or "\\" in headers.get("content-disposition", "")
+    )
+    if unclear:
         return None
     charset = ""
     if part.content_type.startswith("text/") and "charset" in content_type.lower():
@@ -215,7 +243,7 @@ def _fast_leaf(part: PyMimePart) -> Leaf | None:
         filename=clean_file_name(part.filename),
         content_id=one_line(part.content_id or "").strip("<>"),
         encoding=encoding,
-        pieces=iter(()),
+        pieces=iter((part.content or b"",)),
     )
 
 

@@ -17,7 +17,7 @@ from emailsync.mail.auth import Password
 from emailsync.mail.composing import Draft, compose, new_message_id
 from emailsync.mail.connection import Connection, connect_to
 from emailsync.mail.endpoint import Endpoint, ResolvedAddress, Security, resolve
-from emailsync.mail.errors import MailError, MessageRefused, TimedOut, TlsExpected
+from emailsync.mail.errors import MailError, MessageRefused, Scope, TimedOut, TlsExpected
 from emailsync.mail.imap import ImapClient
 from emailsync.mail.smtp import SmtpClient
 from emailsync.mail.wire import Wire
@@ -49,6 +49,7 @@ class Step:
     error_code: str = ""
     remedy: str = ""
     permanent: bool = False
+    scope: Scope = Scope.MAILBOX
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,7 @@ class _Probe:
             error_code=problem.code,
             remedy=problem.remedy,
             permanent=problem.permanent,
+            scope=problem.scope,
         )
 
     def _skipped(self, plan: Plan, at: datetime) -> Step:

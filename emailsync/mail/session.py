@@ -20,6 +20,14 @@ class Imap4(imaplib.IMAP4):
         self._answer_begins = 0
         super().__init__(connection.host, connection.address.port)
 
+    def _get_capabilities(self) -> None:
+        """Take the capabilities that came with the greeting, or ask for them."""
+        told = self.untagged_responses.get("CAPABILITY")
+        if told and isinstance(told[-1], bytes):
+            self.capabilities = tuple(told[-1].decode("ascii", "replace").upper().split())
+        else:
+            super()._get_capabilities()  # type: ignore[misc]  # it has no public name
+
     def open(self, host: str = "", port: int = 143, timeout: float | None = None) -> None:
         """Use the connection that is already made."""
         self.host = host
