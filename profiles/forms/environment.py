@@ -1,0 +1,53 @@
+"""The form that names an environment."""
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+
+from emailsync.web.concurrency import VersionedForm
+from emailsync.web.forms import ConsoleForm
+from profiles import services
+from profiles.models import Environment
+from profiles.rules import plain_text_errors
+
+# Django's form is generic for the type checker only.
+if TYPE_CHECKING:
+    _ModelForm = forms.ModelForm[Environment]
+else:
+    _ModelForm = forms.ModelForm
+
+
+class EnvironmentForm(VersionedForm, ConsoleForm, _ModelForm):
+    """Name and type of an environment. Its address is made of the first name and stays."""
+
+    tips: ClassVar[dict[str, str]] = {
+        "kind": "Production for mail that matters, Sandbox to try things out. Both work the same."
+    }
+
+    class Meta:
+        model = Environment
+        fields: ClassVar[list[str]] = ["name", "kind"]
+        labels: ClassVar[dict[str, str]] = {"name": "Name", "kind": "Type"}
+        widgets: ClassVar[dict[str, forms.Widget]] = {
+            "name": forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
+        }
+        error_messages: ClassVar[dict[str, dict[str, str]]] = {
+            "name": {"required": "Enter a name that people will recognise."},
+        }
+
+    def clean_name(self) -> str:
+        """Refuse the name of another environment: people could not tell them apart."""
+        name: str = self.cleaned_data["name"]
+        errors = plain_text_errors(Environment(name=name), fields=("name",))
+        if errors:
+            raise forms.ValidationError(errors["name"])
+        if services.environment_name_is_taken(Environment(pk=self.instance.pk, name=name)):
+            raise forms.ValidationError(f"Another environment is named {name}. Choose another name.")
+        return name
+
+    def _post_clean(self) -> None:
+        """Give the instance the version that its reader saw."""
+        version: Any = self.cleaned_data.get("version")
+        if version is not None:
+            self.instance.version = version
+        super()._post_clean()  # type: ignore[misc]

@@ -1,0 +1,203 @@
+"""Change environments, server profiles and email settings.
+
+Everything here that touches the default profile of an environment first locks the environment's row, so
+that two people moving the default at once take turns, and there is never a moment with two defaults.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import F, ProtectedError, QuerySet
+from django.utils.text import slugify
+
+from profiles.models import EmailSettings, Environment, ServerProfile, save_version
+
+#: Slugs that would read like a command in an address.
+RESERVED_SLUGS = frozenset({"new"})
+DEFAULT_STAYS = "It is the default for new mailboxes. Set another profile as default first."
+
+
+class NotPossible(Exception):
+    """A rule stands in the way; the text says which one, and the way out."""
+
+
+class NameTaken(NotPossible):
+    """Another record of the same kind has this name."""
+
+
+# Environments
+
+
+def environment_name_is_taken(environment: Environment) -> bool:
+    """Say whether another environment has this name, in whatever letter case."""
+    return Environment.objects.filter(name__iexact=environment.name).exclude(pk=environment.pk).exists()
+
+
+@transaction.atomic
+def save_environment(environment: Environment, *, by: User | None) -> Environment:
+    """Save an environment; a new one gets its address from its name, and its email settings.
+
+    Raises StaleRecord when somebody saved it after it was read.
+    """
+    environment.modified_by = by
+    if not environment._state.adding:  # noqa: SLF001  (Django documents it)
+        save_version(environment)
+        return environment
+    environment.slug = free_slug(environment.name)
+    environment.save(force_insert=True)
+    EmailSettings.objects.create(environment=environment, modified_by=by)
+    return environment
+
+
+def free_slug(name: str) -> str:
+    """Return the part of the address that `name` leads to, numbered when it is taken."""
+    start = slugify(name)[:50].strip("-_") or "environment"
+    alike = Environment.objects.filter(slug__startswith=start)
+    taken = RESERVED_SLUGS | set(alike.values_list("slug", flat=True))
+    slug, number = start, 1
+    while slug in taken:
+        number += 1
+        slug = f"{start}-{number}"
+    return slug
+
+
+# Server profiles
+
+
+def profile_name_is_taken(profile: ServerProfile) -> bool:
+    """Say whether another profile of the environment has this name, in whatever letter case."""
+    others = ServerProfile.objects.filter(environment=profile.environment_id).exclude(pk=profile.pk)
+    return others.filter(name__iexact=profile.name).exists()
+
+
+@transaction.atomic
+def save_profile(profile: ServerProfile, *, by: User | None, now: datetime) -> ServerProfile:
+    """Save a validated profile; one that is the default takes over from the one before.
+
+    Raises StaleRecord when somebody saved it after it was read, and NameTaken.
+    """
+    _lock(profile.environment_id)
+    stored = ServerProfile.objects.filter(pk=profile.pk).only("name", "is_default").first()
+    if (stored is None or stored.name != profile.name) and profile_name_is_taken(profile):
+        raise NameTaken(f"Another server profile is named {profile.name}. Choose another name.")
+    profile.modified_by = by
+    if profile.is_default:
+        _give_up_default(profile.environment_id, to=profile.pk, by=by, now=now)
+    if stored is None:
+        profile.save(force_insert=True)
+    else:
+        save_version(profile)
+    if profile.is_default != bool(stored and stored.is_default):
+        _note_moved_default(profile.environment_id, by=by, now=now)
+    return profile
+
+
+@transaction.atomic
+def set_default(profile: ServerProfile, *, by: User | None, now: datetime) -> bool:
+    """Make `profile` what new mailboxes start with; returns whether it was not before. Raises NotPossible."""
+    _lock(profile.environment_id)
+    current = ServerProfile.objects.only("name", "is_active", "is_default").get(pk=profile.pk)
+    if current.is_default:
+        return False
+    if not current.is_active:
+        raise NotPossible(f"{current.name} is inactive. Activate it first, then set it as default.")
+    _give_up_default(profile.environment_id, to=profile.pk, by=by, now=now)
+    ServerProfile.objects.filter(pk=profile.pk).update(
+        is_default=True, modified_by=by, modified_on=now, version=F("version") + 1
+    )
+    _note_moved_default(profile.environment_id, by=by, now=now)
+    return True
+
+
+def deactivation_obstacle(profile: ServerProfile) -> str:
+    """Say why `profile` must stay active, or nothing."""
+    return DEFAULT_STAYS if profile.is_default else ""
+
+
+def deletion_obstacle(profile: ServerProfile, *, mailboxes: int) -> str:
+    """Say why `profile`, used by so many `mailboxes`, cannot be deleted, or nothing."""
+    if profile.is_default:
+        return DEFAULT_STAYS
+    if mailboxes:
+        used = "1 mailbox uses it" if mailboxes == 1 else f"{mailboxes:,} mailboxes use it"
+        return f"{used}. Choose another server profile for {'it' if mailboxes == 1 else 'them'} first."
+    return ""
+
+
+@transaction.atomic
+def set_active(profiles: QuerySet[ServerProfile], *, active: bool, by: User | None, now: datetime) -> int:
+    """Switch `profiles` on or off; returns how many changed. Raises NotPossible for the default profile."""
+    changing = list(profiles.exclude(is_active=active).only("name", "is_default", "environment"))
+    for pk in sorted({profile.environment_id for profile in changing}):
+        _lock(pk)
+    found = ServerProfile.objects.filter(pk__in=[profile.pk for profile in changing])
+    if not active:
+        for profile in found.filter(is_default=True).only("name", "is_default"):
+            raise NotPossible(f"{profile.name} stays active. {deactivation_obstacle(profile)}")
+    return found.update(is_active=active, modified_by=by, modified_on=now, version=F("version") + 1)
+
+
+@transaction.atomic
+def delete_profile(profile: ServerProfile) -> None:
+    """Delete a profile that nothing uses, with its alerts. Raises NotPossible."""
+    _lock(profile.environment_id)
+    current = ServerProfile.objects.only("name", "is_default", "environment").get(pk=profile.pk)
+    obstacle = deletion_obstacle(current, mailboxes=0)
+    if obstacle:
+        raise NotPossible(f"{current.name} was not deleted. {obstacle}")
+    try:
+        current.delete()
+    except ProtectedError as error:
+        obstacle = deletion_obstacle(current, mailboxes=len(error.protected_objects))
+        raise NotPossible(f"{current.name} was not deleted. {obstacle}") from error
+
+
+# Email settings
+
+
+@transaction.atomic
+def save_settings(
+    settings: EmailSettings, *, server_profile: ServerProfile | None, by: User | None, now: datetime
+) -> EmailSettings:
+    """Save the email settings of an environment, and which profile new mailboxes start with.
+
+    Raises StaleRecord when somebody saved them, or moved the default, after they were read, and NotPossible.
+    """
+    _lock(settings.environment_id)
+    settings.modified_by = by
+    if settings._state.adding:  # noqa: SLF001  (Django documents it)
+        settings.save(force_insert=True)
+    else:
+        save_version(settings)
+    chosen = server_profile.pk if server_profile else None
+    default = ServerProfile.objects.filter(environment=settings.environment_id, is_default=True).first()
+    if (default.pk if default else None) == chosen:
+        return settings
+    if server_profile:
+        set_default(server_profile, by=by, now=now)
+    else:
+        _give_up_default(settings.environment_id, to=None, by=by, now=now)
+        _note_moved_default(settings.environment_id, by=by, now=now)
+    settings.refresh_from_db(fields=["version"])
+    return settings
+
+
+def _lock(environment: int) -> None:
+    """Have others who change what belongs to `environment` wait until this transaction ends."""
+    Environment.objects.select_for_update().only("pk").get(pk=environment)
+
+
+def _give_up_default(environment: int, *, to: UUID | None, by: User | None, now: datetime) -> None:
+    others = ServerProfile.objects.filter(environment=environment, is_default=True)
+    if to is not None:
+        others = others.exclude(pk=to)
+    others.update(is_default=False, modified_by=by, modified_on=now, version=F("version") + 1)
+
+
+def _note_moved_default(environment: int, *, by: User | None, now: datetime) -> None:
+    """Count the settings as changed: they show the default, and an open form of theirs would move it back."""
+    EmailSettings.objects.filter(environment=environment).update(
+        modified_by=by, modified_on=now, version=F("version") + 1
+    )

@@ -1,0 +1,25 @@
+"""The addresses of environments, their server profiles and their email settings."""
+
+from django.urls import URLPattern, URLResolver, include, path
+
+from profiles.views import email_settings, environments, profile_commands, profile_form, profile_list
+
+app_name = "profiles"
+
+server_profiles: list[URLPattern | URLResolver] = [
+    path("", profile_list.profile_list, name="profile_list"),
+    path("new/", profile_form.profile_create, name="profile_create"),
+    path("commands/", profile_commands.profile_command, name="profile_command"),
+    path("<uuid:pk>/edit/", profile_form.profile_edit, name="profile_edit"),
+]
+environment: list[URLPattern | URLResolver] = [
+    path("edit/", environments.environment_edit, name="environment_edit"),
+    path("settings/", environments.environment_settings, name="environment_settings"),
+    path("server-profiles/", include(server_profiles)),
+    path("email-settings/", email_settings.email_settings, name="email_settings"),
+]
+urlpatterns = [
+    path("environments/", environments.environment_list, name="environment_list"),
+    path("environments/new/", environments.environment_create, name="environment_create"),
+    path("environments/<slug:slug>/", include(environment)),
+]

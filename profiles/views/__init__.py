@@ -1,0 +1,1 @@
+"""The screens of environments, server profiles and email settings."""

@@ -1,0 +1,69 @@
+"""The list of an environment's server profiles: views, search, sort and pages."""
+
+from typing import Any, ClassVar
+
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Lower
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.utils.http import urlencode
+from django.views.decorators.http import require_safe
+
+from emailsync.web.listing import Column, Listing, View
+from emailsync.web.responses import page_response
+from profiles.models import Environment, ServerProfile
+from profiles.views.figures import with_figures
+
+
+class ServerProfileListing(Listing[ServerProfile]):
+    """The server profiles of one environment, with what their mailboxes are doing."""
+
+    columns: ClassVar = (
+        Column("name", "Name", sort=(Lower("name"),)),
+        Column("incoming", "Incoming server", sort=("incoming_location",)),
+        Column("outgoing", "Outgoing server", sort=("outgoing_location",)),
+        Column("credentials", "Credentials from", sort=("authentication_type",), classes="lg"),
+        Column("mailboxes", "Mailboxes", sort=("mailbox_count",), classes="end"),
+        Column("result", "Test result", sort=("failing", "working")),
+    )
+    search: ClassVar = ("name", "description", "incoming_location", "outgoing_location")
+    views: ClassVar = (
+        View("active", "Active Server Profiles", Q(is_active=True)),
+        View("inactive", "Inactive Server Profiles", Q(is_active=False)),
+        View("all", "All Server Profiles"),
+    )
+    default_sort: ClassVar[str] = "name"
+    noun: ClassVar[tuple[str, str]] = ("server profile", "server profiles")
+
+
+def rows_of(environment: Environment) -> QuerySet[ServerProfile]:
+    """Return the environment's profiles with everything a row of the list shows."""
+    profiles = environment.server_profiles.defer(
+        "password", "outgoing_password", "oauth_client_secret", "notes", "ca_certificates"
+    )
+    return with_figures(profiles)
+
+
+def list_page(environment: Environment, *, state: QueryDict) -> tuple[str, dict[str, Any]]:
+    """Return the template and context of the list; dialogs stand on it when there is no script."""
+    url = reverse("profiles:profile_list", args=[environment.slug])
+    listing = ServerProfileListing(state, rows_of(environment), url=url)
+    words = urlencode(listing.state)
+    commands_url = reverse("profiles:profile_command", args=[environment.slug])
+    context = {
+        "environment": environment,
+        "listing": listing,
+        "is_new": not listing.total and not environment.server_profiles.exists(),
+        # The way back: a command without script returns to the list as it was.
+        "commands_url": f"{commands_url}?{words}" if words else commands_url,
+    }
+    return "profiles/profile_list.html", context
+
+
+@require_safe
+def profile_list(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show the server profiles of an environment."""
+    environment = get_object_or_404(Environment, slug=slug)
+    template, context = list_page(environment, state=request.GET)
+    return page_response(request, template, "profiles/_profile_rows.html", context)
