@@ -74,11 +74,10 @@ def _steps(mailbox: Mailbox, direction: str) -> Iterator[Step]:
             yield Step(
                 direction=direction,
                 name="preconditions",
-                title="Checked whether the mailbox may be tested",
+                title=blocker.sentence,
                 outcome=Outcome.FAILURE,
                 started_at=now,
                 duration_ms=0,
-                seen=blocker.sentence,
                 error_code=blocker.code,
                 remedy=blocker.remedy,
                 permanent=True,
@@ -88,10 +87,10 @@ def _steps(mailbox: Mailbox, direction: str) -> Iterator[Step]:
     wire = connecting.wire(profile, seconds=connecting.PROBE_SECONDS)
     credential = connecting.credential(mailbox, direction)
     if direction == Direction.INCOMING:
-        yield from probe_incoming(profile.incoming_endpoint, credential, wire, now=timezone.now)
+        yield from probe_incoming(profile.incoming_endpoint, credential, wire, now=now)
     else:
         draft = _probe_draft(mailbox)
-        yield from probe_outgoing(profile.outgoing_endpoint, credential, wire, now=timezone.now, draft=draft)
+        yield from probe_outgoing(profile.outgoing_endpoint, credential, wire, now=now, draft=draft)
 
 
 def _probe_draft(mailbox: Mailbox) -> Draft:
@@ -158,10 +157,10 @@ def _apply_failure(
         status=ResultStatus.FAILURE,
         tested_on=now,
         last_error_code=failure.error_code,
-        last_error=failure.seen[:2000],
+        last_error=failure.title[:2000],
         last_error_on=now,
     )
-    cause = wall.Cause(failure.seen, failure.remedy, failure.error_code)
+    cause = wall.Cause(failure.title, failure.remedy, failure.error_code, failure.seen)
     if failure.error_code == "not_approved":
         state_rows.update(is_enabled=False, due_at=None)
         wall.raise_alert("not_approved", now=now, mailbox=mailbox, cause=wall.Cause("", code="not_approved"))
