@@ -1,6 +1,6 @@
 # One image for the web server, the worker and one-off commands:
 #   web     (default)
-#   worker  celery -A emailsync worker --queues interactive,deliver,sync
+#   worker  celery -A emailsync --quiet worker
 #   set-up  python manage.py migrate && python manage.py createcachetable
 FROM python:3.11-slim-bookworm AS build
 
