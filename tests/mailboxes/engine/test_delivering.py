@@ -70,23 +70,23 @@ def test_mail_of_an_unapproved_mailbox_waits(
 
 
 def test_a_refused_recipient_fails_the_message_and_names_it(
-    mailbox: Mailbox, send: Send, postfix: Postfix, now: datetime
+    mailbox: Mailbox, other: Account, send: Send, postfix: Postfix, now: datetime
 ) -> None:
-    postfix.reply_to_recipient("nobody@example.org", "550 5.1.1 No such person")
-    message = outgoing.queue(mailbox, draft(mailbox, "nobody@example.org"), by=None, now=now)
+    postfix.reply_to_recipient(other.address, "550 5.1.1 No such person")
+    message = outgoing.queue(mailbox, draft(mailbox, other.address), by=None, now=now)
     state = send(mailbox)
     message.refresh_from_db()
     assert message.status == OutgoingStatus.FAILED
-    assert "No such person" in message.refused["nobody@example.org"]
+    assert "No such person" in message.refused[other.address]
     assert Alert.objects.get().kind == "email_failed"
     assert state.is_enabled
 
 
 def test_a_temporary_refusal_is_tried_again(
-    mailbox: Mailbox, send: Send, postfix: Postfix, now: datetime
+    mailbox: Mailbox, other: Account, send: Send, postfix: Postfix, now: datetime
 ) -> None:
-    postfix.reply_to_recipient("busy@example.org", "450 4.2.1 Try again later")
-    message = outgoing.queue(mailbox, draft(mailbox, "busy@example.org"), by=None, now=now)
+    postfix.reply_to_recipient(other.address, "450 4.2.1 Try again later")
+    message = outgoing.queue(mailbox, draft(mailbox, other.address), by=None, now=now)
     state = send(mailbox)
     message.refresh_from_db()
     assert message.status == OutgoingStatus.PENDING_SEND
@@ -96,15 +96,22 @@ def test_a_temporary_refusal_is_tried_again(
 
 
 def test_one_refused_recipient_does_not_hold_up_the_others(
-    mailbox: Mailbox, other: Account, send: Send, postfix: Postfix, dovecot: Dovecot, now: datetime
+    mailbox: Mailbox,
+    other: Account,
+    new_account: Callable[[], Account],
+    send: Send,
+    postfix: Postfix,
+    dovecot: Dovecot,
+    now: datetime,
 ) -> None:
-    postfix.reply_to_recipient("gone@example.org", "550 5.1.1 Gone")
-    both = draft(mailbox, other.address, "gone@example.org")
+    gone = new_account().address
+    postfix.reply_to_recipient(gone, "550 5.1.1 Gone")
+    both = draft(mailbox, other.address, gone)
     message = outgoing.queue(mailbox, both, by=None, now=now)
     send(mailbox)
     message.refresh_from_db()
     assert message.status == OutgoingStatus.SENT
-    assert list(message.refused) == ["gone@example.org"]
+    assert list(message.refused) == [gone]
     assert Alert.objects.get().kind == "email_refused_in_part"
     dovecot.wait_for_message(other.user_name, containing=message.message_id.encode())
 
