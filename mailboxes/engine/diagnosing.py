@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, F, PositiveBigIntegerField, Value, When
 from django.utils import timezone
 
 from emailsync.mail.composing import Draft
@@ -131,7 +131,11 @@ def _apply(mailbox: Mailbox, direction: str, steps: list[Step], result: Outcome,
             status=ResultStatus.SUCCESS,
             tested_on=now,
             # Work that a stopped direction still had under way must not stop it again.
-            fence=Case(When(is_enabled=False, then=F("fence") + 1), default=F("fence")),
+            fence=Case(
+                When(is_enabled=False, then=F("fence") + 1),
+                default=F("fence"),
+                output_field=PositiveBigIntegerField(),
+            ),
             is_enabled=Value(True),
             due_at=now,
             transient_failures=0,
