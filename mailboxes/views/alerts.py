@@ -51,7 +51,7 @@ class AlertListing(Listing[Alert]):
         self.whose = whose
 
     @property
-    def matching(self) -> QuerySet[Alert]:  # type: ignore[override]
+    def matching(self) -> QuerySet[Alert]:
         """Return the alerts that the search finds: in their words, their cause or the server's answer."""
         found = self._queryset.filter(self.view.condition if self.view else Q())
         words = self.query.split()[:MOST_WORDS]
@@ -139,7 +139,7 @@ def _loaded(alerts: QuerySet[Alert]) -> QuerySet[Alert]:
     return alerts.select_related("environment").defer("environment__version")
 
 
-def _mailbox_wall(request: HttpRequest, state: QueryDict, mailbox: Mailbox, head: Mapping[str, Any]) -> Wall:
+def _mailbox_wall(state: QueryDict, mailbox: Mailbox, head: Mapping[str, Any]) -> Wall:
     url = reverse("mailboxes:mailbox_alerts", args=[mailbox.environment.slug, mailbox.pk])
     return Wall(
         listing=AlertListing(state, _loaded(wall.of_mailbox(mailbox)), url=url),
@@ -149,7 +149,7 @@ def _mailbox_wall(request: HttpRequest, state: QueryDict, mailbox: Mailbox, head
     )
 
 
-def _profile_wall(request: HttpRequest, state: QueryDict, profile: ServerProfile) -> Wall:
+def _profile_wall(state: QueryDict, profile: ServerProfile) -> Wall:
     url = reverse("mailboxes:profile_alerts", args=[profile.environment.slug, profile.pk])
     return Wall(
         listing=AlertListing(state, _loaded(wall.of_profile(profile)), url=url),
@@ -178,8 +178,8 @@ def _personal_wall(request: HttpRequest, state: QueryDict) -> Wall:
 @require_safe
 def mailbox_alerts(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     """Show the alerts about a mailbox."""
-    mailbox, head = mailbox_head(request, slug, pk, tab="alerts")
-    return _show(request, _mailbox_wall(request, request.GET, mailbox, head))
+    mailbox, head = mailbox_head(slug, pk, tab="alerts")
+    return _show(request, _mailbox_wall(request.GET, mailbox, head))
 
 
 @require_safe
@@ -187,7 +187,7 @@ def profile_alerts(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     """Show the alerts about a server profile and the errors of its mailboxes."""
     found = ServerProfile.objects.select_related("environment").defer("password", "outgoing_password")
     profile = get_object_or_404(found, environment__slug=slug, pk=pk)
-    return _show(request, _profile_wall(request, request.GET, profile))
+    return _show(request, _profile_wall(request.GET, profile))
 
 
 @require_safe
@@ -249,10 +249,10 @@ def _wall_of(request: HttpRequest) -> Wall:
     state = request.POST
     if "mailbox" in state:
         found = Mailbox.objects.select_related("environment")
-        return _mailbox_wall(request, state, get_object_or_404(found, pk=_uuid(state["mailbox"])), {})
+        return _mailbox_wall(state, get_object_or_404(found, pk=_uuid(state["mailbox"])), {})
     if "profile" in state:
         profiles = ServerProfile.objects.select_related("environment").defer("password", "outgoing_password")
-        return _profile_wall(request, state, get_object_or_404(profiles, pk=_uuid(state["profile"])))
+        return _profile_wall(state, get_object_or_404(profiles, pk=_uuid(state["profile"])))
     return _personal_wall(request, state)
 
 

@@ -13,11 +13,11 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_http_methods
 
 from emailsync.web.responses import Page, dialog_response, redirect_response, saved_response
 from mailboxes.choices import AddressStatus
@@ -106,16 +106,18 @@ COMMANDS = {
 DIAGNOSE = Question(
     "Test & Enable Mailboxes",
     "Test {}? Incoming and outgoing email are tested on their own: signing in, opening the Inbox, and "
-    "sending a message from the mailbox to itself. What succeeds is enabled. The test runs in the background.",
+    "sending a message from the mailbox to itself. What succeeds is enabled. It runs in the background.",
 )
 #: What the confirmation counts.
 ADDRESSES = ("approve", "reject")
 
 
-@require_POST
+@require_http_methods(["GET", "HEAD", "POST"])
 def mailbox_command(request: HttpRequest, slug: str) -> HttpResponse:
     """Carry out a command on the selected mailboxes, or ask first."""
     environment = get_object_or_404(Environment, slug=slug)
+    if request.method != "POST":  # a question that was reloaded, or left for the sign-in page
+        return HttpResponseRedirect(_back(request, environment, []))
     action, _, only = request.POST.get("action", "").partition(":")
     mailboxes = selection(environment, [only] if only else request.POST.getlist("ids"))
     found = list(mailboxes)

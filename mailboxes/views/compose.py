@@ -48,7 +48,7 @@ def email_reply(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpR
 
 
 def _compose(request: HttpRequest, slug: str, pk: UUID, *, answers: Message | None) -> HttpResponse:
-    mailbox, head = mailbox_head(request, slug, pk, tab="emails")
+    mailbox, head = mailbox_head(slug, pk, tab="emails")
     limits = EmailSettings.objects.filter(environment_id=mailbox.environment_id).first() or EmailSettings()
     is_sent = request.method == "POST"
     form = ComposeForm(
@@ -146,7 +146,7 @@ def _queue(
 
 
 def _references(message: Message) -> list[str]:
-    """Return the thread that an answer continues: what the message refers to, then itself (RFC 5322, 3.6.4)."""
+    """Return the thread that an answer continues: what the message refers to, then it (RFC 5322, 3.6.4)."""
     thread = [*(message.references.split() or message.in_reply_to.split()), message.message_id]
     known = list(dict.fromkeys(filter(MESSAGE_ID.fullmatch, thread)))
     # A thread of years keeps its first message, which others join by, and its latest.
@@ -167,7 +167,7 @@ def _url(name: str, mailbox: Mailbox, *numbers: int) -> str:
 @require_safe
 def outgoing_detail(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponse:
     """Show an outgoing email; while it is on its way, the page asks how it gets on."""
-    template, context = _outgoing_page(request, slug, pk, number)
+    template, context = _outgoing_page(slug, pk, number)
     if is_fragment(request):
         if request.GET.get("seen") == context["seen"]:
             return HttpResponse(status=204)
@@ -175,8 +175,8 @@ def outgoing_detail(request: HttpRequest, slug: str, pk: UUID, number: int) -> H
     return render(request, template, context)
 
 
-def _outgoing_page(request: HttpRequest, slug: str, pk: UUID, number: int) -> tuple[str, dict[str, Any]]:
-    mailbox, head = mailbox_head(request, slug, pk, tab="emails")
+def _outgoing_page(slug: str, pk: UUID, number: int) -> tuple[str, dict[str, Any]]:
+    mailbox, head = mailbox_head(slug, pk, tab="emails")
     found = OutgoingMessage.objects.select_related("created_by", "answers")
     message = get_object_or_404(found, mailbox=mailbox, pk=number)
     is_waiting = message.status == OutgoingStatus.PENDING_SEND
@@ -225,7 +225,7 @@ def _remedies() -> Mapping[str, str]:
 QUESTIONS = {
     "mark_sent": (
         "Mark as sent",
-        "Do this if you found the email in the recipient's mailbox or in the Sent folder. It is not sent again.",
+        "Do this if you found the email in the recipient's mailbox or the Sent folder. It is not sent again.",
         "Mark as sent",
     ),
     "send_again": (
@@ -266,7 +266,7 @@ def outgoing_command(request: HttpRequest, slug: str, pk: UUID, number: int) -> 
     title, text = SAID[action]
     if is_fragment(request) and action not in QUESTIONS:
         # The button is gone with the old state: the new state takes the focus.
-        _, context = _outgoing_page(request, slug, pk, message.pk)
+        _, context = _outgoing_page(slug, message.mailbox_id, message.pk)
         return render(request, "mailboxes/_delivery.html", {**context, "focus": True})
     return saved_response(request, back, title=title, text=text)
 
@@ -288,5 +288,5 @@ def _ask(
         request,
         "mailboxes/_outgoing_dialog.html",
         context,
-        page=lambda: _outgoing_page(request, slug, pk, message.pk),
+        page=lambda: _outgoing_page(slug, message.mailbox_id, message.pk),
     )

@@ -193,7 +193,9 @@ class EmailListing(Listing[Message]):
 
 
 def _keys(emails: QuerySet[Any], *, way: int, at: str) -> QuerySet[Any, Any]:
-    named = emails.order_by().annotate(way=Value(way, IntegerField()), key=F("pk"), at=F(at))
+    named: QuerySet[Any, Any] = emails.order_by().annotate(
+        way=Value(way, IntegerField()), key=F("pk"), at=F(at)
+    )
     return named.values_list("way", "key", "at")
 
 

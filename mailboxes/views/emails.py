@@ -1,4 +1,4 @@
-"""The Emails tab of a mailbox, and a message on its way in: its page, its HTML, its source, its attachments."""
+"""The Emails tab of a mailbox, and a received message: its page, HTML, source and attachments."""
 
 from collections import defaultdict
 from typing import Any
@@ -35,7 +35,7 @@ LONGEST_SOURCE = 256 * 1024
 @require_safe
 def mailbox_emails(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     """Show the mail of a mailbox. A list that asks for news gets an answer only when there is some."""
-    mailbox, head = mailbox_head(request, slug, pk, tab="emails")
+    mailbox, head = mailbox_head(slug, pk, tab="emails")
     listing = EmailListing(request.GET, mailbox, url=request.path)
     if is_fragment(request) and request.GET.get("seen") == listing.signature:
         return HttpResponse(status=204)
@@ -47,7 +47,7 @@ def mailbox_emails(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
 @content_security(frame_src="'self'")
 def message_detail(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponse:
     """Show a received message: who wrote to whom, what, and what came with it."""
-    mailbox, head = mailbox_head(request, slug, pk, tab="emails")
+    mailbox, head = mailbox_head(slug, pk, tab="emails")
     message = get_object_or_404(Message, mailbox=mailbox, pk=number)
     faces = _faces(message)
     asked = request.GET.get("show", "")
@@ -59,6 +59,7 @@ def message_detail(request: HttpRequest, slug: str, pk: UUID, number: int) -> Ht
         "attachments": message.attachments.all(),
         "faces": faces.items(),
         "face": face,
+        "defects": [str(defect).replace("_", " ").capitalize() for defect in message.defects],
         "answers": message.answered_by.only("pk", "subject", "status", "created_on").order_by("-created_on"),
     }
     try:
@@ -149,16 +150,24 @@ def message_raw(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpR
 @never_cache
 @content_security(script_src="'none'", style_src="'none'", sandbox="")
 def message_attachment(
-    request: HttpRequest, slug: str, pk: UUID, number: int, position: int
+    request: HttpRequest,  # noqa: ARG001  (every view is given one)
+    slug: str,
+    pk: UUID,
+    number: int,
+    position: int,
 ) -> HttpResponseBase:
     """Send one attachment as a file to be saved, whatever it claims to be."""
+    message = _message(slug, pk, number)
     try:
-        info, chunks = reading.attachment(_message(slug, pk, number), position)
+        info, chunks = reading.attachment(message, position)
     except (reading.RawMissing, LookupError) as missing:
         raise Http404("This message has no such attachment.") from missing
     response = StreamingHttpResponse(chunks, content_type=reading.safe_content_type(info.content_type))
+    listed = message.attachments.filter(position=position).first()
     name = reading.safe_filename(
-        info.filename, fallback=f"attachment-{position + 1}", content_type=info.content_type
+        listed.filename if listed else info.filename,
+        fallback=f"attachment-{position + 1}",
+        content_type=info.content_type,
     )
     response.headers["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
     response.headers["Content-Length"] = str(info.size)

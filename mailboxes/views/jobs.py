@@ -19,8 +19,8 @@ from mailboxes.choices import RunState
 from mailboxes.models import Diagnosis, Job, Mailbox
 from mailboxes.services import diagnosis, progress
 from mailboxes.views.approval import counted
-from mailboxes.views.mailbox_list import list_page
 from profiles.models import Environment, ServerProfile
+from profiles.views.profile_list import list_page
 
 
 class JobListing(Listing[Job]):
@@ -225,5 +225,5 @@ def profile_diagnose(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
         request,
         "mailboxes/_profile_diagnose.html",
         context,
-        page=lambda: list_page(request, environment, state=QueryDict()),
+        page=lambda: list_page(environment, state=QueryDict()),
     )

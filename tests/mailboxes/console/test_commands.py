@@ -200,5 +200,8 @@ def test_an_unknown_command_is_not_found(client: Client, commands_url: str, mail
     assert client.post(commands_url, {"action": "explode", "ids": [mailbox.pk]}).status_code == 404
 
 
-def test_commands_are_never_given_by_a_link(client: Client, commands_url: str, mailbox: Mailbox) -> None:
-    assert client.get(commands_url, {"action": "reject", "ids": str(mailbox.pk)}).status_code == 405
+def test_a_link_gives_no_command_and_leads_back_to_the_list(
+    client: Client, commands_url: str, list_url: str, mailbox: Mailbox
+) -> None:
+    response = client.get(commands_url, {"view": "all"})
+    assert response.headers["Location"] == f"{list_url}?view=all"
