@@ -86,7 +86,8 @@ class SecretField(forms.CharField):
     """A secret that is saved once and never shown: left empty, it stays as it is.
 
     `saved` says that there is one already; then the field is not required and its placeholder says so.
-    After the form was refused the browser shows an empty field, so a typed secret is asked for again.
+    A refused form comes back without it; the script then carries what was typed from the old field to the
+    new one, inside the browser.
     """
 
     widget = SecretInput

@@ -88,5 +88,7 @@ class SecurityHeadersMiddleware:
         response.headers.setdefault("Content-Security-Policy", policy())
         if "'none'" in response.headers["Content-Security-Policy"].partition("frame-ancestors")[2]:
             response.headers.setdefault("X-Frame-Options", "DENY")
+        if response.headers.get("Content-Type", "").startswith("text/html"):
+            response.headers.setdefault("Cache-Control", "private, no-cache")
         response.headers[REFERENCE] = reference
         return response

@@ -1,17 +1,15 @@
 """Addresses that belong to no model."""
 
 from django.conf import settings
-from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.views import LogoutView
 from django.urls import path
 from django.views.generic import RedirectView
 
 from emailsync.web.pages import help_page
-from emailsync.web.signin import SignInView
+from emailsync.web.signin import SignInView, SignOutView
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name=settings.LOGIN_REDIRECT_URL), name="home"),
     path("sign-in/", SignInView.as_view(), name="login"),
-    path("sign-out/", login_not_required(LogoutView.as_view()), name="logout"),
+    path("sign-out/", SignOutView.as_view(), name="logout"),
     path("help/", help_page, name="help"),
 ]

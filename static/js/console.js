@@ -31,7 +31,7 @@
     if (sel) sel.hidden = on.length === 0;
     if (count && count.textContent !== `${on.length}`) count.textContent = on.length;      // unequal only: the observer below would loop
   };
-  const dirty = form => [...form.elements].some(e => e.type === "hidden" ? false
+  const dirty = form => !!form.querySelector("#form-errors, [data-said]") || [...form.elements].some(e => e.type === "hidden" ? false
     : e.type === "checkbox" || e.type === "radio" ? e.checked !== e.defaultChecked
     : e.options ? e.selectedIndex !== Math.max([...e.options].findIndex(o => o.defaultSelected), 0)
     : "defaultValue" in e && e.value !== e.defaultValue);
@@ -142,6 +142,17 @@
     try { sessionStorage.setItem(SAID, JSON.stringify(said)); } catch { /* private mode */ }
     document.querySelectorAll("form[data-guard]").forEach(f => { f.dataset.sent = ""; });
     location.reload();
+  });
+
+  // A refused form comes back without the secrets typed into it: they go from the old fields to the new, in here.
+  let secrets = new Map();
+  const SECRET = 'input[autocomplete="new-password"]';
+  document.addEventListener("htmx:beforeSwap", e => {
+    secrets = e.detail.xhr.status === 422 ? new Map([...e.detail.target.querySelectorAll(SECRET)].map(i => [i.id, i.value])) : new Map();
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    secrets.forEach((value, id) => { const i = document.getElementById(id); if (i?.matches(SECRET) && !i.value) i.value = value; });
+    secrets = new Map();
   });
 
   // What the server could not do, said where it was asked for. Nothing typed is lost.

@@ -106,6 +106,16 @@ def test_a_refused_form_says_so_at_its_head_and_leads_to_the_field(panel: Page) 
     expect(panel.get_by_role("textbox", name="Name")).to_have_value("kept")
 
 
+def test_a_typed_secret_survives_a_refused_form_inside_the_browser(panel: Page) -> None:
+    answers: list[str] = []
+    panel.on("response", lambda response: answers.append(response.text()) if response.status == 422 else None)
+    panel.get_by_label("Password", exact=True).fill("correct horse")
+    save(panel)
+    expect(panel.locator("#form-errors")).to_be_visible()
+    expect(panel.get_by_label("Password", exact=True)).to_have_value("correct horse")
+    assert "correct horse" not in "".join(answers)
+
+
 def test_a_saved_form_closes_and_a_toast_says_so(panel: Page) -> None:
     panel.get_by_role("textbox", name="Name").fill("Contoso IMAP")
     save(panel)

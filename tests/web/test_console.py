@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from emailsync.web import icons
 from emailsync.web.templatetags import console
+from mailboxes import choices
 from tests.web.trial import LIST_URL
 
 SHEET = Path(settings.BASE_DIR) / "static/css/console.css"
@@ -51,6 +52,22 @@ def test_every_icon_a_template_names_is_drawn() -> None:
 
 def test_every_status_has_a_drawn_icon() -> None:
     assert {drawing for drawing, _, _ in console.STATUSES.values()} - set(icons.symbols()) == set()
+
+
+STATUS_SETS = (
+    choices.AddressStatus,
+    choices.ResultStatus,
+    choices.LedgerOutcome,
+    choices.OutgoingStatus,
+    choices.RunState,
+    choices.StepOutcome,
+    choices.AlertLevel,
+)
+
+
+@pytest.mark.parametrize("value", sorted({value for statuses in STATUS_SETS for value in statuses.values}))
+def test_every_status_of_the_product_can_be_shown(value: str) -> None:
+    assert "<svg" in console.status(value)
 
 
 def test_a_status_is_an_icon_and_a_word() -> None:

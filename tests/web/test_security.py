@@ -25,6 +25,10 @@ def test_a_failure_has_the_strict_policy_too(signed_in: Client) -> None:
     assert signed_in.get("/crash/").headers["Content-Security-Policy"] == STRICT
 
 
+def test_no_cache_between_keeps_a_page(signed_in: Client) -> None:
+    assert signed_in.get(LIST_URL).headers["Cache-Control"] == "private, no-cache"
+
+
 def test_a_view_may_ask_for_a_frame(signed_in: Client) -> None:
     assert signed_in.get("/framing/").headers["Content-Security-Policy"] == f"{STRICT}; frame-src 'self'"
 

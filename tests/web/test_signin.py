@@ -110,5 +110,5 @@ def test_a_fragment_never_is_the_sign_in_page(client: Client) -> None:
 
 def test_signing_out_needs_a_form_and_ends_the_session(signed_in: Client) -> None:
     assert signed_in.get("/sign-out/").status_code == 405
-    signed_in.post("/sign-out/")
+    assert signed_in.post("/sign-out/").headers["Clear-Site-Data"] == '"cache"'
     assert signed_in.get("/environments/").status_code == 302
