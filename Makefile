@@ -23,7 +23,8 @@ run: .venv/run.stamp ## Run emailsync with the demo (HOST, PORT, EMAILSYNC_DATA_
 
 .PHONY: test
 test: packages check ## Run everything: lint, types, contracts, all tests on real servers, browser tests
-	@$(QUIETLY) "tests on PostgreSQL" $(BIN)/python -m pytest --quiet --database=postgres tests/profiles tests/mailboxes
+	@$(QUIETLY) "Django's tests on PostgreSQL" $(BIN)/python -m pytest --quiet --database=postgres \
+	    $(addprefix --ignore=tests/,acceptance house mail servers)
 	@$(BIN)/python -m pytest --quiet
 	@$(BIN)/python -m pytest --quiet -m browser
 
