@@ -46,6 +46,9 @@ ALIASES = {
 }
 
 HEADER_NAME = re.compile(rb"([!-9;-~]{1,998}?)[ \t]*:")
+# A block of headers in which nothing is strange, up to and with its empty line.
+REGULAR_BLOCK = re.compile(rb"(?:[!-9;-~]++:[^\r\n]*+\r?\n(?:[ \t][^\r\n]*+\r?\n)*+)*+\r?\n")
+REGULAR_HEADER = re.compile(rb"([!-9;-~]+):([^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*)")
 FOLD = re.compile(r"[\r\n]+[ \t]?")
 ENCODED_WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[^?\s]{0,60})?\?([bBqQ])\?([^?]{0,4000})\?=")
 BETWEEN_WORDS = re.compile(r"(\?=)[ \t\r\n]+(?==\?[^?\s]{1,120}\?[bBqQ]\?)")
@@ -140,6 +143,11 @@ def split_headers(lines: Iterator[bytes]) -> Iterator[tuple[str, str]]:
         name, value = (found.group(1), [line[found.end() :]]) if found else (b"", [])
     if name:
         yield name.decode("ascii"), _raw_text(b"".join(value))
+
+
+def regular_headers(block: bytes) -> tuple[tuple[str, str], ...]:
+    """Read a block that `REGULAR_BLOCK` found."""
+    return tuple((name.decode("ascii"), _raw_text(value)) for name, value in REGULAR_HEADER.findall(block))
 
 
 def _raw_text(value: bytes) -> str:

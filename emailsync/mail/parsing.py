@@ -8,6 +8,7 @@ caller in any case.
 
 import hashlib
 import io
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from fast_mail_parser import ParseError, PyMimePart, parse_email_tree
 
 from emailsync.mail.addresses import parse_addresses
 from emailsync.mail.headers import (
+    REGULAR_BLOCK,
+    VALUE_LIMIT,
     Address,
     clean_file_name,
     decode_text,
@@ -27,6 +30,7 @@ from emailsync.mail.headers import (
     one_line,
     parse_content_type,
     parse_date,
+    regular_headers,
     storable,
 )
 from emailsync.mail.mime import DEPTH_LIMIT, PART_LIMIT, Leaf, Walker, first
@@ -48,7 +52,6 @@ SUBJECT_LIMIT = 4_000
 REFERENCES_LIMIT = 500
 KNOWN_ENCODINGS = frozenset({"", "7bit", "8bit", "binary", "base64", "quoted-printable"})
 TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
-LINE_ENDS = (b"\r", b"\n", b"")
 BODY_TYPES = frozenset({"text/plain", "text/html"})
 
 
@@ -116,21 +119,12 @@ class Collected:
 
 def parse(raw: bytes) -> ParsedMessage:
     """Parse a message in memory."""
-    if len(raw) <= FAST_LIMIT:
-        walker = Walker(io.BytesIO(raw))
-        walker.read_top()
-        if not walker.defects:
-            collected = _parse_fast(raw)
-            if collected is not None:
-                return _message(walker.headers, collected)
-    return _parse_tolerant(io.BytesIO(raw))
+    return _read(_fast(raw) or Walker(io.BytesIO(raw)))
 
 
 def parse_file(stream: BinaryIO, *, size: int) -> ParsedMessage:
     """Parse a message too large for memory; attachments are digested as they pass by."""
-    if size <= FAST_LIMIT:
-        return parse(stream.read())
-    return _parse_tolerant(stream)
+    return parse(stream.read()) if size <= FAST_LIMIT else _read(Walker(stream))
 
 
 @overload
@@ -148,51 +142,69 @@ def attachment_content(
 
     Raise LookupError when the message has no such attachment.
     """
-    stream = io.BytesIO(source) if isinstance(source, bytes) else source
-    leaf = _attachment_leaf(stream, position)
     if isinstance(source, bytes):
+        leaf = _attachment_leaf(_fast(source) or Walker(io.BytesIO(source)), position)
         content = b"".join(leaf.decoded())
         return _attachment(leaf, position, size=len(content), digest=_hex(content)), content
-    size, digest = _measure(leaf.decoded())
-    info = _attachment(leaf, position, size=size, digest=digest)
-    stream.seek(0)
-    return info, _attachment_leaf(stream, position).decoded()
+    start = source.tell()
+    size = source.seek(0, io.SEEK_END) - start
+    source.seek(start)
+    if size <= FAST_LIMIT:
+        info, content = attachment_content(source.read(), position)
+        return info, iter((content,))
+    leaf = _attachment_leaf(Walker(source), position)
+    length, digest = _measure(leaf.decoded())
+    info = _attachment(leaf, position, size=length, digest=digest)
+    source.seek(start)
+    return info, _attachment_leaf(Walker(source), position).decoded()
 
 
-def _attachment_leaf(stream: BinaryIO, position: int) -> Leaf:
-    number = 0
-    for leaf in Walker(stream).leaves():
-        if _is_body(leaf):
-            continue
-        if number == position:
-            return leaf
-        number += 1
-    raise LookupError(f"The message has no attachment number {position}.")
+@dataclass
+class Taken:
+    """Hold a message that the fast parser took apart."""
+
+    headers: tuple[tuple[str, str], ...]
+    parts: list[Leaf]
+    defects: list[str] = field(default_factory=list)
+
+    def leaves(self) -> Iterator[Leaf]:
+        """Yield the parts."""
+        yield from self.parts
 
 
-def _parse_fast(raw: bytes) -> Collected | None:
-    """Return the parts by the fast parser, or None when the tolerant one should look."""
+def _attachment_leaf(message: Taken | Walker, position: int) -> Leaf:
+    attachments = (leaf for leaf in message.leaves() if not _is_body(leaf))
+    found = next(itertools.islice(attachments, position, None), None) if position >= 0 else None
+    if found is None:
+        raise LookupError(f"The message has no attachment number {position}.")
+    return found
+
+
+def _fast(raw: bytes) -> Taken | None:
+    """Take a message apart with the fast parser, or return None when the tolerant way should look at it."""
+    # A lone CR is a line end to one and a character to the other; a NUL stays in names.
+    if len(raw) > FAST_LIMIT or b"\0" in raw or raw.count(b"\r") != raw.count(b"\r\n"):
+        return None
+    block = REGULAR_BLOCK.match(raw)
+    if block is None or block.end() > VALUE_LIMIT or block.end() <= len(b"\r\n"):
+        return None
     try:
         root = parse_email_tree(raw)
     except (ParseError, ValueError):
         return None
-    collected = Collected()
-    for number, leaf in enumerate(_leaves(root, raw, depth=0)):
-        if leaf is None or number >= PART_LIMIT:
+    parts: list[Leaf] = []
+    for leaf in _leaves(root, raw, depth=0):
+        if leaf is None or len(parts) >= PART_LIMIT:
             return None
-        content = next(leaf.pieces)
-        if _is_body(leaf):
-            collected.add_body(leaf.content_type, content, leaf.charset)
-        else:
-            collected.add_attachment(leaf, size=len(content), digest=_hex(content))
-    return None if collected.defects else collected
+        parts.append(leaf)
+    return Taken(regular_headers(block.group()), parts)
 
 
 def _leaves(part: PyMimePart, raw: bytes, *, depth: int) -> Iterator[Leaf | None]:
     """Yield the leaves with their bytes; None stands for what the tolerant way should look at."""
     headers = {name.lower(): values[0] for name, values in part.headers.items()}
     if not part.content_type.startswith("multipart/"):
-        yield _fast_leaf(part, headers)
+        yield _fast_leaf(part, headers, raw)
         return
     boundary = parse_content_type(headers.get("content-type", "")).parameters.get("boundary", "")
     lines = _boundary_lines(raw, boundary.encode("utf-8", "replace"))
@@ -204,32 +216,38 @@ def _leaves(part: PyMimePart, raw: bytes, *, depth: int) -> Iterator[Leaf | None
 
 
 def _boundary_lines(raw: bytes, boundary: bytes) -> int:
-    """Count the lines of a boundary; -1 when one only begins like it.
+    """Count the lines of a boundary; -1 when one only begins like it, or strange headers follow.
 
-    The fast parser takes such a line for the boundary and skips what follows it.
+    The fast parser takes such a line for the boundary and skips what is on it, and it takes a body for
+    headers when the empty line before it is missing.
     """
     mark = b"\n--" + boundary
     count = 0
     found = raw.find(mark)
     while found >= 0:
         after = found + len(mark)
-        if raw[after : after + 2] == b"--":
-            after += 2
-        if raw[after : after + 1] not in LINE_ENDS:
+        closing = raw[after : after + 2] == b"--"
+        end = raw.find(b"\n", after)
+        if raw[after + 2 * closing : end if end >= 0 else len(raw)].strip(b"\r"):
+            return -1
+        if not closing and (end < 0 or REGULAR_BLOCK.match(raw, end + 1) is None):
             return -1
         count += 1
         found = raw.find(mark, after)
     return count
 
 
-def _fast_leaf(part: PyMimePart, headers: dict[str, str]) -> Leaf | None:
-    encoding = headers.get("content-transfer-encoding", "").strip().lower()
+def _fast_leaf(part: PyMimePart, headers: dict[str, str], raw: bytes) -> Leaf | None:
+    encoding = headers.get("content-transfer-encoding", "").lower()
     content_type = headers.get("content-type", "")
+    named = content_type + headers.get("content-disposition", "")
     unclear = (
         encoding not in KNOWN_ENCODINGS
         or not TYPE.fullmatch(part.content_type)
-        or "\\" in content_type
-        or "\\" in headers.get("content-disposition", "")
+        or "\\" in named
+        or named.count('"') % 2
+        # It loses what is not ASCII, and takes a soft line break at the very end for a hard one.
+        or (encoding == "quoted-printable" and (not raw.isascii() or raw.endswith((b"=\r\n", b"=\n"))))
     )
     if unclear:
         return None
@@ -242,22 +260,21 @@ def _fast_leaf(part: PyMimePart, headers: dict[str, str]) -> Leaf | None:
         disposition=(part.disposition or "").lower(),
         filename=clean_file_name(part.filename),
         content_id=one_line(part.content_id or "").strip("<>"),
-        encoding=encoding,
+        encoding="",
         pieces=iter((part.content or b"",)),
     )
 
 
-def _parse_tolerant(stream: BinaryIO) -> ParsedMessage:
-    walker = Walker(stream)
+def _read(message: Taken | Walker) -> ParsedMessage:
     collected = Collected()
-    for leaf in walker.leaves():
+    for leaf in message.leaves():
         if _is_body(leaf):
             collected.add_body(leaf.content_type, _up_to(TEXT_LIMIT + 1, leaf.decoded()), leaf.charset)
         else:
             size, digest = _measure(leaf.decoded())
             collected.add_attachment(leaf, size=size, digest=digest)
-    collected.defects.extend(walker.defects)
-    return _message(walker.headers, collected)
+    collected.defects.extend(message.defects)
+    return _message(message.headers, collected)
 
 
 def _is_body(leaf: Leaf) -> bool:
