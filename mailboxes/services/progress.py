@@ -212,7 +212,8 @@ def _shown(step: DiagnosisStep, mailbox: Mailbox) -> ShownStep:
         outcome=step.outcome,
         started_on=step.started_on,
         duration_ms=step.duration_ms,
-        seen=step.seen,
+        # A title often says already what was seen.
+        seen="" if step.seen in step.title else step.seen,
         error_code=step.error_code,
         remedy=step.remedy,
         link=where_to_mend(step.error_code, direction=step.direction, mailbox=mailbox)
