@@ -1,8 +1,7 @@
-"""Writing an email: addresses one by one, attachments within the environment's limits, and the start of an answer."""
+"""Writing an email: addresses one by one, attachments within limits, and how an answer begins."""
 
 import re
 from collections.abc import Sequence
-from email.utils import getaddresses
 from typing import Any, ClassVar
 
 from django import forms
@@ -26,6 +25,8 @@ LONGEST_SUBJECT = 255
 LONGEST_TEXT = 1_000_000
 LONGEST_QUOTE = 100_000
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]")
+#: A name, with or without quotes, and an address in angle brackets.
+WRITTEN = re.compile(r'(?:"(?P<quoted>(?:\\.|[^"\\])*)"|(?P<name>[^<>"]*))\s*<\s*(?P<address>[^<>\s]+)\s*>')
 _is_address = EmailValidator()
 
 
@@ -39,7 +40,7 @@ class AddressListField(forms.CharField):
         super().__init__(**options)
         self.widget.attrs.update({"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false"})
 
-    def clean(self, value: Any) -> tuple[Address, ...]:  # type: ignore[override]
+    def clean(self, value: Any) -> tuple[Address, ...]:
         """Return the addresses, each once."""
         text: str = super().clean(value)
         found: dict[str, Address] = {}
@@ -67,9 +68,9 @@ def parse_address(text: str) -> Address:
     shown = text if len(text) <= 80 else f"{text[:80]}…"
     if CONTROLS.search(text):
         raise ValueError(f"“{CONTROLS.sub('?', shown)}” holds a control character. Type the address anew.")
-    pairs = getaddresses([text], strict=True)
-    name, address = pairs[0] if len(pairs) == 1 else ("", "")
-    local, _, domain = address.rpartition("@")
+    found = WRITTEN.fullmatch(text)
+    quoted, name, address = found.group("quoted", "name", "address") if found else ("", "", "")
+    local, _, domain = (address or text).rpartition("@")
     if not local or not domain:
         raise ValueError(f"“{shown}” is not an email address. Write it as name@example.org.")
     if not local.isascii():
@@ -79,6 +80,7 @@ def parse_address(text: str) -> Address:
         _is_address(address)
     except (UnicodeError, ValidationError):
         raise ValueError(f"“{shown}” is not an email address. Check the part after the @.") from None
+    name = re.sub(r"\\(.)", r"\1", quoted) if quoted else (name or "")
     return Address(name=name.strip(), address=address)
 
 
@@ -88,7 +90,9 @@ class FilesInput(forms.ClearableFileInput):
     allow_multiple_selected = True
     template_name = "django/forms/widgets/file.html"
 
-    def value_from_datadict(self, data: Any, files: MultiValueDict[str, UploadedFile], name: str) -> Any:  # type: ignore[override]
+    def value_from_datadict(
+        self, data: Any, files: "MultiValueDict[str, UploadedFile[Any]]", name: str
+    ) -> Any:
         """Return every file."""
         return files.getlist(name)
 
@@ -103,7 +107,7 @@ class FilesField(forms.Field):
         super().__init__(**options)
         self.limits = EmailSettings()
 
-    def clean(self, value: Sequence[UploadedFile]) -> list[UploadedFile]:
+    def clean(self, value: "Sequence[UploadedFile[Any]]") -> "list[UploadedFile[Any]]":
         """Return the files. Each that may not be sent is named with its reason."""
         wrong = [sentence for file in value if (sentence := self._complaint(file))]
         if len(value) > MOST_ATTACHMENTS:
@@ -112,7 +116,7 @@ class FilesField(forms.Field):
             raise ValidationError([ValidationError(sentence, code="attachment") for sentence in wrong])
         return list(value)
 
-    def _complaint(self, file: UploadedFile) -> str:
+    def _complaint(self, file: "UploadedFile[Any]") -> str:
         name, size = file.name or "A file", file.size or 0
         limit = self.limits.maximum_attachment_kb * 1024
         ending = name.rstrip(". ").rpartition(".")[2].casefold()
@@ -150,7 +154,7 @@ class ComposeForm(ConsoleForm, forms.Form):
     attachments = FilesField(required=False)
 
     tips: ClassVar = {
-        "to": "One or more addresses, separated by commas. Names may stand before them: Ana <ana@example.org>.",
+        "to": "One or more addresses, separated by commas. A name may come first: Ana <a@example.org>.",
         "bcc": "These people get the email, and nobody sees their addresses.",
     }
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -61,11 +60,11 @@ def rosa(db: None, queue_fast: None) -> User:
 
 
 @pytest.fixture
-def reader(rosa: User) -> Iterator[Client]:
+def reader(rosa: User) -> Client:
     """Give a browser in which Rosa is signed in."""
     client = Client()
     client.force_login(rosa)
-    yield client
+    return client
 
 
 @pytest.fixture
@@ -104,7 +103,7 @@ def mailbox(profile: ServerProfile, rosa: User) -> Mailbox:
         user_name="billing",
         address_status=AddressStatus.APPROVED,
     )
-    found.password = "a password"  # type: ignore[assignment]
+    found.password = "a password"
     found.save()
     for direction in Direction:
         WorkerState.objects.create(
@@ -195,6 +194,3 @@ def outgoing(mailbox: Mailbox, *, now: datetime, number: int = 1, **changes: Any
         "status": OutgoingStatus.PENDING_SEND,
     }
     return OutgoingMessage.objects.create(**columns | changes)
-
-
-Maker = Callable[..., OutgoingMessage]

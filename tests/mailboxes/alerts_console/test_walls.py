@@ -1,0 +1,274 @@
+"""The alerts walls: what stands on them, and taking it down."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from mailboxes.models import Alert, Mailbox
+from profiles.models import ServerProfile
+
+HTMX = {"HX-Request": "true"}
+Tell = Callable[..., Alert]
+DELETE = "/alerts/delete/"
+
+
+@pytest.fixture
+def url(mailbox: Mailbox) -> str:
+    """Give the address of the mailbox's wall."""
+    return reverse("mailboxes:mailbox_alerts", args=["contoso", mailbox.pk])
+
+
+def shown(client: Client, url: str) -> str:
+    return client.get(url).content.decode()
+
+
+def kinds(client: Client, url: str) -> list[str]:
+    return [alert.kind for alert in client.get(url).context["listing"].rows]
+
+
+def test_a_card_says_what_happened_what_to_do_and_where(reader: Client, url: str, tell: Tell) -> None:
+    tell(error_code="login_refused", details="535 5.7.8 no")
+    page = shown(reader, url)
+    assert "Outgoing email for Billing is stopped" in page
+    assert "The server refused the sign-in." in page
+    assert "<b>What to do:</b> Type the password again." in page
+    assert "Open mailbox" in page
+    assert "Open server profile" in page
+    assert "login_refused" in page
+    assert "535 5.7.8 no" in page
+
+
+def test_repeats_are_counted_on_one_card(reader: Client, url: str, tell: Tell) -> None:
+    tell(count=7)
+    assert "7 times since" in shown(reader, url)
+
+
+def test_a_mended_alert_is_shown_as_resolved(reader: Client, url: str, tell: Tell, now: datetime) -> None:
+    tell(resolved_on=now)
+    page = shown(reader, url)
+    assert 'class="resolved"' in page
+    assert "What to do:" not in page
+
+
+def test_resolved_alerts_can_be_hidden(reader: Client, url: str, tell: Tell, now: datetime) -> None:
+    tell("incoming_stopped", resolved_on=now)
+    tell("outgoing_stopped")
+    assert kinds(reader, f"{url}?view=open") == ["outgoing_stopped"]
+
+
+@pytest.mark.parametrize(
+    ("facet", "wanted"),
+    [
+        ("error", ["outgoing_stopped"]),
+        ("warning", ["email_retrying"]),
+        ("information", ["configuration_succeeded"]),
+    ],
+)
+def test_levels_filter_and_are_counted(
+    reader: Client, url: str, tell: Tell, facet: str, wanted: list[str]
+) -> None:
+    tell("outgoing_stopped")
+    tell("email_retrying")
+    tell("configuration_succeeded")
+    assert kinds(reader, f"{url}?facet={facet}") == wanted
+    choices = reader.get(url).context["listing"].facet_choices
+    assert [choice.count for choice in choices] == [3, 1, 1, 1]
+
+
+def test_alerts_are_grouped_by_day(reader: Client, url: str, tell: Tell) -> None:
+    now = timezone.now()
+    tell("outgoing_stopped", last_seen_on=now)
+    tell("incoming_stopped", last_seen_on=now)
+    tell("email_retrying", last_seen_on=now - timedelta(days=1))
+    days = reader.get(url).context["days"]
+    assert [(name, len(cards)) for name, cards in days] == [("Today", 2), ("Yesterday", 1)]
+
+
+def test_days_begin_at_midnight_of_the_reader(reader: Client, url: str, tell: Tell) -> None:
+    reader.cookies["zone"] = "Pacific/Kiritimati"
+    moment = timezone.now().replace(hour=11, minute=0)
+    tell("outgoing_stopped", last_seen_on=moment - timedelta(days=30))
+    tell("incoming_stopped", last_seen_on=moment - timedelta(days=30, hours=2))
+    assert len(reader.get(url).context["days"]) == 2
+
+
+@pytest.mark.parametrize("words", ["sign-in", "login_refused", "535", "is stopped", "billing refused"])
+def test_alerts_are_found_by_their_words_code_and_answer(
+    reader: Client, url: str, tell: Tell, words: str
+) -> None:
+    tell("outgoing_stopped", error_code="login_refused", details="535 no")
+    tell("configuration_succeeded", parameters={"mailbox": "Billing"})
+    assert kinds(reader, f"{url}?q={words}") == ["outgoing_stopped"]
+
+
+def test_an_empty_wall_says_what_it_is_for(reader: Client, url: str) -> None:
+    assert "No alerts" in shown(reader, url)
+
+
+def test_a_profiles_wall_shows_its_alerts_and_the_errors_of_its_mailboxes(
+    reader: Client, tell: Tell, profile: ServerProfile
+) -> None:
+    tell("profile_failing", mailbox=None, server_profile=profile)
+    tell("incoming_stopped")
+    tell("email_retrying")
+    url = reverse("mailboxes:profile_alerts", args=["contoso", profile.pk])
+    assert set(kinds(reader, url)) == {"profile_failing", "incoming_stopped"}
+
+
+def test_a_persons_wall_shows_what_is_theirs(
+    reader: Client, tell: Tell, mailbox: Mailbox, rosa: User, django_user_model: type[User]
+) -> None:
+    tell("incoming_stopped")
+    other = django_user_model.objects.create_user("olga", password="a password of hers")
+    profile = ServerProfile.objects.create(
+        environment=mailbox.environment,
+        name="Other",
+        owner=other,
+        incoming_location="a",
+        outgoing_location="b",
+    )
+    foreign = Mailbox.objects.create(
+        environment=mailbox.environment,
+        name="O",
+        address="o@contoso.example",
+        owner=other,
+        server_profile=profile,
+    )
+    tell("outgoing_stopped", mailbox=foreign)
+    assert kinds(reader, "/alerts/") == ["incoming_stopped"]
+    assert set(kinds(reader, "/alerts/?whose=everybody")) == {"incoming_stopped", "outgoing_stopped"}
+
+
+@pytest.mark.parametrize("place", ["mailbox", "profile", "person"])
+def test_a_wall_asks_as_many_questions_for_fifty_alerts_as_for_two(
+    reader: Client,
+    url: str,
+    tell: Tell,
+    profile: ServerProfile,
+    place: str,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+) -> None:
+    for _ in range(50):
+        tell()
+    urls = {
+        "mailbox": url,
+        "profile": reverse("mailboxes:profile_alerts", args=["contoso", profile.pk]),
+        "person": "/alerts/",
+    }
+    # session, user, mailbox or profile, open alerts, counts, rows, the bell
+    with django_assert_max_num_queries(7):
+        reader.get(f"{urls[place]}?size=100")
+
+
+def test_the_bell_counts_open_errors_and_warnings_once(
+    reader: Client, tell: Tell, now: datetime, profile: ServerProfile
+) -> None:
+    tell("incoming_stopped")
+    tell("email_retrying")
+    tell("configuration_succeeded")
+    tell("outgoing_stopped", resolved_on=now)
+    tell("profile_failing", mailbox=None, server_profile=profile)
+    assert reader.get("/alerts/").context["open_alert_count"] == 3
+
+
+def delete(client: Client, **words: Any) -> Any:
+    return client.post(DELETE, words)
+
+
+def test_one_alert_is_deleted(reader: Client, url: str, tell: Tell, mailbox: Mailbox) -> None:
+    gone, kept = tell("incoming_stopped"), tell("outgoing_stopped")
+    answer = delete(reader, mailbox=mailbox.pk, alert=gone.pk, facet="error")
+    assert list(Alert.objects.all()) == [kept]
+    assert answer.headers["Location"] == f"{url}?facet=error"
+
+
+def test_with_htmx_the_next_card_takes_the_focus(
+    reader: Client, tell: Tell, mailbox: Mailbox, now: datetime
+) -> None:
+    first = tell("incoming_stopped", last_seen_on=now)
+    second = tell("outgoing_stopped", last_seen_on=now - timedelta(minutes=1))
+    third = tell("email_retrying", last_seen_on=now - timedelta(minutes=2))
+    page = reader.post(DELETE, {"mailbox": mailbox.pk, "alert": second.pk}, headers=HTMX).content.decode()
+    assert "<html" not in page
+    assert f'id="delete-{first.pk}"' in page
+    focused = page.index("data-focus")
+    assert page.index(f'id="delete-{third.pk}"') < focused
+    assert 'role="status">Alert deleted<' in page
+
+
+def test_after_the_last_card_the_empty_wall_takes_the_focus(
+    reader: Client, tell: Tell, mailbox: Mailbox
+) -> None:
+    page = reader.post(DELETE, {"mailbox": mailbox.pk, "alert": tell().pk}, headers=HTMX).content.decode()
+    assert '<h2 tabindex="-1" data-focus>No alerts</h2>' in page
+
+
+def test_an_alert_of_another_wall_is_not_deleted(
+    reader: Client, tell: Tell, mailbox: Mailbox, profile: ServerProfile
+) -> None:
+    alert = tell("profile_failing", mailbox=None, server_profile=profile)
+    delete(reader, mailbox=mailbox.pk, alert=alert.pk)
+    assert Alert.objects.exists()
+
+
+def test_delete_all_asks_first_and_names_the_count(reader: Client, url: str, tell: Tell) -> None:
+    tell("incoming_stopped")
+    tell("outgoing_stopped")
+    tell("email_retrying")
+    dialog = reader.get(f"{url}?facet=error&ask=delete", headers=HTMX).content.decode()
+    assert dialog.strip().startswith("<dialog")
+    assert "Delete 2 alerts that match" in dialog
+    assert "Errors" in dialog
+
+
+def test_without_script_the_question_stands_on_the_wall(reader: Client, url: str, tell: Tell) -> None:
+    tell()
+    page = reader.get(f"{url}?ask=delete").content.decode()
+    assert "Delete one alert" in page
+    assert "<html" in page
+
+
+def test_delete_all_takes_what_the_filter_shows_on_all_pages(
+    reader: Client, tell: Tell, mailbox: Mailbox
+) -> None:
+    for _ in range(30):
+        tell("outgoing_stopped")
+    kept = tell("email_retrying")
+    delete(reader, mailbox=mailbox.pk, all="yes", facet="error")
+    assert list(Alert.objects.all()) == [kept]
+
+
+def test_delete_all_leaves_what_came_after_the_question(
+    reader: Client, tell: Tell, mailbox: Mailbox, now: datetime
+) -> None:
+    tell("outgoing_stopped", last_seen_on=now)
+    kept = tell("incoming_stopped", last_seen_on=now + timedelta(seconds=5))
+    delete(reader, mailbox=mailbox.pk, all="yes", until=(now + timedelta(seconds=1)).isoformat())
+    assert list(Alert.objects.all()) == [kept]
+
+
+@pytest.mark.parametrize("words", [{"mailbox": "x"}, {"profile": "x"}, {"mailbox": ""}])
+def test_a_wall_that_does_not_exist_is_not_found(reader: Client, words: dict[str, str]) -> None:
+    assert delete(reader, all="yes", **words).status_code == 404
+
+
+def test_looking_deletes_nothing(reader: Client) -> None:
+    assert reader.get(DELETE).status_code == 405
+
+
+def test_markup_in_an_alert_is_shown_as_text(reader: Client, url: str, tell: Tell) -> None:
+    evil = "<script>alert(1)</script>"
+    tell(parameters={"mailbox": evil, "cause": evil, "remedy": evil}, error_code=evil, details=evil)
+    assert evil not in shown(reader, url)
+
+
+def test_strangers_are_asked_to_sign_in(url: str) -> None:
+    assert Client().get("/alerts/").status_code == 302
+    assert Client().post(DELETE, {"all": "yes"}).status_code == 302
