@@ -13,7 +13,6 @@ stopped renews nothing, and its rows are claimed again when the lease ends.
 
 import logging
 import os
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +58,7 @@ class Lease:
 
 def identity() -> str:
     """Return the name under which this process holds leases."""
-    return f"{socket.gethostname()}:{os.getpid()}"[:100]
+    return f"{os.uname().nodename}:{os.getpid()}"[:100]
 
 
 def claim_due(
