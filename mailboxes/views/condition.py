@@ -9,6 +9,14 @@ from mailboxes.models import Alert, Mailbox, WorkerState
 from mailboxes.services import progress, readiness
 
 
+#: Reasons that a command of the page mends: its name and its label.
+COMMANDS = {
+    "mailbox_inactive": ("activate", "Activate"),
+    "not_approved": ("approve", "Approve Email"),
+    "not_tested": ("diagnose", "Test & Enable"),
+}
+
+
 @dataclass(frozen=True)
 class Reason:
     """One thing that keeps mail from flowing, what to do, and where."""
@@ -62,6 +70,12 @@ class Notice:
     word: str
     next_on: datetime | None
     reasons: Sequence[Reason]
+
+    @property
+    def command(self) -> tuple[str, str] | None:
+        """Return the command that mends the first thing to be mended, if one does, and its label."""
+        first = self.reasons[0].code if self.reasons else ""
+        return COMMANDS.get(first)
 
 
 def notices(found: Sequence[Condition]) -> list[Notice]:

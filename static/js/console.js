@@ -115,7 +115,8 @@
       root.dataset.theme = dark ? "light" : "dark";
       try { localStorage.setItem(KEY, root.dataset.theme); } catch { /* private mode */ }
     }
-    if (t.closest("[popover].menu :is(a, .btn)")) t.closest("[popover]").hidePopover();
+    const menu = t.closest("[popover].menu :is(a, .btn)")?.closest("[popover]");
+    if (menu) setTimeout(() => { if (menu.isConnected) menu.hidePopover(); });   // later: hidden at once, htmx would forget which button sent the form
     const opener = t.closest("[command][commandfor]");                      // browsers without invoker commands
     if (opener && !("commandForElement" in HTMLButtonElement.prototype)) {
       const d = document.getElementById(opener.getAttribute("commandfor"));

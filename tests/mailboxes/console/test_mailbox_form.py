@@ -310,3 +310,12 @@ def test_the_page_asks_a_fixed_number_of_questions(
 ) -> None:
     with django_assert_max_num_queries(16):
         client.get(mailbox.get_absolute_url())
+
+
+def test_a_mailbox_that_waits_for_approval_offers_to_approve_it(
+    client: Client, new_mailbox: NewMailbox
+) -> None:
+    mailbox = new_mailbox("Ana", approved=False, allow_credentials=True, user_name="ana", password="secret")
+    page = client.get(mailbox.get_absolute_url()).content.decode()
+    notice = page.partition('data-intent="warning"')[2].partition("</section>")[0]
+    assert 'name="action" value="approve"' in notice
