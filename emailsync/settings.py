@@ -158,7 +158,8 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS_ONLY else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS_ONLY
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = env.int("EMAILSYNC_SESSION_SECONDS", default=12 * 3600)
-X_FRAME_OPTIONS = "DENY"
+# SecurityHeadersMiddleware sends X-Frame-Options (and frame-ancestors) itself, page by page.
+SILENCED_SYSTEM_CHECKS = ["security.W002"]
 CSRF_FAILURE_VIEW = "emailsync.web.errors.csrf_failure"
 TRUST_PROXY_HEADERS = env.bool("EMAILSYNC_TRUST_PROXY_HEADERS", default=False)
 if TRUST_PROXY_HEADERS:
@@ -239,5 +240,7 @@ LOGGING = {
         # Library debug output holds whole conversations, credentials among them.
         "imapclient": {"level": "WARNING"},
         "django.db.backends": {"level": "WARNING"},
+        # A broker that is a folder has no host name, which kombu mentions again and again.
+        "kombu.connection": {"level": "ERROR"},
     },
 }
