@@ -8,7 +8,6 @@ from mailboxes.choices import Direction, ResultStatus
 from mailboxes.models import Alert, Mailbox, WorkerState
 from mailboxes.services import progress, readiness
 
-
 #: Reasons that a command of the page mends: its name and its label.
 COMMANDS = {
     "mailbox_inactive": ("activate", "Activate"),

@@ -115,7 +115,8 @@ def test_one_mailbox_shows_every_step(client: Client, mailbox: Mailbox, start_jo
     page = client.get(job.get_absolute_url()).content.decode()
     assert "Connected to imap.contoso.example:993" in page
     assert "40 ms" in page
-    assert "The server refused the password. Enter the right one." in page
+    assert "The server refused the password." in page
+    assert "Enter the right one." in page
     assert f'href="{mailbox.get_absolute_url()}#id_user_name">Update credentials' in page
     assert "Open the Inbox" in page
 
