@@ -21,6 +21,35 @@ else:
 FILE_ENDING = re.compile(r"[a-z0-9][a-z0-9_+-]{0,19}")
 
 
+class FileEndingsField(forms.CharField):
+    """File endings, stored as "exe;bat" and shown as "exe; bat", so that lines break between them."""
+
+    widget = forms.Textarea
+
+    def prepare_value(self, value: Any) -> Any:
+        """Show what is stored with room between the endings."""
+        return value.replace("; ", ";").replace(";", "; ") if isinstance(value, str) else value
+
+    def to_python(self, value: Any) -> str:
+        """Bring the endings into one form: lower case, without dots, each once."""
+        pieces = re.split(r"[;,\s]+", super().to_python(value) or "")
+        endings = [piece.strip(".").lower() for piece in pieces if piece.strip(".")]
+        return ";".join(dict.fromkeys(endings))
+
+    def validate(self, value: Any) -> None:
+        """Name the piece that is no file ending."""
+        super().validate(value)
+        for ending in value.split(";") if value else ():
+            if not FILE_ENDING.fullmatch(ending):
+                raise forms.ValidationError(
+                    f"{ending} is not a file ending. Write endings like exe; bat; js with semicolons between."
+                )
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Count endings, not the blanks between them."""
+        return self.to_python(initial) != self.to_python(data)
+
+
 class EmailSettingsForm(VersionedForm, ConsoleForm, _ModelForm):
     """What new mailboxes start with, who must be approved, which alerts are kept, what may be attached."""
 
@@ -30,6 +59,12 @@ class EmailSettingsForm(VersionedForm, ConsoleForm, _ModelForm):
         label="Server Profile",
         empty_label="None",
         error_messages={"invalid_choice": "Choose an active server profile of this environment, or None."},
+    )
+
+    blocked_attachment_types = FileEndingsField(
+        required=False,
+        help_text="File endings, separated by semicolons.",
+        widget=forms.Textarea(attrs={"rows": 3, "class": "mono", "spellcheck": "false"}),
     )
 
     units: ClassVar[Mapping[str, str]] = {"maximum_attachment_kb": "KB"}
@@ -75,7 +110,6 @@ class EmailSettingsForm(VersionedForm, ConsoleForm, _ModelForm):
             "alert_information": "What succeeded, such as a test.",
             "maximum_attachment_kb": f"1 to {MAXIMUM_ATTACHMENT_KB:,} KB (128 MB). Many servers refuse "
             "messages with more than 32,768 KB (32 MB).",
-            "blocked_attachment_types": "File endings, separated by semicolons.",
         }
         widgets: ClassVar[dict[str, forms.Widget]] = {
             "process_only_approved_users": Check(),
@@ -83,9 +117,6 @@ class EmailSettingsForm(VersionedForm, ConsoleForm, _ModelForm):
             "alert_errors": Check(),
             "alert_warnings": Check(),
             "alert_information": Check(),
-            "blocked_attachment_types": forms.Textarea(
-                attrs={"rows": 3, "class": "mono", "spellcheck": "false"}
-            ),
         }
         error_messages: ClassVar[dict[str, dict[str, str]]] = {
             "maximum_attachment_kb": {
@@ -114,17 +145,6 @@ class EmailSettingsForm(VersionedForm, ConsoleForm, _ModelForm):
 
     def _offer(self, name: str, choices: list[tuple[str, str]]) -> None:
         cast("forms.TypedChoiceField", self.fields[name]).choices = choices
-
-    def clean_blocked_attachment_types(self) -> str:
-        """Bring the endings into one form: lower case, without dots, each once."""
-        typed: str = self.cleaned_data["blocked_attachment_types"]
-        endings = [piece.strip(".").lower() for piece in re.split(r"[;,\s]+", typed) if piece.strip(".")]
-        for ending in endings:
-            if not FILE_ENDING.fullmatch(ending):
-                raise forms.ValidationError(
-                    f"{ending} is not a file ending. Write endings like exe;bat;js, separated by semicolons."
-                )
-        return ";".join(dict.fromkeys(endings))
 
     def _post_clean(self) -> None:
         """Give the instance the version that its reader saw."""

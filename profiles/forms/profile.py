@@ -70,12 +70,12 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
         "incoming_protocol": "The protocol that reads mail. It cannot be changed later.",
         "incoming_security": "TLS from the start is the usual choice. STARTTLS begins in the clear and "
         "is encrypted before anybody signs in.",
-        "outgoing_security": "TLS from the start on port 465, STARTTLS on port 587. Servers offer at least one.",
-        "process_email_from": "Mail that the server received before this moment is left alone. An earlier date "
-        "brings older mail into mailboxes that start with this profile, and delays their new mail meanwhile.",
-        "minimum_polling_interval": "Wait at least this long between two checks of a mailbox. 0 sets no minimum.",
+        "outgoing_security": "TLS from the start is usual on port 465, STARTTLS on port 587.",
+        "process_email_from": "Mail that the server received before this moment is left alone. An earlier "
+        "date brings older mail into mailboxes that start with this profile, and delays their new mail.",
+        "minimum_polling_interval": "The least time between two checks of a mailbox. 0 sets no minimum.",
         "maximum_concurrent_connections": "The most connections at the same time: per mailbox when mailboxes "
-        "have their own credentials, otherwise for all of the profile together. Lower it if the server complains.",
+        "have their own credentials, otherwise for the whole profile. Lower it if the server complains.",
         "move_failed_to_undeliverable": "Incoming mail that could not be stored is moved to a folder named "
         "Undeliverable on the server, where somebody can look at it.",
         "alert_owner_on_major_events": "Sends an email to the owner when more than half of the profile's "
