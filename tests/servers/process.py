@@ -1,18 +1,21 @@
 """What all private servers share: a folder, and a process that never outlives the test run."""
 
+import atexit
 import contextlib
+import functools
 import os
 import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, NoReturn, Self
+from typing import IO, ClassVar, NoReturn, Self, TypedDict
 
 import pytest
 
@@ -126,10 +129,7 @@ class Server(ABC):
 
 
 class ServerProcess:
-    """A server in the foreground in a process group of its own, ended by signal at the latest when we die.
-
-    `setpriv --pdeathsig` asks the kernel for that signal, so even kill -9 of the test run leaves nothing.
-    """
+    """A server in the foreground, in a process group of its own that the guardian kills if we are killed."""
 
     def __init__(
         self,
@@ -145,7 +145,8 @@ class ServerProcess:
         self.log = log
         self._end_with = end_with
         self._patience = patience
-        self._command = [*_guard(end_with=end_with, user=user), *map(str, command)]
+        self._command = [str(word) for word in command]
+        guardian = _guardian()
         with log.open("ab") as output:
             # Closed by close(); a with statement would wait for the server's end right here.
             self.process = subprocess.Popen(
@@ -155,11 +156,13 @@ class ServerProcess:
                 stderr=subprocess.STDOUT,
                 env=environment,
                 start_new_session=True,
+                **_identity(user),
             )
+        guardian.write(b"+%d\n" % self.process.pid)
 
     def __repr__(self) -> str:
         """Name the program and its process."""
-        return f"<{self._command[-1]} {self.process.pid}>"
+        return f"<{self._command[0]} {self.process.pid}>"
 
     def suspend(self) -> None:
         """Stop the server with its children, as if the machine hung."""
@@ -181,6 +184,35 @@ class ServerProcess:
                 self.process.wait()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
+        _guardian().write(b"-%d\n" % self.process.pid)
+
+
+@functools.cache
+def _guardian() -> IO[bytes]:
+    """Start this run's guardian and return the pipe that tells it of servers."""
+    program = Path(__file__).with_name("guardian.py")
+    # Unbuffered, so that each line is one write, whichever thread it comes from.
+    process = subprocess.Popen(
+        [sys.executable, "-S", program], stdin=subprocess.PIPE, bufsize=0, start_new_session=True
+    )
+    assert process.stdin is not None
+    # Closes the pipe, and waits: nothing that started is left when we end by ourselves.
+    atexit.register(process.communicate)
+    return process.stdin
+
+
+class Identity(TypedDict, total=False):
+    """How subprocess names another user."""
+
+    user: int
+    group: int
+    extra_groups: list[int]
+
+
+def _identity(user: pwd.struct_passwd | None) -> Identity:
+    if user is None:
+        return {}
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
 def tail(path: Path) -> str:
@@ -193,13 +225,14 @@ def run_as(
 ) -> str:
     """Run a short command to its end and return what it printed; raise with its words when it fails."""
     done = subprocess.run(
-        [*_guard(end_with=signal.SIGKILL, user=user), *map(str, command)],
+        [str(word) for word in command],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
         cwd=folder,
         timeout=60,
+        **_identity(user),
     )
     if done.returncode != 0:
         raise RuntimeError(f"{command[0]} failed with {done.returncode}: {done.stdout}{done.stderr}")
@@ -224,14 +257,3 @@ def write_cold(path: Path, text: str = "") -> None:
         file.write(text)
     earlier = time.time() - 10
     os.utime(path, (earlier, earlier))
-
-
-def _guard(*, end_with: signal.Signals, user: pwd.struct_passwd | None) -> list[str]:
-    words = [
-        require_program("setpriv", package="util-linux"),
-        "--pdeathsig",
-        end_with.name.removeprefix("SIG"),
-    ]
-    if user is not None:
-        words += [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
-    return [*words, "--"]

@@ -12,17 +12,26 @@ from tests.servers import process
 from tests.servers.ports import free_port
 from tests.servers.process import require_program, wait_until
 
+# The server is started by a thread that has ended.
 STARTS_A_SERVER = """
-import sys, time
+import sys, threading, time
 from pathlib import Path
 from tests.servers.process import ServerProcess
-server = ServerProcess(["sleep", "60"], log=Path(sys.argv[1]))
-print(server.process.pid, flush=True)
+servers = []
+def start():
+    servers.append(ServerProcess(["sleep", "60"], log=Path(sys.argv[1])))
+thread = threading.Thread(target=start)
+thread.start()
+thread.join()
+time.sleep(0.2)
+print(servers[0].process.pid, servers[0].process.poll(), flush=True)
 time.sleep(60)
 """
 
 
-def test_a_server_dies_with_a_killed_test_run(tmp_path: Path, project_folder: Path) -> None:
+def test_a_server_outlives_the_thread_that_started_it_and_dies_with_a_killed_test_run(
+    tmp_path: Path, project_folder: Path
+) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", STARTS_A_SERVER, tmp_path / "log"],
         stdout=subprocess.PIPE,
@@ -30,9 +39,10 @@ def test_a_server_dies_with_a_killed_test_run(tmp_path: Path, project_folder: Pa
         cwd=project_folder,
     ) as run:
         assert run.stdout is not None
-        server = int(run.stdout.readline())
+        server, ended = run.stdout.readline().split()
         run.send_signal(signal.SIGKILL)
-    wait_until(lambda: not is_alive(server), what="the server is gone")
+    wait_until(lambda: not is_alive(int(server)), what="the server is gone")
+    assert ended == "None"
 
 
 def test_a_missing_program_skips_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
