@@ -79,7 +79,11 @@ class Connection:
     def send(self, data: bytes | memoryview) -> None:
         """Send all of it."""
         self._limit_wait()
-        self.sock.sendall(data)
+        try:
+            self.sock.sendall(data)
+        except TimeoutError:
+            self._blame_deadline()
+            raise
 
     def expect_text(self) -> None:
         """Wait for the first bytes of a greeting and raise when they are TLS's (RFC 8446, section 5.1)."""
@@ -124,11 +128,9 @@ class Connection:
         self._start = self._end = 0
         rest = memoryview(whole)[have:]
         while rest:
-            self._limit_wait()
-            count = self._receive_into(rest)
+            count = self._receive(rest)
             if not count:
                 raise ConnectionLost("The server closed the connection in the middle of a message.")
-            self.received += count
             rest = rest[count:]
         return bytes(whole)
 
@@ -192,11 +194,24 @@ class Connection:
             self._start = self._end = 0
         elif self._end == len(self._buffer):
             self._make_room()
-        self._limit_wait()
-        count = self._receive_into(self._view[self._end :])
+        count = self._receive(self._view[self._end :])
         self._end += count
+        return count
+
+    def _receive(self, target: memoryview) -> int:
+        self._limit_wait()
+        try:
+            count = self._receive_into(target)
+        except TimeoutError:
+            self._blame_deadline()
+            raise
         self.received += count
         return count
+
+    def _blame_deadline(self) -> None:
+        """Tell a server that is slow from a run whose time is over."""
+        if self.wire.deadline is not None:
+            self.wire.deadline.check()
 
     def _make_room(self) -> None:
         waiting = self.buffered

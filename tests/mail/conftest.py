@@ -1,0 +1,74 @@
+"""What the tests of the mail library share."""
+
+from collections.abc import Callable
+
+import pytest
+
+from emailsync.mail.auth import Password
+from emailsync.mail.endpoint import Endpoint, NetworkPolicy, Protocol, Security, parse_networks
+from emailsync.mail.imap import ImapClient, open_imap
+from emailsync.mail.smtp import SmtpClient, open_smtp
+from emailsync.mail.wire import Deadline, Transcript, Wire
+from tests.servers.certificates import Authority
+from tests.servers.scripted import ScriptedImap, ScriptedSmtp
+
+PASSWORD = Password("ann", "pass word ü")
+LOOPBACK = NetworkPolicy(
+    allowed_ports=(range(1, 65536),), allowed_networks=parse_networks("127.0.0.0/8"), allow_plain=True
+)
+
+
+@pytest.fixture
+def credential() -> Password:
+    """Give somebody's password."""
+    return PASSWORD
+
+
+@pytest.fixture
+def wire(certificates: Authority) -> Wire:
+    """Give a wire that may reach loopback, trusts the tests' certificates and has little patience."""
+    return Wire(
+        policy=LOOPBACK,
+        timeout=2.0,
+        deadline=Deadline.after(20),
+        ca_certificates=certificates.pem,
+        transcript=Transcript(),
+    )
+
+
+@pytest.fixture
+def sign_in(wire: Wire) -> Callable[[ScriptedImap], ImapClient]:
+    """Give a function that signs in at a scripted IMAP server, without encryption."""
+
+    def sign_in(server: ScriptedImap) -> ImapClient:
+        return open_imap(endpoint_of(server), PASSWORD, wire)
+
+    return sign_in
+
+
+@pytest.fixture
+def opened(sign_in: Callable[[ScriptedImap], ImapClient]) -> Callable[[ScriptedImap], ImapClient]:
+    """Give a function that opens the INBOX of a scripted IMAP server."""
+
+    def opened(server: ScriptedImap) -> ImapClient:
+        client = sign_in(server)
+        client.open_folder()
+        return client
+
+    return opened
+
+
+@pytest.fixture
+def sender(wire: Wire) -> Callable[[ScriptedSmtp], SmtpClient]:
+    """Give a function that signs in at a scripted SMTP server, without encryption."""
+
+    def sender(server: ScriptedSmtp) -> SmtpClient:
+        return open_smtp(endpoint_of(server), PASSWORD, wire)
+
+    return sender
+
+
+def endpoint_of(server: ScriptedImap | ScriptedSmtp, security: Security = Security.NONE) -> Endpoint:
+    """Return where a scripted server listens."""
+    protocol = Protocol.IMAP if isinstance(server, ScriptedImap) else Protocol.SMTP
+    return Endpoint(protocol, server.host, server.port, security)
