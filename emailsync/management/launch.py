@@ -31,6 +31,8 @@ def _watch(descriptor: int) -> None:
 def main() -> None:
     """Tie this process to its parent, then become the module named on the command line."""
     die_with_parent()
+    # A forked process does not inherit the wish, and the web server forks its workers.
+    os.register_at_fork(after_in_child=die_with_parent)
     descriptor, module = int(sys.argv[1]), sys.argv[2]
     threading.Thread(target=_watch, args=(descriptor,), name="parent-watch", daemon=True).start()
     sys.argv = [module, *sys.argv[3:]]

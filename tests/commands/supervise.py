@@ -1,0 +1,12 @@
+"""Runs the supervisor with one sleeper, for tests that kill it."""
+
+import os
+import sys
+from pathlib import Path
+
+from emailsync.management.supervising import Program, Supervisor
+
+if __name__ == "__main__":
+    programs = [Program("sleeper", "tests.commands.sleeper", tuple(sys.argv[1:]))]
+    supervisor = Supervisor(programs, environment=os.environ, output=sys.stdout)
+    supervisor.run(is_ready=Path(sys.argv[1]).exists, when_ready=lambda: sys.stdout.write("ready\n"))
