@@ -46,10 +46,22 @@ class Noted:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What one transaction stores: fetched bodies, noted messages and the UID up to which all is known."""
+class Prepared:
+    """A fetched message with what its rows need, made before the transaction opens."""
 
-    fetched: Sequence[FetchedMessage]
+    source: FetchedMessage
+    sha256: str
+    parsed: ParsedMessage | None
+    failure: str
+    content: bytes | None
+    file: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one transaction stores: parsed messages, noted ones and the UID up to which all is known."""
+
+    prepared: Sequence[Prepared]
     noted: Sequence[Noted]
     last_uid: int
 
@@ -75,36 +87,23 @@ class Saved:
     quarantined: list[tuple[int, str]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """A fetched message with what its rows need, made before the transaction opens."""
-
-    source: FetchedMessage
-    sha256: str
-    parsed: ParsedMessage | None
-    failure: str
-    content: bytes | None
-    file: str
-
-
 def save(lease: scheduling.Lease, folder: Folder, batch: Batch, *, now: datetime) -> Saved:
-    """Parse and store `batch`, then move the cursor, all or nothing. Raises LeaseLost.
+    """Store `batch`, then move the cursor, all or nothing. Raises LeaseLost.
 
     A batch that the database refuses is stored again message by message, and what it still refuses is
     quarantined with its bytes.
     """
-    prepared = [_prepare(message) for message in batch.fetched]
     try:
-        return _store(lease, folder, prepared, batch, now=now)
+        return _store(lease, folder, batch.prepared, batch, now=now)
     except DataError as error:
         log.warning("A batch was refused by the database and is stored one by one: %s", error)
     saved = Saved()
-    for item in prepared:
+    for item in batch.prepared:
         alone = Batch([], [], item.source.uid)
         try:
             part = _store(lease, folder, [item], alone, now=now)
         except DataError as error:
-            bare = _Prepared(
+            bare = Prepared(
                 item.source, item.sha256, None, str(error).partition("\n")[0], item.content, item.file
             )
             part = _store(lease, folder, [bare], alone, now=now)
@@ -115,7 +114,8 @@ def save(lease: scheduling.Lease, folder: Folder, batch: Batch, *, now: datetime
     return saved
 
 
-def _prepare(message: FetchedMessage) -> _Prepared:
+def prepare(message: FetchedMessage) -> Prepared:
+    """Parse a message and put a large one's bytes to rest; what cannot be parsed is marked for quarantine."""
     body = message.body
     sha256 = body.sha256.hex()
     content = body.content if body.content is not None and body.size <= FILE_THRESHOLD else None
@@ -131,7 +131,7 @@ def _prepare(message: FetchedMessage) -> _Prepared:
         file = _keep_file(body.open(), sha256)
     elif content is None:
         content = body.open().read()
-    return _Prepared(message, sha256, parsed, failure, content, file)
+    return Prepared(message, sha256, parsed, failure, content, file)
 
 
 def _keep_file(stream: IO[bytes], sha256: str) -> str:
@@ -146,7 +146,7 @@ def _keep_file(stream: IO[bytes], sha256: str) -> str:
 
 
 def _store(
-    lease: scheduling.Lease, folder: Folder, prepared: Sequence[_Prepared], batch: Batch, *, now: datetime
+    lease: scheduling.Lease, folder: Folder, prepared: Sequence[Prepared], batch: Batch, *, now: datetime
 ) -> Saved:
     saved = Saved()
     mailbox = folder.mailbox
@@ -239,7 +239,7 @@ class _Rows:
             )
         )
 
-    def add_message(self, folder: Folder, item: _Prepared, pk: int, *, now: datetime) -> None:
+    def add_message(self, folder: Folder, item: Prepared, pk: int, *, now: datetime) -> None:
         source, parsed = item.source, item.parsed
         head = (pk, folder.mailbox.pk, folder.name, folder.uidvalidity, source.uid)
         tail = (source.received_at, now, source.body.size, item.sha256)

@@ -6,7 +6,7 @@ round trip whether anything is new. When the server breaks the promise openly (a
 silently (UIDNEXT at or below the cursor), the folder is read again from its first message and every
 message is recognised by the SHA-256 of its bytes: nothing is lost, nothing is stored twice.
 
-Who may die where. A reader thread fetches and a storing thread (the caller) parses and commits, batch by
+Who may die where. A reader thread fetches and parses, and a storing thread (the caller) commits, batch by
 batch. Ledger rows, raw bytes, message rows and the cursor move in one transaction that holds the lease's
 fence. Killed before the commit, the batch is fetched again; killed after it, the cursor is past it.
 Deletions on the server come last and only for rows whose commit is known.
@@ -26,7 +26,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
 from emailsync.mail.errors import MailError, MessageUnreadable
-from emailsync.mail.incoming import FetchedMessage, FolderStatus, IncomingClient, RemoteMessage
+from emailsync.mail.incoming import FolderStatus, IncomingClient, RemoteMessage
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, LedgerOutcome
 from mailboxes.engine import connecting, eligibility, outcomes, scheduling, storing
@@ -167,8 +167,8 @@ def _receive(
         for batch in reader.batches():
             now = timezone.now()
             saved = storing.save(lease, folder, batch, now=now)
-            for message in batch.fetched:
-                message.body.close()
+            for message in batch.prepared:
+                message.source.body.close()
             result.stored += saved.stored
             result.undeliverable += [uid for uid, _ in saved.quarantined]
             _tell(mailbox, batch, saved, now=now)
@@ -215,7 +215,7 @@ def _delete_processed(mailbox: Mailbox, client: IncomingClient, cursor: FolderCu
 
 
 class _Reader:
-    """Fetches ahead in a thread of its own, so that the network and the database work at the same time."""
+    """Fetches and parses ahead in a thread of its own, while the database stores what came before."""
 
     def __init__(
         self, client: IncomingClient, *, after: int, known: set[int], again: list[int], start: datetime | None
@@ -242,8 +242,8 @@ class _Reader:
         while not self._queue.empty():
             item = self._queue.get_nowait()
             if isinstance(item, storing.Batch):
-                for message in item.fetched:
-                    message.body.close()
+                for message in item.prepared:
+                    message.source.body.close()
 
     def is_exhausted(self) -> bool:
         """Say whether nothing is left to read after the batches already taken."""
@@ -300,12 +300,12 @@ class _Reader:
         self, wanted: Sequence[RemoteMessage], noted: Sequence[storing.Noted], last_uid: int
     ) -> Iterator[storing.Batch]:
         """Yield the window's batches. The last one carries what was noted and moves the cursor to its end."""
-        waiting: list[FetchedMessage] = []
+        waiting: list[storing.Prepared] = []
         size = 0
         withheld: tuple[int, ...] = ()
         try:
             for message in self._client.fetch(wanted):
-                waiting.append(message)
+                waiting.append(storing.prepare(message))
                 size += message.body.size
                 if len(waiting) >= BATCH_MESSAGES or size >= BATCH_BYTES:
                     # The cursor may only pass UIDs of which all lower ones are accounted for.
