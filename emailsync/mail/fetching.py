@@ -180,6 +180,7 @@ class Fetcher:
                 return spool.finish() if spool.size else None
             if piece.whole and offset == 0 and piece.body.size != PIECE:
                 # This server does not know partial fetches and sent everything at once.
+                spool.close()
                 return piece.body
             with piece.body.open() as stream:
                 spool.write(stream.read(PIECE))

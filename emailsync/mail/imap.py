@@ -116,8 +116,9 @@ class ImapClient:
     def open_folder(self, folder: str = "INBOX", *, read_only: bool = True) -> FolderStatus:
         """Open a folder, which the following calls speak about."""
         self._folder = None
+        name = _folder_name(folder)
         with translated(self.connection.clean):
-            answer = self._dialogue.run(b"EXAMINE" if read_only else b"SELECT", _folder_name(folder))
+            answer = self._dialogue.run(b"EXAMINE" if read_only else b"SELECT", name)
             if answer.status != b"OK":
                 raise self._folder_refusal(folder, answer)
             if not read_only and b"[READ-ONLY]" in answer.text.upper():
@@ -151,8 +152,9 @@ class ImapClient:
 
     def status(self, folder: str = "INBOX") -> FolderStatus:
         """Ask the cheap question whether anything has changed."""
+        name = _folder_name(folder)
         with translated(self.connection.clean):
-            answer = self._dialogue.run(b"STATUS", _folder_name(folder), b"(MESSAGES UIDNEXT UIDVALIDITY)")
+            answer = self._dialogue.run(b"STATUS", name, b"(MESSAGES UIDNEXT UIDVALIDITY)")
             if answer.status != b"OK":
                 raise self._folder_refusal(folder, answer)
             lines = [line for line in answer.untagged if line[:7].upper() == b"STATUS "]

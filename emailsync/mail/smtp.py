@@ -216,6 +216,9 @@ class SmtpClient:
 
         The connection can be used for the next message afterwards, also after a refusal.
         """
+        _check_address(sender, what="The sender")
+        for recipient in recipients:
+            _check_address(recipient, what="A recipient")
         with translated(self.connection.clean):
             accepted, refused = self._envelope(sender, recipients, content)
             if not accepted:
@@ -243,8 +246,8 @@ class SmtpClient:
         # MAIL says SMTPUTF8 only where it is offered, and only then is anything but ASCII sent.
         self._smtp.command_encoding = "utf-8"
         targets = [address for address in dict.fromkeys(recipients) if address not in refused]
-        mail = f"MAIL FROM:<{_path(sender, what='The sender')}>{options}"
-        lines = [f"RCPT TO:<{_path(address, what='A recipient')}>" for address in targets]
+        mail = f"MAIL FROM:<{_ascii_domain(sender)}>{options}"
+        lines = [f"RCPT TO:<{_ascii_domain(address)}>" for address in targets]
         accepted: list[str] = []
         replies = self._give([mail, *lines])
         code, text = next(replies)
@@ -405,11 +408,11 @@ def _wire_form(content: bytes) -> bytes:
     return b"." + content if content.startswith(b".") else content
 
 
-def _path(address: str, *, what: str) -> str:
+def _check_address(address: str, *, what: str) -> None:
+    """Refuse what would end the path in a command."""
     check_plain(address, what=what)
     if NOT_IN_ADDRESS.search(address):
         raise MessageRefused(f"{what} “{address}” is not an address.")
-    return _ascii_domain(address)
 
 
 def _ascii_domain(address: str) -> str:

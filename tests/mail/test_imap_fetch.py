@@ -1,0 +1,278 @@
+"""Fetching messages from IMAP servers that behave and that do not."""
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from emailsync.mail import fetching
+from emailsync.mail.errors import (
+    ConnectionLost,
+    DeadlineExceeded,
+    MailError,
+    MessageUnreadable,
+    ProtocolViolation,
+    ServerBusy,
+    TimedOut,
+)
+from emailsync.mail.imap import ImapClient, open_imap
+from emailsync.mail.incoming import PIECE, FetchedMessage, RemoteMessage
+from emailsync.mail.wire import Deadline, Wire
+from tests.mail.conftest import PASSWORD, endpoint_of
+from tests.servers.scripted import (
+    Peer,
+    ScriptedImap,
+    never_answer,
+    refuse,
+    say,
+    say_and_hang_up,
+    say_for_ever,
+)
+
+Opened = Callable[[ScriptedImap], ImapClient]
+NOW = datetime(2024, 2, 5, tzinfo=UTC)
+SMALL = {1: b"one", 2: b"two\r\n* 9 FETCH (UID 9 BODY[] {3}\r\n", 5: b"five)\r\nE4 OK done\r\n"}
+
+
+def remote(uid: int, size: int = 3) -> RemoteMessage:
+    """Describe a message without asking a server."""
+    return RemoteMessage(uid=uid, size=size, received_at=NOW)
+
+
+def contents(messages: Iterator[FetchedMessage]) -> dict[int, bytes]:
+    """Read the bodies of messages and give their files back."""
+    found = {}
+    for message in messages:
+        with message.body.open() as stream:
+            found[message.uid] = stream.read()
+        assert len(found[message.uid]) == message.size == message.body.size
+        assert hashlib.sha256(found[message.uid]).digest() == message.body.sha256
+    return found
+
+
+def test_bodies_arrive_as_they_are(opened: Opened) -> None:
+    with ScriptedImap(SMALL) as server, opened(server) as client:
+        assert contents(client.fetch(client.describe([1, 2, 5]))) == SMALL
+
+
+def test_the_next_chunk_is_asked_for_before_this_one_is_read(opened: Opened) -> None:
+    messages = dict.fromkeys(range(1, 501), b"x")
+    with ScriptedImap(messages) as server, opened(server) as client:
+        arriving = client.fetch([remote(uid, 1) for uid in messages])
+        next(arriving)
+        deadline = time.monotonic() + 2
+        while sum(b"UID FETCH" in line for line in server.heard) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        commands = [line for line in server.heard if b"UID FETCH" in line]
+        assert [line.split()[3] for line in commands] == [b"1:200", b"201:400"]
+        assert len(list(arriving)) == 499
+
+
+def test_chunks_are_bounded_in_bytes() -> None:
+    chunks = list(fetching._chunks([remote(uid, 3 * 1024 * 1024) for uid in range(1, 6)]))
+    assert [len(chunk) for chunk in chunks] == [2, 2, 1]
+
+
+def test_announcements_and_repeated_answers_are_ignored(opened: Opened) -> None:
+    answer = (
+        b"* 12 EXISTS\r\n* 3 EXPUNGE\r\n* OK [HIGHESTMODSEQ 9] noted\r\n"
+        b"* 2 FETCH (FLAGS (\\Seen) UID 2)\r\n"
+        b"* 8 FETCH (UID 8 BODY[] {5}\r\nother)\r\n"
+        b"* 1 FETCH (BODY[] {3}\r\none FLAGS (\\Seen) MODSEQ (4) UID 1)\r\n"
+        b"* 1 FETCH (UID 1 BODY[] {5}\r\nagain)\r\n"
+    )
+    with ScriptedImap(SMALL) as server, opened(server) as client:
+        server.on("UID FETCH", say(answer))
+        assert contents(client.fetch([remote(1)])) == {1: b"one"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "content"),
+    [
+        (b'* 1 FETCH (UID 1 BODY[] "a \\"quoted\\" one")\r\n', b'a "quoted" one'),
+        (b"* 1 FETCH (UID 1 body[] {3+}\r\none)\r\n", b"one"),
+        (b"* 1 FETCH (UID 1 BODY[] ~{4}\r\n\0\0\0\0)\r\n", b"\0\0\0\0"),
+        (b"* 1 fetch (uid 1 RFC822 {3}\r\none)\r\n", b"one"),
+        (b"* 1 FETCH (BODY[HEADER] {4}\r\nx: y BODY[] {3}\n" + b"one UID 1)\n", b"one"),
+    ],
+)
+def test_bodies_are_found_in_every_form(opened: Opened, answer: bytes, content: bytes) -> None:
+    with ScriptedImap(SMALL) as server, opened(server) as client:
+        server.on("UID FETCH", say(answer))
+        assert contents(client.fetch([remote(1)])) == {1: content}
+
+
+def test_vanished_messages_are_left_out(opened: Opened) -> None:
+    with ScriptedImap({1: b"one"}) as server, opened(server) as client:
+        assert contents(client.fetch([remote(1), remote(3)])) == {1: b"one"}
+
+
+def test_withheld_messages_are_named_after_the_others(opened: Opened) -> None:
+    with ScriptedImap(SMALL) as server, opened(server) as client:
+
+        def withhold(peer: Peer, tag: bytes, rest: bytes) -> None:
+            peer.send(server.fetched(1, b"one") + tag + b" NO some could not be read\r\n")
+
+        server.on("UID FETCH", withhold)
+        arriving = client.fetch([remote(1), remote(2), remote(5)])
+        assert next(arriving).uid == 1
+        with pytest.raises(MessageUnreadable) as caught:
+            next(arriving)
+    assert caught.value.uids == (2, 5)
+    assert "some could not be read" in caught.value.server_reply
+
+
+def test_a_message_withheld_in_a_chunk_is_asked_for_alone(opened: Opened) -> None:
+    with ScriptedImap(SMALL) as server, opened(server) as client:
+
+        def stumble(peer: Peer, tag: bytes, rest: bytes) -> None:
+            if rest.startswith(b"1:2"):
+                peer.send(server.fetched(1, b"one") + tag + b" OK done\r\n")
+            else:
+                server._do_uid_fetch(peer, tag, rest)
+
+        server.on("UID FETCH", stumble)
+        assert contents(client.fetch([remote(1), remote(2)])) == {1: SMALL[1], 2: SMALL[2]}
+
+
+def test_an_empty_body_of_a_message_that_has_a_size_is_not_taken_for_it(opened: Opened) -> None:
+    with ScriptedImap(SMALL) as server, opened(server) as client:
+        server.on("UID FETCH", say(b'* 1 FETCH (UID 1 BODY[] "")\r\n'))
+        with pytest.raises(MessageUnreadable):
+            list(client.fetch([remote(1)]))
+
+
+def test_a_message_of_no_bytes_is_a_message(opened: Opened) -> None:
+    with ScriptedImap({1: b""}) as server, opened(server) as client:
+        assert contents(client.fetch(client.describe([1]))) == {1: b""}
+
+
+def test_a_busy_server_ends_the_fetch(opened: Opened) -> None:
+    with ScriptedImap(SMALL) as server, opened(server) as client:
+        server.on("UID FETCH", refuse(b"[UNAVAILABLE] Server error - try later"))
+        with pytest.raises(ServerBusy):
+            list(client.fetch([remote(1)]))
+
+
+def large(size: int) -> bytes:
+    """Make content in which every place is different."""
+    return b"".join(b"%09d\n" % number for number in range(size // 10 + 1))[:size]
+
+
+@pytest.mark.parametrize("size", [PIECE + 1, 2 * PIECE, 2 * PIECE + 12345, 5 * PIECE - 1])
+def test_a_large_message_is_put_together_from_pieces(opened: Opened, size: int) -> None:
+    content = large(size)
+    with ScriptedImap({1: b"small", 2: content, 3: b"after"}) as server, opened(server) as client:
+        assert contents(client.fetch(client.describe([1, 2, 3]))) == {1: b"small", 2: content, 3: b"after"}
+
+
+def test_a_large_message_rests_in_a_file(opened: Opened) -> None:
+    with ScriptedImap({2: large(2 * PIECE)}) as server, opened(server) as client:
+        (message,) = client.fetch(client.describe([2]))
+        assert message.body.content is None
+        message.body.close()
+
+
+@pytest.mark.parametrize("claimed", [1, PIECE, PIECE + 1, 9 * PIECE])
+def test_the_claimed_size_is_not_believed(opened: Opened, claimed: int) -> None:
+    content = large(3 * PIECE + 5)
+    with ScriptedImap({1: content}) as server, opened(server) as client:
+        server.claimed_sizes[1] = claimed
+        assert contents(client.fetch(client.describe([1]))) == {1: content}
+
+
+def test_a_small_message_that_was_claimed_to_be_large_stays_in_memory(opened: Opened) -> None:
+    with ScriptedImap({1: b"tiny"}) as server, opened(server) as client:
+        server.claimed_sizes[1] = 50 * PIECE
+        (message,) = client.fetch(client.describe([1]))
+    assert message.body.content == b"tiny"
+
+
+def test_a_server_without_partial_fetches_may_send_everything(opened: Opened) -> None:
+    content = large(2 * PIECE + 3)
+    with ScriptedImap({1: content}) as server, opened(server) as client:
+        server.on("UID FETCH", say(server.fetched(1, content)))
+        assert contents(client.fetch([remote(1, 2 * PIECE)])) == {1: content}
+
+
+def test_a_large_message_that_vanished_is_left_out(opened: Opened) -> None:
+    with ScriptedImap({1: b"one"}) as server, opened(server) as client:
+        assert contents(client.fetch([remote(9, 3 * PIECE), remote(1)])) == {1: b"one"}
+
+
+def test_a_fetch_given_up_half_way_leaves_the_connection_usable(opened: Opened) -> None:
+    messages = dict.fromkeys(range(1, 501), b"x" * 5000)
+    with ScriptedImap(messages) as server, opened(server) as client:
+        arriving = client.fetch([remote(uid, 5000) for uid in messages])
+        next(arriving)
+        arriving.close()  # type: ignore[attr-defined]  # it is a generator
+        assert client.ids_after(498) == [499, 500]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        (b"* 1 FETCH (UID 1 BODY[] {100}\r\nhalf", ConnectionLost),
+        (b"* 1 FETCH (UID 1 BODY[] {10", ConnectionLost),
+        (b"", ConnectionLost),
+        (b"\xff\xfe\0garbage\r\n", ProtocolViolation),
+        (b"* 1 FETCH (UID 1 BODY[] {99999999999}\r\n", ProtocolViolation),
+        (b"* 1 FETCH (UID 1 BODY[HEADER] {99999999999}\r\n", ProtocolViolation),
+        (b"* 1 FETCH (UID 1 " + b"X" * 100_000, ProtocolViolation),
+        (b"Z9 OK somebody else's command\r\n", ProtocolViolation),
+        (b"* BYE out of memory\r\n", ServerBusy),
+    ],
+)
+def test_a_fetch_that_breaks_says_how(opened: Opened, answer: bytes, kind: type[MailError]) -> None:
+    with ScriptedImap(SMALL) as server, opened(server) as client:
+        server.on("UID FETCH", say_and_hang_up(answer))
+        with pytest.raises(kind):
+            list(client.fetch([remote(1)]))
+
+
+def test_a_connection_lost_in_the_middle_of_a_large_message_leaves_no_file(opened: Opened) -> None:
+    with ScriptedImap(SMALL) as server, opened(server) as client:
+        server.on("UID FETCH", say_and_hang_up(b"* 1 FETCH (UID 1 BODY[]<0> {1048576}\r\n" + b"x" * 70_000))
+        with pytest.raises(ConnectionLost):
+            list(client.fetch([remote(1, 5 * PIECE)]))
+
+
+def test_a_broken_connection_stays_broken(opened: Opened) -> None:
+    with ScriptedImap(SMALL) as server, opened(server) as client:
+        server.on("UID FETCH", say(b"\0\0\0\r\n"))
+        with pytest.raises(ProtocolViolation):
+            list(client.fetch([remote(1)]))
+        with pytest.raises(ConnectionLost):
+            client.status()
+
+
+def test_a_silent_fetch_times_out(wire: Wire) -> None:
+    with ScriptedImap(SMALL) as server:
+        server.on("UID FETCH", never_answer)
+        with open_imap(endpoint_of(server), PASSWORD, replace(wire, timeout=0.2)) as client:
+            client.open_folder()
+            with pytest.raises(TimedOut):
+                list(client.fetch([remote(1)]))
+
+
+def test_the_deadline_ends_a_fetch_that_never_ends(wire: Wire) -> None:
+    with ScriptedImap(SMALL) as server:
+        server.on("UID FETCH", say_for_ever(b"* 1 FETCH (UID 8 BODY[] {2}\r\nxx)\r\n"))
+        bounded = replace(wire, deadline=Deadline.after(0.5))
+        with open_imap(endpoint_of(server), PASSWORD, bounded) as client:
+            client.open_folder()
+            with pytest.raises(DeadlineExceeded):
+                list(client.fetch([remote(1)]))
+
+
+def test_chatter_without_end_is_cut_off(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "PATIENCE", 1000)
+    with ScriptedImap(SMALL) as server:
+        server.on("UID FETCH", say_for_ever(b"* OK still working\r\n" * 100))
+        with open_imap(endpoint_of(server), PASSWORD, wire) as client:
+            client.open_folder()
+            with pytest.raises(ProtocolViolation):
+                list(client.fetch([remote(1)]))
