@@ -14,6 +14,7 @@ AREAS = {
     "profiles:profile": "profiles:profile_list",
     "mailboxes:": "mailboxes:mailbox_list",
     "mailboxes:job": "mailboxes:job_list",
+    "mailboxes:profile": "profiles:profile_list",
     "mailboxes:alert": "mailboxes:alert_list",
     "help": "help",
 }

@@ -202,4 +202,5 @@ def _keys(emails: QuerySet[Any], *, way: int, at: str) -> QuerySet[Any, Any]:
 def _first_of(addresses: list[str]) -> str:
     if not addresses:
         return "(nobody)"
-    return addresses[0] if len(addresses) == 1 else f"{addresses[0]} and {len(addresses) - 1} more"
+    first = addresses[0].rpartition(" <")[0].strip('"') or addresses[0]
+    return first if len(addresses) == 1 else f"{first} and {len(addresses) - 1} more"
