@@ -174,6 +174,11 @@
     if (form) bar(form, "error", title, text);
     else toast({ title, text, intent: "error" });
   };
+  document.addEventListener("htmx:beforeRequest", e => {                    // nobody looks, or somebody types a search: ask next time
+    if (!e.target.getAttribute?.("hx-trigger")?.includes("every")) return;
+    const on = document.activeElement, typing = on?.matches('[type="search"]') && on.value !== on.defaultValue;
+    if (document.hidden || typing) e.preventDefault();
+  });
   document.addEventListener("htmx:responseError", e => {
     const { status } = e.detail.xhr, ref = e.detail.xhr.getResponseHeader("X-Reference"), end = ref ? ` Reference ${ref}.` : "";
     if (e.detail.xhr.getResponseHeader("HX-Trigger")) return;               // said above
