@@ -47,11 +47,13 @@ def private_folder(name: str) -> Iterator[Path]:
     Other users may walk through it: servers started by root drop to users of their own.
     """
     folder = Path(tempfile.mkdtemp(prefix=f"emailsync-{name}-"))
+    _tell_guardian(f"+{folder}")
     folder.chmod(0o755)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        _tell_guardian(f"-{folder}")
 
 
 def is_root() -> bool:
@@ -146,7 +148,6 @@ class ServerProcess:
         self._end_with = end_with
         self._patience = patience
         self._command = [str(word) for word in command]
-        guardian = _guardian()
         with log.open("ab") as output:
             # Closed by close(); a with statement would wait for the server's end right here.
             self.process = subprocess.Popen(
@@ -158,7 +159,7 @@ class ServerProcess:
                 start_new_session=True,
                 **_identity(user),
             )
-        guardian.write(b"+%d\n" % self.process.pid)
+        _tell_guardian(f"+{self.process.pid}")
 
     def __repr__(self) -> str:
         """Name the program and its process."""
@@ -184,12 +185,12 @@ class ServerProcess:
                 self.process.wait()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        _guardian().write(b"-%d\n" % self.process.pid)
+        _tell_guardian(f"-{self.process.pid}")
 
 
 @functools.cache
 def _guardian() -> IO[bytes]:
-    """Start this run's guardian and return the pipe that tells it of servers."""
+    """Start this run's guardian and return the pipe that it listens to."""
     program = Path(__file__).with_name("guardian.py")
     # Unbuffered, so that each line is one write, whichever thread it comes from.
     process = subprocess.Popen(
@@ -199,6 +200,10 @@ def _guardian() -> IO[bytes]:
     # Closes the pipe, and waits: nothing that started is left when we end by ourselves.
     atexit.register(process.communicate)
     return process.stdin
+
+
+def _tell_guardian(line: str) -> None:
+    _guardian().write(f"{line}\n".encode())
 
 
 class Identity(TypedDict, total=False):

@@ -28,6 +28,14 @@ print(servers[0].process.pid, servers[0].process.poll(), flush=True)
 time.sleep(60)
 """
 
+MAKES_A_FOLDER = """
+import os, signal
+from tests.servers.process import private_folder
+with private_folder("abandoned") as folder:
+    print(folder, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
 
 def test_a_server_outlives_the_thread_that_started_it_and_dies_with_a_killed_test_run(
     tmp_path: Path, project_folder: Path
@@ -43,6 +51,19 @@ def test_a_server_outlives_the_thread_that_started_it_and_dies_with_a_killed_tes
         run.send_signal(signal.SIGKILL)
     wait_until(lambda: not is_alive(int(server)), what="the server is gone")
     assert ended == "None"
+
+
+def test_a_killed_test_run_leaves_no_folder(project_folder: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-c", MAKES_A_FOLDER],
+        capture_output=True,
+        text=True,
+        cwd=project_folder,
+        check=False,
+    )
+    folder = Path(run.stdout.strip())
+    assert folder.is_absolute()
+    wait_until(lambda: not folder.exists(), what=f"{folder} is gone")
 
 
 def test_a_missing_program_skips_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
