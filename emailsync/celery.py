@@ -22,9 +22,14 @@ def refuse_unsafe_start(**_: object) -> None:
     import django
 
     django.setup()
+    from django.conf import settings
+
     from emailsync import checks
 
     checks.refuse_unsafe_start()
+    if settings.CELERY_BROKER_URL.startswith("filesystem:"):
+        # Whoever removed the folder removed wake-ups only; rows stay due.
+        (settings.BROKER_DIR / "control").mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 @worker_ready.connect
