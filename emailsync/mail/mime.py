@@ -28,6 +28,7 @@ LINE_LIMIT = 64 * 1024
 BOUNDARY_LIMIT = 1_000
 DEPTH_LIMIT = 50
 PART_LIMIT = 1_000
+PREAMBLE_LIMIT = 1024 * 1024
 
 NOT_BASE64 = bytes(
     set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
@@ -218,46 +219,66 @@ class Walker:
         content_type = parse_content_type(first(headers, "content-type") or default)
         boundary = content_type.parameters.get("boundary", "").rstrip().encode("utf-8", "replace")
         if content_type.value.startswith("multipart/") and boundary and depth < DEPTH_LIMIT:
-            yield from self._multipart(content_type.value, boundary, depth=depth)
+            yield from self._multipart(headers, content_type, boundary, depth=depth)
             return
         if content_type.value.startswith("multipart/"):
             self.note("nested_too_deep" if boundary else "boundary_missing")
-        if self._boundaries.hit is not None:
-            # The headers ran into a boundary: the part has no body.
-            pieces: Iterator[bytes] = iter(())
-        else:
-            pieces = self._source.until(self._boundaries)
-        self._parts += 1
-        if self._parts > PART_LIMIT:
-            self.note("too_many_parts")
-        else:
-            leaf = make_leaf(headers, content_type, default=default, pieces=pieces)
-            yield leaf
-            for defect in leaf.defects:
-                self.note(defect)
+            if not boundary:
+                content_type = ContentType("text/plain", content_type.parameters)
+        # Headers that ran into a boundary have no body.
+        ended = self._boundaries.hit is not None
+        pieces: Iterator[bytes] = iter(()) if ended else self._source.until(self._boundaries)
+        yield from self._leaf(headers, content_type, default=default, pieces=pieces)
         for _ in pieces:
             pass
 
-    def _multipart(self, kind: str, boundary: bytes, *, depth: int) -> Iterator[Leaf]:
-        default = "message/rfc822" if kind == "multipart/digest" else "text/plain"
+    def _leaf(
+        self,
+        headers: tuple[tuple[str, str], ...],
+        content_type: ContentType,
+        *,
+        default: str,
+        pieces: Iterator[bytes],
+    ) -> Iterator[Leaf]:
+        self._parts += 1
+        if self._parts > PART_LIMIT:
+            self.note("too_many_parts")
+            return
+        leaf = make_leaf(headers, content_type, default=default, pieces=pieces)
+        yield leaf
+        for defect in leaf.defects:
+            self.note(defect)
+
+    def _multipart(
+        self, headers: tuple[tuple[str, str], ...], content_type: ContentType, boundary: bytes, *, depth: int
+    ) -> Iterator[Leaf]:
+        default = "message/rfc822" if content_type.value == "multipart/digest" else "text/plain"
         level = self._boundaries.push(boundary)
+        preamble = b""
         if self._boundaries.hit is None:
-            self._skip()
+            preamble = self._skip(keep=PREAMBLE_LIMIT)
         if self._boundaries.hit is None or self._boundaries.hit[0] < level:
+            # Then it was no multipart, whatever it says, and this is its text.
             self.note("boundary_not_found")
+            text = ContentType("text/plain", content_type.parameters)
+            yield from self._leaf(headers, text, default=default, pieces=iter((preamble,)))
         while self._boundaries.hit == (level, False):
             self._boundaries.hit = None
             yield from self._part(self._read_headers(), depth=depth + 1, default=default)
-        if self._boundaries.hit == (level, True):
-            self._boundaries.leave(level)
+        closed = self._boundaries.hit == (level, True)
+        self._boundaries.leave(level)
+        if closed:
             self._skip()
         else:
             self.note("boundary_unclosed")
-            self._boundaries.leave(level)
 
-    def _skip(self) -> None:
-        for _ in self._source.until(self._boundaries):
-            pass
+    def _skip(self, *, keep: int = 0) -> bytes:
+        """Go to the next boundary; return so much of what lay before it."""
+        kept = b""
+        for piece in self._source.until(self._boundaries):
+            if len(kept) < keep:
+                kept += piece[: keep - len(kept)]
+        return kept
 
     def _read_headers(self, *, top: bool = False) -> tuple[tuple[str, str], ...]:
         self._boundaries.hit = None

@@ -19,6 +19,7 @@ from fast_mail_parser import ParseError, PyMimePart, parse_email_tree
 
 from emailsync.mail.addresses import parse_addresses
 from emailsync.mail.headers import (
+    COUNT_LIMIT,
     REGULAR_BLOCK,
     VALUE_LIMIT,
     Address,
@@ -188,6 +189,9 @@ def _fast(raw: bytes) -> Taken | None:
     block = REGULAR_BLOCK.match(raw)
     if block is None or block.end() > VALUE_LIMIT or block.end() <= len(b"\r\n"):
         return None
+    headers = regular_headers(block.group())
+    if len(headers) > COUNT_LIMIT:
+        return None
     try:
         root = parse_email_tree(raw)
     except (ParseError, ValueError):
@@ -197,7 +201,7 @@ def _fast(raw: bytes) -> Taken | None:
         if leaf is None or len(parts) >= PART_LIMIT:
             return None
         parts.append(leaf)
-    return Taken(regular_headers(block.group()), parts)
+    return Taken(headers, parts)
 
 
 def _leaves(part: PyMimePart, raw: bytes, *, depth: int) -> Iterator[Leaf | None]:

@@ -225,7 +225,8 @@ class SmtpClient:
                 self._abandon()
                 raise _all_refused(refused)
             self._offer_body()
-            self._call(before_body)
+        self._call(before_body)
+        with translated(self.connection.clean):
             reply = self._transmit(content)
         return SendResult(accepted=tuple(accepted), refused=refused, reply=reply)
 
