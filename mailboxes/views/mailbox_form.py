@@ -8,13 +8,13 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from emailsync.web.channel import is_protected
-from emailsync.web.responses import dialog_response, saved_response
+from emailsync.web.responses import dialog_response, page_response, saved_response
 from mailboxes.choices import OutgoingStatus
 from mailboxes.forms.mailbox import CreateMailboxForm, EditMailboxForm
 from mailboxes.models import Job, Mailbox, Message, OutgoingMessage
@@ -66,7 +66,8 @@ def mailbox_detail(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
         return saved_response(
             request, mailbox.get_absolute_url(), title="Saved", text=_what_follows(form), leave=True
         )
-    return render(request, template, context, status=422 if form.is_bound else 200)
+    status = 422 if form.is_bound else 200
+    return page_response(request, template, "mailboxes/_mailbox_form.html", context, status=status)
 
 
 def detail_page(

@@ -1,0 +1,227 @@
+"""The mailbox screens in a real browser: panels, menus, live progress, two editors, accessibility."""
+
+from datetime import timedelta
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.contrib.auth.models import User
+from django.utils import timezone
+from playwright.sync_api import Browser, Page, expect
+from pytest_django.live_server_helper import LiveServer
+
+from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox
+from mailboxes.services import approval, diagnosis, editing
+from profiles.models import EmailSettings, Environment, ServerProfile
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.usefixtures("unsafe_async"),
+    pytest.mark.django_db(transaction=True),
+    # pytest-playwright's base_url is one.
+    pytest.mark.filterwarnings("ignore:Session-scoped fixtures defined as instance methods"),
+]
+PASSWORD = "a good long password"
+LIST_URL = "/environments/contoso/mailboxes/"
+
+
+@pytest.fixture
+def ana(transactional_db: None) -> Mailbox:
+    """Give Ana's mailbox, which waits for approval, beside an approved one."""
+    rosa = User.objects.create_superuser("rosa", password=PASSWORD, first_name="Rosa", last_name="Keller")
+    environment = Environment.objects.create(slug="contoso", name="Contoso")
+    EmailSettings.objects.create(environment=environment)
+    where = {"incoming_location": "imap.contoso.example", "outgoing_location": "smtp.contoso.example"}
+    profile = ServerProfile.objects.create(
+        environment=environment,
+        name="Contoso IMAP",
+        is_default=True,
+        incoming_port=993,
+        outgoing_port=465,
+        **where,
+    )
+    shared = {"environment": environment, "server_profile": profile, "owner": rosa}
+    editing.create(Mailbox(name="Ben Okafor", address="ben@contoso.example", **shared), by=rosa)
+    approval.approve(Mailbox.objects.all(), by=rosa, now=timezone.now())
+    return editing.create(Mailbox(name="Ana Bowman", address="ana@contoso.example", **shared), by=rosa)
+
+
+@pytest.fixture
+def base(live_server: LiveServer, ana: Mailbox) -> str:
+    """Give the address of the running console."""
+    return live_server.url
+
+
+@pytest.fixture
+def shown(page: Page, base: str) -> Page:
+    """Give the list of mailboxes, signed in."""
+    sign_in(page, base, to=LIST_URL)
+    return page
+
+
+def sign_in(page: Page, base: str, *, to: str) -> None:
+    """Sign in and open a page."""
+    page.goto(f"{base}/sign-in/?next={to}")
+    page.get_by_label("User name").fill("rosa")
+    page.get_by_label("Password", exact=False).first.fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"**{to}")
+
+
+def start_job() -> Job:
+    """Start a test of all mailboxes; no worker runs here."""
+    environment = Environment.objects.get()
+    return diagnosis.start(Mailbox.objects.all(), environment=environment, by=None, now=timezone.now())
+
+
+def finish(job: Job) -> None:
+    """Do the worker's work: the first mailbox fails at signing in, the others succeed."""
+    now = timezone.now()
+    job.diagnoses.update(
+        state="done", incoming="success", outgoing="success", started_on=now, finished_on=now
+    )
+    first = job.diagnoses.order_by("mailbox__name")[0]
+    Diagnosis.objects.filter(pk=first.pk).update(incoming="failure", finished_on=now + timedelta(seconds=2))
+    DiagnosisStep.objects.create(
+        diagnosis=first,
+        direction="incoming",
+        position=0,
+        name="authenticate",
+        title="The server refused the password.",
+        outcome="failure",
+        started_on=now,
+        error_code="login_refused",
+        remedy="Enter the right one.",
+    )
+    Job.objects.filter(pk=job.pk).update(finished_on=now)
+
+
+def test_approving_from_a_rows_menu_changes_the_row_in_place(shown: Page, ana: Mailbox) -> None:
+    row = shown.get_by_role("row").filter(has_text="Ana Bowman")
+    shown.get_by_role("button", name="Actions for Ana Bowman").click()
+    row.get_by_role("button", name="Approve Email").click()
+    dialog = shown.get_by_role("dialog")
+    expect(dialog).to_contain_text("Approve 1 email address?")
+    expect(dialog.get_by_role("button", name="OK")).to_be_focused()
+    shown.keyboard.press("Enter")
+    expect(shown.get_by_role("status").filter(has_text="1 email address approved")).to_be_visible()
+    expect(row).to_contain_text("Approved")
+
+
+def test_cancelling_gives_the_focus_back_and_changes_nothing(shown: Page, ana: Mailbox) -> None:
+    shown.get_by_label("Select Ana Bowman").check()
+    command = shown.get_by_role("button", name="Reject Email")
+    command.click()
+    expect(shown.get_by_role("dialog")).to_contain_text("Reject 1 email address?")
+    shown.keyboard.press("Escape")
+    expect(command).to_be_focused()
+    assert Mailbox.objects.filter(address_status="rejected").count() == 0
+
+
+def test_commands_wait_for_a_selection(shown: Page) -> None:
+    edit = shown.get_by_role("button", name="Edit")
+    expect(edit).to_be_disabled()
+    shown.get_by_label("Select Ana Bowman").check()
+    expect(edit).to_be_enabled()
+    shown.get_by_label("Select Ben Okafor").check()
+    expect(edit).to_be_disabled()
+    expect(shown.get_by_role("button", name="Test & Enable Mailboxes")).to_be_enabled()
+
+
+def test_searching_changes_the_rows_and_the_address(shown: Page) -> None:
+    shown.get_by_label("Search mailboxes", exact=True).fill("okafor")
+    expect(shown.locator("tbody tr")).to_have_count(1)
+    expect(shown.locator("tbody tr")).to_contain_text("Ben Okafor")
+    assert shown.url.endswith("?q=okafor")
+
+
+def test_a_refused_panel_keeps_everything_and_then_creates(shown: Page) -> None:
+    shown.get_by_role("link", name="New mailbox").click()
+    panel = shown.get_by_role("dialog")
+    panel.get_by_label("Name", exact=False).first.fill("Billing")
+    panel.get_by_label("Email Address").fill("ana@contoso.example")
+    panel.get_by_role("switch", name="Allow to Use Credentials for Email Processing").check()
+    panel.get_by_label("User Name").fill("billing")
+    panel.get_by_label("Password", exact=True).fill("a secret")
+    panel.get_by_role("button", name="Save").click()
+    expect(panel.get_by_role("alert")).to_contain_text("Another mailbox of this environment has the address")
+    panel.get_by_label("Email Address").fill("billing@contoso.example")
+    panel.get_by_role("button", name="Save").click()
+    expect(shown.get_by_role("heading", level=1)).to_have_text("Billing")
+    assert Mailbox.objects.get(name="Billing").password.reveal() == "a secret"
+
+
+def test_the_second_of_two_editors_is_told_and_decides(
+    browser: Browser, shown: Page, base: str, ana: Mailbox
+) -> None:
+    url = ana.get_absolute_url()
+    shown.goto(f"{base}{url}")
+    with browser.new_context() as second:
+        other = second.new_page()
+        sign_in(other, base, to=url)
+        other.get_by_label("Name", exact=False).first.fill("Ana of the other tab")
+        other.locator(".cmdbar").get_by_role("button", name="Save").click()
+        expect(other.get_by_role("heading", level=1)).to_have_text("Ana of the other tab")
+    shown.locator("#id_name").fill("Ana of this tab")
+    shown.locator(".cmdbar").get_by_role("button", name="Save").click()
+    expect(shown.get_by_role("alert")).to_contain_text("saved this record while you were editing it")
+    expect(shown.locator("#id_name")).to_have_value("Ana of this tab")
+    shown.locator(".cmdbar").get_by_role("button", name="Save").click()
+    expect(shown.get_by_role("heading", level=1)).to_have_text("Ana of this tab")
+
+
+def test_a_job_changes_while_one_looks_and_then_rests(shown: Page, base: str) -> None:
+    job = start_job()
+    shown.goto(f"{base}{job.get_absolute_url()}")
+    expect(shown.get_by_role("heading", level=2)).to_have_text("Waiting to start")
+    finish(job)
+    expect(shown.get_by_role("heading", level=2)).to_have_text("2 mailboxes tested")
+    expect(shown.locator("#job-status")).to_contain_text("2 of 2 mailboxes tested, 1 failed.")
+    expect(shown.get_by_text("Enter the right one.")).to_be_visible()
+    expect(shown.get_by_role("button", name="Test failed again")).to_be_enabled()
+    expect(shown.locator("#job[hx-trigger]")).to_have_count(0)
+
+
+def test_a_job_is_followed_without_script(browser: Browser, base: str) -> None:
+    job = start_job()
+    with browser.new_context(java_script_enabled=False) as plain:
+        page = plain.new_page()
+        sign_in(page, base, to=job.get_absolute_url())
+        finish(job)
+        page.get_by_role("link", name="Refresh").click()
+        expect(page.get_by_role("heading", level=2)).to_have_text("2 mailboxes tested")
+
+
+def test_approving_works_without_script(browser: Browser, base: str, ana: Mailbox) -> None:
+    with browser.new_context(java_script_enabled=False) as plain:
+        page = plain.new_page()
+        sign_in(page, base, to=LIST_URL)
+        page.get_by_label("Select Ana Bowman").check()
+        page.locator(".cmdbar").get_by_role("button", name="Approve Email").first.click()
+        page.get_by_role("dialog").get_by_role("button", name="OK").click()
+        expect(page.locator("#toasts")).to_contain_text("1 email address approved")
+    ana.refresh_from_db()
+    assert ana.address_status == "approved"
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (320, "light")])
+@pytest.mark.parametrize("place", ["list", "panel", "page", "job", "jobs", "search"])
+def test_every_screen_is_accessible_and_fits(
+    browser: Browser, base: str, ana: Mailbox, place: str, width: int, scheme: str
+) -> None:
+    job = start_job()
+    finish(job)
+    url = {
+        "list": LIST_URL,
+        "panel": f"{LIST_URL}new/",
+        "page": ana.get_absolute_url(),
+        "job": job.get_absolute_url(),
+        "jobs": "/environments/contoso/jobs/",
+        "search": "/search/?q=contoso",
+    }[place]
+    viewport = {"width": width, "height": 900}
+    with browser.new_context(viewport=viewport, color_scheme=scheme) as context:  # type: ignore[arg-type]
+        page = context.new_page()
+        sign_in(page, base, to=url)
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
