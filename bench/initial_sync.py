@@ -118,8 +118,7 @@ def _emailsync(
     installation: Installation, dovecot: Dovecot, authority: Authority, slug: str, count: int
 ) -> float:
     """Return the seconds from a mailbox becoming due until its last message is committed."""
-    values = {"port": dovecot.ports.imaps, "authority": authority.pem, "user": USER, "password": PASSWORD}
-    installation.python(PREPARE, slug=slug, **values)
+    _prepare(installation, dovecot, authority, slug)
     state = (
         "FROM mailboxes_workerstate s JOIN mailboxes_mailbox b ON b.id = s.mailbox_id "
         f"JOIN profiles_environment e ON e.id = b.environment_id "
@@ -135,12 +134,17 @@ def _emailsync(
     return float(seconds)
 
 
+def _prepare(installation: Installation, dovecot: Dovecot, authority: Authority, slug: str) -> None:
+    """Add an environment with the mailbox, due now."""
+    installation.python(
+        PREPARE, slug=slug, port=dovecot.ports.imaps, authority=authority.pem, user=USER, password=PASSWORD
+    )
+
+
 def _large(installation: Installation, dovecot: Dovecot, authority: Authority, worker: Worker) -> float:
     """Return the worker's peak memory after it has also received one large message."""
     dovecot.deliver(USER, large_message(LARGE))
-    installation.python(
-        PREPARE, slug="large", port=dovecot.ports.imaps, authority=authority.pem, user=USER, password=PASSWORD
-    )
+    _prepare(installation, dovecot, authority, "large")
     installation.wait_until(
         f"SELECT count(*) FROM mailboxes_message WHERE size > {LARGE // 2}", equals=1, seconds=PATIENCE
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from emailsync.mail.endpoint import NetworkPolicy, parse_networks, parse_ports
 
@@ -214,7 +214,9 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = "sync"
 # A worker takes from all three unless `--queues` says otherwise.
-CELERY_TASK_QUEUES = [Queue(name) for name in ("interactive", "deliver", "sync")]
+CELERY_TASK_QUEUES = [
+    Queue(name, Exchange(name), routing_key=name) for name in ("interactive", "deliver", "sync")
+]
 CELERY_TASK_ROUTES = {
     "mailboxes.tasks.diagnose": {"queue": "interactive"},
     "mailboxes.tasks.deliver": {"queue": "deliver"},

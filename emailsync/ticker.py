@@ -65,12 +65,12 @@ def tick() -> None:
         _send(tasks.sync_mailbox if state.direction == Direction.INCOMING else tasks.deliver, state.pk)
 
 
-def _send(task: Task, pk: int) -> None:
+def _send(task: "Task[[int], None]", pk: int) -> None:
     """Send one wake-up, void once its row is handed out anew.
 
     Raises kombu's OperationalError when the broker is away.
     """
-    task.apply_async(args=[pk], retry=False, expires=scheduling.WAKE_UP_PATIENCE.total_seconds())
+    task.apply_async(args=(pk,), retry=False, expires=scheduling.WAKE_UP_PATIENCE.total_seconds())
 
 
 _ticker = Ticker()

@@ -11,7 +11,7 @@ from cryptography import x509
 from emailsync.mail.endpoint import NetworkPolicy, Protocol, Security, check_host, check_plain, default_port
 from emailsync.mail.errors import MailError
 from emailsync.mail.registry import INCOMING
-from profiles.choices import AuthenticationType, ConnectionSecurity, IncomingProtocol, ServerType
+from profiles.choices import AuthenticationType, IncomingProtocol, ServerType
 
 if TYPE_CHECKING:
     from profiles.models import ServerProfile
@@ -70,7 +70,7 @@ def _location_errors(
             policy.check_address(ip_address(host))
     except (ValueError, MailError) as error:
         errors[location] = str(error)
-    if security == ConnectionSecurity.NONE and not policy.allow_plain:
+    if security is Security.NONE and not policy.allow_plain:
         errors[security_name] = (
             "Connections without encryption are switched off on this installation. Choose TLS or STARTTLS."
         )

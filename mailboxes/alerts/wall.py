@@ -1,5 +1,6 @@
 """The only writer of alerts: one open alert per cause, repeats counted, success resolving."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -38,12 +39,13 @@ def raise_alert(
     profile: ServerProfile | None = None,
     cause: Cause | None = None,
     about: str = "",
-    **parameters: object,
+    words: Mapping[str, object] | None = None,
 ) -> bool:
     """Write an alert of kind `code`, or count it on the open alert of the same cause.
 
-    `about` tells apart alerts of one kind on one mailbox (an outgoing message's id, say). A level that
-    the environment's email settings switch off writes nothing. Returns whether the alert is a new one.
+    `words` fill the sentences of the kind. `about` tells apart alerts of one kind on one mailbox (an
+    outgoing message's id, say). A level that the environment's email settings switch off writes nothing.
+    Returns whether the alert is a new one.
     """
     kind = KINDS[code]
     subject = mailbox or profile
@@ -53,17 +55,17 @@ def raise_alert(
         return False
     cause = cause or Cause("")
     shown_profile = profile or (mailbox.server_profile if mailbox else None)
-    words: dict[str, object] = {
+    parameters = {
         "mailbox": mailbox.name if mailbox else "",
         "address": mailbox.address if mailbox else "",
         "profile": shown_profile.name if shown_profile else "(none)",
         "profile_id": str(shown_profile.pk) if shown_profile else "",
         "cause": cause.sentence,
         "remedy": cause.remedy,
-        **parameters,
+        **(words or {}),
     }
     changes = {
-        "parameters": words,
+        "parameters": parameters,
         "error_code": cause.code[:100],
         "details": cause.server_reply[:MAXIMUM_DETAILS],
         "last_seen_on": now,

@@ -221,13 +221,5 @@ def _alert(
     cause: wall.Cause | None = None,
     **parameters: object,
 ) -> None:
-    wall.raise_alert(
-        kind,
-        now=now,
-        mailbox=mailbox,
-        cause=cause,
-        about=str(message.pk),
-        subject=message.subject or "(no subject)",
-        outgoing_id=message.pk,
-        **parameters,
-    )
+    words = {"subject": message.subject or "(no subject)", "outgoing_id": message.pk, **parameters}
+    wall.raise_alert(kind, now=now, mailbox=mailbox, cause=cause, about=str(message.pk), words=words)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from django.db.models import Case, F, PositiveBigIntegerField, Value, When
+from django.db.models import Case, F, PositiveBigIntegerField, QuerySet, Value, When
 from django.utils import timezone
 
 from emailsync.mail.composing import Draft
@@ -72,7 +72,7 @@ def _steps(mailbox: Mailbox, direction: str) -> Iterator[Step]:
     if found:
         for blocker in found:
             yield Step(
-                direction=direction,
+                direction="incoming" if direction == Direction.INCOMING else "outgoing",
                 name="preconditions",
                 title=blocker.sentence,
                 outcome=Outcome.FAILURE,
@@ -153,7 +153,7 @@ def _apply_failure(
     direction: str,
     steps: list[Step],
     *,
-    state_rows: "scheduling.models.QuerySet[WorkerState]",
+    state_rows: QuerySet[WorkerState],
     now: datetime,
 ) -> None:
     failure = next(step for step in steps if step.outcome is Outcome.FAILURE)
@@ -189,7 +189,7 @@ def _finish(lease: scheduling.Lease, diagnosis: Diagnosis, results: dict[str, Ou
                 "configuration_succeeded",
                 now=now,
                 mailbox=diagnosis.mailbox,
-                tested=" and ".join(done).capitalize() + " email",
+                words={"tested": " and ".join(done).capitalize() + " email"},
             )
         if not Diagnosis.objects.unfinished().filter(job_id=diagnosis.job_id).exists():
             Job.objects.filter(pk=diagnosis.job_id, finished_on__isnull=True).update(finished_on=now)

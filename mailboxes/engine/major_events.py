@@ -41,8 +41,7 @@ def look(mailbox: Mailbox, direction: str, cause: wall.Cause, *, now: datetime) 
         profile=profile,
         cause=cause,
         about=direction,
-        failed=failed,
-        total=total,
+        words={"failed": failed, "total": total},
     )
     if is_new and profile.owner and profile.owner.email:
         words = {"failed": failed, "total": total, "profile": profile, "mailbox": mailbox}

@@ -70,8 +70,10 @@ def failed(lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState, error:
             now=now,
             mailbox=mailbox,
             cause=cause,
-            attempt=decision.attempt,
-            limit=settings.RETRY_LIMIT,
-            retry_at=f"{retry_at:%H:%M}",
+            words={
+                "attempt": decision.attempt,
+                "limit": settings.RETRY_LIMIT,
+                "retry_at": f"{retry_at:%H:%M}",
+            },
         )
     scheduling.release(lease, due_at=retry_at)

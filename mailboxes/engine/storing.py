@@ -316,7 +316,7 @@ def _insert(model: type[Model], names: str, rows: list[tuple[Any, ...]]) -> None
     fields = [next(f for f in model._meta.concrete_fields if f.attname == name) for name in attributes]
     types = [_copy_type(f.db_type(connection) or "text") for f in fields]
     json_at = [index for index, kind in enumerate(types) if kind == "jsonb"]
-    columns = ", ".join(connection.ops.quote_name(f.column) for f in fields)
+    columns = ", ".join(connection.ops.quote_name(str(f.column)) for f in fields)
     table = connection.ops.quote_name(model._meta.db_table)
     with (
         connection.cursor() as cursor,

@@ -22,6 +22,7 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
@@ -137,7 +138,11 @@ def _withheld(mailbox: Mailbox, cursor: FolderCursor) -> list[int]:
     entries = LedgerEntry.objects.withheld().filter(
         mailbox=mailbox, folder=INBOX, uidvalidity=cursor.uidvalidity, seen_on__lt=timezone.now() - ASK_AGAIN
     )
-    return list(entries.order_by("uid").values_list("uid", flat=True)[:WINDOW])
+    return _uids(entries.order_by("uid")[:WINDOW])
+
+
+def _uids(entries: QuerySet[LedgerEntry]) -> list[int]:
+    return [uid for uid in entries.values_list("uid", flat=True) if uid is not None]
 
 
 def _receive(
@@ -159,7 +164,7 @@ def _receive(
     reader = _Reader(
         client,
         after=cursor.last_uid,
-        known=set(known.values_list("uid", flat=True)),
+        known=set(_uids(known)),
         again=withheld,
         start=mailbox.effective_start,
     )
@@ -192,9 +197,11 @@ def _tell(mailbox: Mailbox, batch: storing.Batch, saved: storing.Saved, *, now: 
                 now=now,
                 mailbox=mailbox,
                 about=str(note.remote.uid),
-                size=filesizeformat(note.remote.size),
-                limit=filesizeformat(settings.MAXIMUM_MESSAGE_SIZE),
-                received_at=f"{note.remote.received_at:%Y-%m-%d %H:%M}",
+                words={
+                    "size": filesizeformat(note.remote.size),
+                    "limit": filesizeformat(settings.MAXIMUM_MESSAGE_SIZE),
+                    "received_at": f"{note.remote.received_at:%Y-%m-%d %H:%M}",
+                },
             )
         elif note.outcome is LedgerOutcome.QUARANTINED:
             cause = wall.Cause("the server lists the message but does not deliver it.")
@@ -207,7 +214,7 @@ def _delete_processed(mailbox: Mailbox, client: IncomingClient, cursor: FolderCu
     """Remove from the server what is stored and marked to go; what fails is tried by the next run."""
     entries = LedgerEntry.objects.filter(mailbox=mailbox, is_to_delete=True)
     entries.exclude(folder=INBOX, uidvalidity=cursor.uidvalidity).update(is_to_delete=False)
-    uids = list(entries.values_list("uid", flat=True)[:WINDOW])
+    uids = _uids(entries[:WINDOW])
     if uids:
         client.open_folder(INBOX, read_only=False)
         client.delete(uids)

@@ -7,7 +7,7 @@ from django.db.migrations.state import StateApps
 COLUMNS = (("mailboxes_rawmessage", "content"), ("mailboxes_outgoingmessage", "content"))
 
 
-def compress_with_lz4(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
+def compress_with_lz4(_apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
     """Set the compression where the server was built with lz4; without it the default stays."""
     connection = schema_editor.connection
     if connection.vendor != "postgresql":

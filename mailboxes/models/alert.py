@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Q
 
@@ -18,7 +18,7 @@ class AlertQuerySet(models.QuerySet["Alert"]):
         """Return the alerts whose cause has not been mended."""
         return self.filter(resolved_on__isnull=True)
 
-    def for_person(self, user: AbstractUser) -> "AlertQuerySet":
+    def for_person(self, user: User) -> "AlertQuerySet":
         """Return the wall of `user`: alerts of their mailboxes and of the profiles they own.
 
         A profile's owner also sees the errors of the mailboxes that use it; the owner of a mailbox sees

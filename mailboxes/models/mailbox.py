@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from django.apps import apps
 from django.conf import settings
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, FilteredRelation, Q
@@ -27,7 +27,7 @@ class MailboxQuerySet(models.QuerySet["Mailbox"]):
         """Return the mailboxes that are switched on."""
         return self.filter(is_active=True)
 
-    def owned_by(self, user: AbstractUser) -> "MailboxQuerySet":
+    def owned_by(self, user: User) -> "MailboxQuerySet":
         """Return the mailboxes whose alerts `user` sees."""
         return self.filter(owner=user)
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, QuerySet
 
@@ -13,7 +13,7 @@ from mailboxes.services import editing
 
 
 @transaction.atomic
-def approve(mailboxes: QuerySet[Mailbox], *, by: AbstractUser | None, now: datetime) -> int:
+def approve(mailboxes: QuerySet[Mailbox], *, by: User | None, now: datetime) -> int:
     """Approve the addresses of `mailboxes`; returns how many were not approved before."""
     found = list(mailboxes.exclude(address_status=AddressStatus.APPROVED))
     changed = Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in found])
@@ -32,7 +32,7 @@ def approve(mailboxes: QuerySet[Mailbox], *, by: AbstractUser | None, now: datet
 
 
 @transaction.atomic
-def reject(mailboxes: QuerySet[Mailbox], *, by: AbstractUser | None, now: datetime) -> int:
+def reject(mailboxes: QuerySet[Mailbox], *, by: User | None, now: datetime) -> int:
     """Reject the addresses of `mailboxes`; returns how many were not rejected before.
 
     Email under way for them can commit nothing more.

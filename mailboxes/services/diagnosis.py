@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
 
@@ -15,7 +15,7 @@ def start(
     mailboxes: QuerySet[Mailbox],
     *,
     environment: Environment,
-    by: AbstractUser | None,
+    by: User | None,
     now: datetime,
     server_profile: ServerProfile | None = None,
 ) -> Job:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, QuerySet
 
@@ -30,7 +30,7 @@ def create_defaults(environment: Environment, *, kind: str = MailboxKind.USER) -
 
 
 @transaction.atomic
-def create(mailbox: Mailbox, *, by: AbstractUser | None) -> Mailbox:
+def create(mailbox: Mailbox, *, by: User | None) -> Mailbox:
     """Save a new mailbox, waiting for approval, with a worker state for each direction."""
     mailbox.modified_by = by
     mailbox.address_status = AddressStatus.PENDING
@@ -42,7 +42,7 @@ def create(mailbox: Mailbox, *, by: AbstractUser | None) -> Mailbox:
 
 
 @transaction.atomic
-def update(mailbox: Mailbox, *, by: AbstractUser | None) -> Mailbox:
+def update(mailbox: Mailbox, *, by: User | None) -> Mailbox:
     """Save a changed mailbox. Raises StaleRecord when somebody saved it after it was read.
 
     A new address waits for approval again. A change of how the mailbox connects resets its test results
@@ -76,7 +76,7 @@ def reset(mailboxes: QuerySet[Mailbox]) -> None:
 
 
 @transaction.atomic
-def set_active(mailboxes: QuerySet[Mailbox], *, active: bool, by: AbstractUser | None, now: datetime) -> int:
+def set_active(mailboxes: QuerySet[Mailbox], *, active: bool, by: User | None, now: datetime) -> int:
     """Switch `mailboxes` on or off; returns how many changed. Switched on, enabled ones are due at once."""
     pks = list(mailboxes.exclude(is_active=active).values_list("pk", flat=True))
     found = Mailbox.objects.filter(pk__in=pks)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Case, F, Value, When
 
@@ -20,7 +20,7 @@ class NotNow(Exception):
 
 @transaction.atomic
 def queue(
-    mailbox: Mailbox, draft: Draft, *, by: AbstractUser | None, now: datetime, answers: Message | None = None
+    mailbox: Mailbox, draft: Draft, *, by: User | None, now: datetime, answers: Message | None = None
 ) -> OutgoingMessage:
     """Save `draft` as a message waiting to be sent from `mailbox`.
 

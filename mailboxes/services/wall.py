@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 
 from mailboxes.choices import AlertLevel
@@ -23,7 +23,7 @@ def of_profile(profile: ServerProfile) -> AlertQuerySet:
     )
 
 
-def of_person(user: AbstractUser) -> AlertQuerySet:
+def of_person(user: User) -> AlertQuerySet:
     """Return the alerts of the mailboxes and profiles that `user` owns."""
     return _alerts().for_person(user)
 
@@ -37,7 +37,7 @@ def _alerts() -> AlertQuerySet:
     return Alert.objects.all()
 
 
-def open_count(user: AbstractUser) -> int:
+def open_count(user: User) -> int:
     """Count the errors and warnings on the wall of `user` that nobody has mended or deleted."""
     return Alert.objects.for_person(user).open().exclude(level=AlertLevel.INFORMATION).count()
 

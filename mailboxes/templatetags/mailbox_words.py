@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from django import template
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 
 from emailsync.web.templatetags.console import milliseconds
 
@@ -19,6 +19,6 @@ def duration(value: timedelta | None) -> str:
 
 
 @register.filter
-def person(user: AbstractUser | None, nobody: str = "Nobody") -> str:
+def person(user: User | None, nobody: str = "Nobody") -> str:
     """Return the name of somebody, or `nobody`."""
     return user.get_full_name() or user.get_username() if user else nobody

@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.http import HttpRequest, HttpResponse, QueryDict
@@ -165,7 +165,7 @@ def _profile_wall(state: QueryDict, profile: ServerProfile) -> Wall:
 
 def _personal_wall(request: HttpRequest, state: QueryDict) -> Wall:
     whose = "everybody" if state.get("whose") == "everybody" else ""
-    alerts = wall.of_everybody() if whose else wall.of_person(cast("AbstractUser", request.user))
+    alerts = wall.of_everybody() if whose else wall.of_person(cast("User", request.user))
     return Wall(
         listing=AlertListing(state, _loaded(alerts), url=reverse("mailboxes:alert_list"), whose=whose),
         scope={},
@@ -199,7 +199,8 @@ def alert_list(request: HttpRequest) -> HttpResponse:
 def _show(request: HttpRequest, shown: Wall) -> HttpResponse:
     if request.GET.get("ask") == "delete":
         return _ask(request, shown)
-    return page_response(request, shown.template, "mailboxes/_wall.html", shown.context)
+    context = {**shown.context, "is_fragment": is_fragment(request)}
+    return page_response(request, shown.template, "mailboxes/_wall_part.html", context)
 
 
 def _ask(request: HttpRequest, shown: Wall) -> HttpResponse:
@@ -232,8 +233,13 @@ def alert_delete(request: HttpRequest) -> HttpResponse:
         return saved_response(request, after.listing.here, title=title)
     position = rows.index(number) if number in rows else 0
     left = [alert.pk for alert in after.listing.rows]
-    context = {**after.context, "said": title, "focus": left[min(position, len(left) - 1)] if left else 0}
-    return render(request, "mailboxes/_wall.html", context)
+    context = {
+        **after.context,
+        "is_fragment": True,
+        "said": title,
+        "focus": left[min(position, len(left) - 1)] if left else 0,
+    }
+    return render(request, "mailboxes/_wall_part.html", context)
 
 
 def _delete_all(request: HttpRequest, shown: Wall) -> HttpResponse:
@@ -249,7 +255,8 @@ def _wall_of(request: HttpRequest) -> Wall:
     state = request.POST
     if "mailbox" in state:
         found = Mailbox.objects.select_related("environment")
-        return _mailbox_wall(state, get_object_or_404(found, pk=_uuid(state["mailbox"])), {})
+        mailbox = get_object_or_404(found, pk=_uuid(state["mailbox"]))
+        return _mailbox_wall(state, mailbox, {"open_alerts": wall.open_count(wall.of_mailbox(mailbox))})
     if "profile" in state:
         profiles = ServerProfile.objects.select_related("environment").defer("password", "outgoing_password")
         return _profile_wall(state, get_object_or_404(profiles, pk=_uuid(state["profile"])))

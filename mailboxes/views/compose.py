@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 from uuid import UUID
 
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import User
 from django.core.cache import cache
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -137,7 +137,7 @@ def _queue(
             for file in written["attachments"]
         ),
     )
-    user = cast("AbstractUser", request.user)
+    user = cast("User", request.user)
     try:
         return outgoing.queue(mailbox, draft, by=user, now=timezone.now(), answers=answers)
     except ValueError as error:

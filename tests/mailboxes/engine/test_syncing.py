@@ -10,6 +10,7 @@ from django.utils import timezone
 from bench.corpus import large_message, messages
 from mailboxes.choices import AddressStatus, LedgerOutcome, MailboxKind
 from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, Message, RawMessage, WorkerState
+from profiles.models import ServerProfile
 from tests.conftest import Account
 from tests.servers.dovecot import Dovecot
 
@@ -141,7 +142,8 @@ def test_many_mixed_messages_are_each_stored_once(
     mailbox: Mailbox, account: Account, dovecot: Dovecot, receive: Receive
 ) -> None:
     contents = list(messages(600, seed=5))
-    [dovecot.deliver(account.user_name, content) for content in contents]
+    for content in contents:
+        dovecot.deliver(account.user_name, content)
     receive(mailbox)
     expected = {hashlib.sha256(content).hexdigest() for content in contents}
     assert set(Message.objects.values_list("sha256", flat=True)) == expected
@@ -167,7 +169,7 @@ def test_a_wrong_password_stops_the_direction_at_once(mailbox: Mailbox, receive:
 
 
 def test_a_server_that_is_away_is_tried_again_later(mailbox: Mailbox, receive: Receive) -> None:
-    mailbox.server_profile.__class__.objects.update(incoming_port=1)
+    ServerProfile.objects.update(incoming_port=1)
     state = receive(mailbox)
     assert state.is_enabled
     assert state.transient_failures == 1
@@ -177,7 +179,7 @@ def test_a_server_that_is_away_is_tried_again_later(mailbox: Mailbox, receive: R
 
 
 def test_the_eleventh_failure_in_a_row_stops_under_the_same_code(mailbox: Mailbox, receive: Receive) -> None:
-    mailbox.server_profile.__class__.objects.update(incoming_port=1)
+    ServerProfile.objects.update(incoming_port=1)
     WorkerState.objects.update(transient_failures=10)
     state = receive(mailbox)
     assert (state.is_enabled, state.last_error_code) == (False, "connection_refused")
@@ -186,9 +188,9 @@ def test_the_eleventh_failure_in_a_row_stops_under_the_same_code(mailbox: Mailbo
 def test_success_forgets_the_failures_and_resolves_the_alert(
     mailbox: Mailbox, receive: Receive, dovecot: Dovecot
 ) -> None:
-    mailbox.server_profile.__class__.objects.update(incoming_port=1)
+    ServerProfile.objects.update(incoming_port=1)
     receive(mailbox)
-    mailbox.server_profile.__class__.objects.update(incoming_port=dovecot.ports.imaps)
+    ServerProfile.objects.update(incoming_port=dovecot.ports.imaps)
     state = receive(mailbox)
     assert state.transient_failures == 0
     assert not Alert.objects.open().exists()
