@@ -37,9 +37,9 @@ def _alerts() -> AlertQuerySet:
     return Alert.objects.all()
 
 
-def open_count(user: User) -> int:
-    """Count the errors and warnings on the wall of `user` that nobody has mended or deleted."""
-    return Alert.objects.for_person(user).open().exclude(level=AlertLevel.INFORMATION).count()
+def open_count(alerts: AlertQuerySet) -> int:
+    """Count the errors and warnings among `alerts` that nobody has mended."""
+    return alerts.open().exclude(level=AlertLevel.INFORMATION).count()
 
 
 def delete(alerts: QuerySet[Alert], *, until: datetime | None = None) -> int:

@@ -228,6 +228,21 @@ def test_delete_all_asks_first_and_names_the_count(reader: Client, url: str, tel
     assert "Errors" in dialog
 
 
+def test_the_command_to_delete_all_follows_the_filter(reader: Client, url: str, tell: Tell) -> None:
+    tell()
+    part = reader.get(f"{url}?facet=error", headers=HTMX).content.decode()
+    assert f'id="delete-all" href="{url}?facet=error&amp;ask=delete' in part
+    assert 'hx-swap-oob="true"' in part
+
+
+def test_the_counts_of_bell_and_tab_follow_a_deletion(reader: Client, tell: Tell, mailbox: Mailbox) -> None:
+    tell("outgoing_stopped")
+    gone = tell("incoming_stopped")
+    part = reader.post(DELETE, {"mailbox": mailbox.pk, "alert": gone.pk}, headers=HTMX).content.decode()
+    assert '<span id="tab-alerts" hx-swap-oob="true"><span class="pill bad">1<' in part
+    assert '<span id="alert-dot" hx-swap-oob="true"><span class="vh">, 1 open</span>' in part
+
+
 def test_without_script_the_question_stands_on_the_wall(reader: Client, url: str, tell: Tell) -> None:
     tell()
     page = reader.get(f"{url}?ask=delete").content.decode()
