@@ -29,11 +29,17 @@ class EnvironmentForm(VersionedForm, ConsoleForm, _ModelForm):
         fields: ClassVar[list[str]] = ["name", "kind"]
         labels: ClassVar[dict[str, str]] = {"name": "Name", "kind": "Type"}
         widgets: ClassVar[dict[str, forms.Widget]] = {
-            "name": forms.TextInput(attrs={"autocomplete": "off", "autofocus": True}),
+            "name": forms.TextInput(attrs={"autocomplete": "off"}),
         }
         error_messages: ClassVar[dict[str, dict[str, str]]] = {
             "name": {"required": "Enter a name that people will recognise."},
         }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Begin with the name; a refused form has its summary focused instead."""
+        super().__init__(*args, **kwargs)
+        if not self.is_bound:
+            self.fields["name"].widget.attrs["autofocus"] = True
 
     def clean_name(self) -> str:
         """Refuse the name of another environment: people could not tell them apart."""

@@ -211,8 +211,8 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
         self._lock()
 
     def _lock(self) -> None:
-        first = "server_type" if self.is_new else "name"
-        self.fields[first].widget.attrs["autofocus"] = True
+        if not self.is_bound:  # a refused form has its summary focused
+            self.fields["server_type" if self.is_new else "name"].widget.attrs["autofocus"] = True
         if not self.is_new:
             self.fields["server_type"].disabled = self.fields["incoming_protocol"].disabled = True
         if self.credentials_locked:

@@ -100,6 +100,11 @@ def test_even_a_forged_confirmation_leaves_the_default_active(
     assert toast(answer)["intent"] == "error"
 
 
+def test_cancel_comes_first_before_something_is_destroyed(client: Client, profile: ServerProfile) -> None:
+    page = client.post(command_url(profile.environment), {"action": f"delete:{profile.pk}"}, headers=HTMX)
+    assert "data-close autofocus>Cancel" in page.content.decode()
+
+
 def test_activation_needs_no_question(
     client: Client, environment: Environment, new_profile: NewProfile
 ) -> None:
