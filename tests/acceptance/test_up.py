@@ -77,6 +77,7 @@ class Up:
 
     def start(self) -> None:
         """Start, and wait until it says that it is ready."""
+        self.close()
         (self.folder / "up.log").unlink(missing_ok=True)
         command = [sys.executable, str(ROOT / "manage.py"), "up", *self.words]
         self.process = ServerProcess(command, log=self.folder / "up.log", environment=self.environment)
@@ -265,7 +266,7 @@ def test_killed_children_are_started_again(own_up: Up) -> None:
 
     own_up.kill(killed)
     wait_for(lambda: all(is_gone(child) for child in killed))
-    wait_for(lambda: own_up.is_ready())
+    wait_for(own_up.is_ready)
 
     assert own_up.diagnose("orders")["exit_status"] == 0
 
