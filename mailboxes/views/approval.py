@@ -200,6 +200,7 @@ def _ask(
     context = {
         "environment": environment,
         "action": action,
+        "title": "Test & Enable Mailbox" if question is DIAGNOSE and len(found) == 1 else question.title,
         "question": question,
         "text": question.text.format(counted(len(found), _noun(action))),
         "named": found[:NAMED],
