@@ -50,6 +50,8 @@ class Draft:
     attachments: tuple[DraftAttachment, ...] = ()
     html: str = ""
     headers: tuple[tuple[str, str], ...] = ()
+    #: The character set of the texts, where it can write them; else UTF-8.
+    charset: str = "utf-8"
 
     @property
     def recipients(self) -> tuple[str, ...]:
@@ -147,25 +149,29 @@ def _fold(name: str, value: str) -> bytes:
 
 
 def _body(draft: Draft) -> bytes:
-    text = _text_part(draft.text, "plain")
+    text = _text_part(draft.text, "plain", charset=draft.charset)
     if draft.html:
-        text = _multipart("alternative", [text, _text_part(draft.html, "html")])
+        text = _multipart("alternative", [text, _text_part(draft.html, "html", charset=draft.charset)])
     if draft.attachments:
         text = _multipart("mixed", [text, *(_file_part(file) for file in draft.attachments)])
     return text
 
 
-def _text_part(text: str, subtype: str) -> bytes:
-    content = "\r\n".join(text.splitlines()).encode("utf-8", "replace")
+def _text_part(text: str, subtype: str, *, charset: str) -> bytes:
+    lines = "\r\n".join(text.splitlines())
+    try:
+        content = lines.encode(charset)
+    except UnicodeEncodeError:
+        charset, content = "utf-8", lines.encode("utf-8", "replace")
     content = content + b"\r\n" if content else content
     plain = content.isascii() and b"\0" not in content and max(map(len, content.split(b"\r\n"))) <= LINE + 2
     if plain:
         return _part(f'text/{subtype}; charset="us-ascii"', "7bit", content)
     if sum(mark > 126 for mark in content) * 6 > len(content):
-        return _part(f'text/{subtype}; charset="utf-8"', "base64", _base64(content))
+        return _part(f'text/{subtype}; charset="{charset}"', "base64", _base64(content))
     quoted = binascii.b2a_qp(content.replace(b"\r\n", b"\n"), istext=True)
     quoted = b"\r\n".join(quoted.splitlines()) + b"\r\n"
-    return _part(f'text/{subtype}; charset="utf-8"', "quoted-printable", quoted)
+    return _part(f'text/{subtype}; charset="{charset}"', "quoted-printable", quoted)
 
 
 def _file_part(file: DraftAttachment) -> bytes:
@@ -185,22 +191,23 @@ def _parameter(name: str, value: str) -> str:
     if value.isascii() and value.isprintable() and len(value) <= 60:
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'{name}="{escaped}"'
-    coded = quote(value, safe="")
-    pieces = list(_cut(coded, 50))
+    pieces = list(_cut(value, 50))
     if len(pieces) == 1:
-        return f"{name}*=utf-8''{coded}"
+        return f"{name}*=utf-8''{pieces[0]}"
     first = f"{name}*0*=utf-8''{pieces[0]}"
     return "; ".join([first, *(f"{name}*{number}*={piece}" for number, piece in enumerate(pieces[1:], 1))])
 
 
-def _cut(coded: str, width: int) -> Iterator[str]:
-    while coded:
-        end = width
-        # A percent sign and its two digits stay together.
-        while "%" in coded[max(0, end - 2) : end] and end < len(coded):
-            end -= 1
-        yield coded[:end]
-        coded = coded[end:]
+def _cut(text: str, width: int) -> Iterator[str]:
+    """Encode a text in pieces, none of which ends within a character."""
+    piece = ""
+    for mark in text:
+        coded = quote(mark, safe="")
+        if len(piece) + len(coded) > width:
+            yield piece
+            piece = ""
+        piece += coded
+    yield piece
 
 
 def _part(content_type: str, encoding: str, content: bytes, *, disposition: str = "") -> bytes:

@@ -9,7 +9,7 @@ measured, because servers estimate.
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from emailsync.mail.dialogue import LITERAL, PATIENCE, Dialogue, uid_sets
 from emailsync.mail.errors import MailError, MessageUnreadable, ServerBusy
@@ -38,19 +38,66 @@ class Arrival:
     whole: bool
 
 
+@dataclass
+class Progress:
+    """Keep the order: servers answer commands on their way in any order, and callers move a cursor."""
+
+    order: deque[RemoteMessage] = field(default_factory=deque)
+    waiting: dict[int, RemoteMessage] = field(default_factory=dict)
+    arrived: dict[int, RawBody] = field(default_factory=dict)
+    missing: list[RemoteMessage] = field(default_factory=list)
+
+    def expect(self, chunk: Sequence[RemoteMessage]) -> None:
+        """Note that these were asked for."""
+        self.order.extend(chunk)
+        self.waiting.update((message.uid, message) for message in chunk)
+
+    def take(self, arrival: Arrival) -> None:
+        """Keep a body that was asked for; anything else is thrown away."""
+        message = self.waiting.pop(arrival.uid, None)
+        if message is None:
+            arrival.body.close()
+        elif arrival.body.size == 0 and message.size > 0:
+            self.missing.append(message)
+        else:
+            self.arrived[message.uid] = arrival.body
+
+    def end(self, chunk: Sequence[RemoteMessage]) -> None:
+        """Note that the answer to a chunk is complete."""
+        self.missing.extend(self.waiting.pop(message.uid) for message in chunk if message.uid in self.waiting)
+
+    def give_up(self) -> None:
+        """Stop waiting for what is missing."""
+        gone = {message.uid for message in self.missing}
+        self.order = deque(message for message in self.order if message.uid not in gone)
+        self.missing = []
+
+    def ready(self) -> Iterator[FetchedMessage]:
+        """Yield what is next in the order, as far as it has arrived."""
+        while self.order and self.order[0].uid in self.arrived:
+            message = self.order.popleft()
+            body = self.arrived.pop(message.uid)
+            yield FetchedMessage(message.uid, message.received_at, body.size, body)
+
+    def close(self) -> None:
+        """Give back the files of what nobody will take."""
+        for body in self.arrived.values():
+            body.close()
+
+
 class Fetcher:
-    """Hand out the bodies of some messages of the open folder."""
+    """Hand out the bodies of some messages of the open folder, in the order they are asked for."""
 
     def __init__(self, dialogue: Dialogue) -> None:
         self._dialogue = dialogue
         self._connection = dialogue.connection
-        self._missing: list[RemoteMessage] = []
+        self._unreadable: list[int] = []
         self._refusal: MailError | None = None
 
     def fetch(self, messages: Sequence[RemoteMessage]) -> Iterator[FetchedMessage]:
         """Yield what arrives; what the server lists but withholds is named at the end."""
         run: list[RemoteMessage] = []
-        for message in messages:
+        for message in {message.uid: message for message in messages}.values():
             if message.size <= PIECE:
                 run.append(message)
                 continue
@@ -58,29 +105,50 @@ class Fetcher:
             run = []
             yield from self._fetch_large(message)
         yield from self._fetch_chunks(run)
-        yield from self._ask_again()
+        if self._unreadable:
+            raise MessageUnreadable(
+                f"The server lists {len(self._unreadable)} messages but does not hand them out.",
+                uids=self._unreadable,
+                server_reply=self._refusal.server_reply if self._refusal is not None else "",
+            )
 
     def _fetch_chunks(self, messages: Sequence[RemoteMessage]) -> Iterator[FetchedMessage]:
         self._dialogue.settle()
-        waiting: dict[int, RemoteMessage] = {}
+        progress = Progress()
         flying: dict[bytes, list[RemoteMessage]] = {}
         chunks = deque(_chunks(messages))
-        while chunks or flying:
-            while chunks and len(flying) < IN_FLIGHT:
-                chunk = chunks.popleft()
-                waiting.update((message.uid, message) for message in chunk)
-                flying[self._start(chunk)] = chunk
-            for arrival in self._arrivals(flying):
-                message = waiting.pop(arrival.uid, None)
-                if message is None:
-                    arrival.body.close()
-                elif arrival.body.size == 0 and message.size > 0:
-                    self._missing.append(message)
-                else:
-                    yield FetchedMessage(message.uid, message.received_at, arrival.body.size, arrival.body)
-            for tag in [tag for tag in flying if not self._dialogue.is_pending(tag)]:
-                gone = [waiting.pop(m.uid) for m in flying.pop(tag) if m.uid in waiting]
-                self._missing.extend(gone)
+        try:
+            while chunks or flying or progress.missing:
+                if progress.missing and not flying:
+                    self._ask_again(progress)
+                    yield from progress.ready()
+                # What is missing is asked for first, or the order could not be kept.
+                while chunks and len(flying) < IN_FLIGHT and not progress.missing:
+                    chunk = chunks.popleft()
+                    progress.expect(chunk)
+                    flying[self._start(chunk)] = chunk
+                if not flying:
+                    continue
+                for arrival in self._arrivals(flying):
+                    progress.take(arrival)
+                    yield from progress.ready()
+                for tag in [tag for tag in flying if not self._dialogue.is_pending(tag)]:
+                    progress.end(flying.pop(tag))
+        finally:
+            progress.close()
+
+    def _ask_again(self, progress: Progress) -> None:
+        """Tell vanished messages from withheld ones, and ask for the latter one by one."""
+        listed = self._still_listed(progress.missing)
+        for message in [message for message in progress.missing if message.uid in listed]:
+            tag = self._start([message])
+            progress.waiting[message.uid] = message
+            for arrival in self._arrivals({tag: [message]}):
+                progress.take(arrival)
+            if message.uid not in progress.arrived:
+                self._unreadable.append(message.uid)
+        progress.missing = [message for message in progress.missing if message.uid not in progress.arrived]
+        progress.give_up()
 
     def _start(self, chunk: Sequence[RemoteMessage]) -> bytes:
         (uids, _), *_ = uid_sets((message.uid for message in chunk), limit=2**16)
@@ -163,7 +231,7 @@ class Fetcher:
             raise
         if body is None:
             spool.close()
-            self._missing.append(message)
+            self._unreadable.extend(self._still_listed([message]))
         else:
             yield FetchedMessage(message.uid, message.received_at, body.size, body)
 
@@ -201,23 +269,6 @@ class Fetcher:
             else:
                 arrival.body.close()
         return found
-
-    def _ask_again(self) -> Iterator[FetchedMessage]:
-        """Tell vanished messages from withheld ones, and ask for the latter one by one."""
-        if not self._missing:
-            return
-        missing, self._missing = self._missing, []
-        listed = self._still_listed(missing)
-        for message in missing:
-            if message.uid in listed:
-                yield from self._fetch_chunks([message])
-        if self._missing:
-            uids = [message.uid for message in self._missing]
-            raise MessageUnreadable(
-                f"The server lists {len(uids)} messages but does not hand them out.",
-                uids=uids,
-                server_reply=self._refusal.server_reply if self._refusal is not None else "",
-            )
 
     def _still_listed(self, messages: Sequence[RemoteMessage]) -> set[int]:
         listed: set[int] = set()

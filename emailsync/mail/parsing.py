@@ -249,6 +249,8 @@ def _fast_leaf(part: PyMimePart, headers: dict[str, str], raw: bytes) -> Leaf | 
         encoding not in KNOWN_ENCODINGS
         or not TYPE.fullmatch(part.content_type)
         or "\\" in named
+        # It decodes the pieces of a long parameter one by one, and they may be cut within a character.
+        or "*1" in named
         or named.count('"') % 2
         # It loses what is not ASCII, and takes a soft line break at the very end for a hard one.
         or (encoding == "quoted-printable" and (not raw.isascii() or raw.endswith((b"=\r\n", b"=\n"))))

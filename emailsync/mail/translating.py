@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from imapclient.exceptions import IMAPClientError, ProtocolError
+from imapclient.exceptions import ProtocolError
 
 from emailsync.mail import errors
 from emailsync.mail.errors import MailError
@@ -108,7 +108,6 @@ ERRORS: tuple[tuple[type[BaseException], Callable[[BaseException, Clean], MailEr
     (ProtocolError, _violation),
     (imaplib.IMAP4.readonly, _read_only),
     (imaplib.IMAP4.abort, _imap_abort),
-    (IMAPClientError, _imap_refusal),
     (imaplib.IMAP4.error, _imap_refusal),
     (ValueError, _violation),
     (LookupError, _violation),

@@ -138,6 +138,45 @@ def test_a_message_withheld_in_a_chunk_is_asked_for_alone(opened: Opened) -> Non
         assert contents(client.fetch([remote(1), remote(2)])) == {1: SMALL[1], 2: SMALL[2]}
 
 
+def test_messages_come_in_the_order_they_were_asked_for(opened: Opened) -> None:
+    messages = dict.fromkeys(range(1, 401), b"x")
+    with ScriptedImap(messages) as server, opened(server) as client:
+        waiting: list[bytes] = []
+
+        def in_any_order(peer: Peer, tag: bytes, rest: bytes) -> None:
+            waiting.append(tag)
+            if len(waiting) == 2:
+                for uid in (*range(400, 300, -1), *range(1, 301)):
+                    peer.send(server.fetched(uid, b"x"))
+                peer.send(b"%s OK done\r\n%s OK done\r\n" % (waiting[1], waiting[0]))
+
+        server.on("UID FETCH", in_any_order)
+        arrived = [message.uid for message in client.fetch([remote(uid, 1) for uid in messages])]
+    assert arrived == list(messages)
+
+
+def test_a_message_withheld_at_first_still_comes_in_its_place(opened: Opened) -> None:
+    messages = dict.fromkeys(range(1, 601), b"x")
+    with ScriptedImap(messages) as server, opened(server) as client:
+
+        def stumble(peer: Peer, tag: bytes, rest: bytes) -> None:
+            if rest.startswith(b"1:200 "):
+                peer.send(
+                    b"".join(server.fetched(uid, b"x") for uid in range(2, 201)) + tag + b" OK done\r\n"
+                )
+            else:
+                server._do_uid_fetch(peer, tag, rest)
+
+        server.on("UID FETCH", stumble)
+        arrived = [message.uid for message in client.fetch([remote(uid, 1) for uid in messages])]
+    assert arrived == list(messages)
+
+
+def test_a_message_asked_for_twice_comes_once(opened: Opened) -> None:
+    with ScriptedImap(SMALL) as server, opened(server) as client:
+        assert [message.uid for message in client.fetch([remote(2), remote(1), remote(2)])] == [2, 1]
+
+
 def test_an_empty_body_of_a_message_that_has_a_size_is_not_taken_for_it(opened: Opened) -> None:
     with ScriptedImap(SMALL) as server, opened(server) as client:
         server.on("UID FETCH", say(b'* 1 FETCH (UID 1 BODY[] "")\r\n'))

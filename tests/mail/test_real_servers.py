@@ -1,0 +1,145 @@
+"""The library against Dovecot and Postfix."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from emailsync.mail.auth import Password
+from emailsync.mail.composing import Draft, compose
+from emailsync.mail.endpoint import Endpoint, Protocol, Security
+from emailsync.mail.errors import LoginRefused, RecipientsRefused
+from emailsync.mail.headers import Address
+from emailsync.mail.imap import open_imap
+from emailsync.mail.incoming import PIECE
+from emailsync.mail.probing import Outcome, probe_incoming, probe_outgoing
+from emailsync.mail.smtp import open_smtp
+from emailsync.mail.wire import Wire
+from tests.conftest import Account
+from tests.servers.dovecot import Dovecot
+from tests.servers.postfix import Postfix
+
+pytestmark = pytest.mark.servers
+NOW = datetime(2024, 2, 5, 9, 20, 30, tzinfo=UTC)
+
+
+def nothing() -> None:
+    """Let a body go."""
+
+
+def imap(server: Dovecot, security: Security = Security.TLS) -> Endpoint:
+    """Return where Dovecot listens."""
+    port = server.ports.imaps if security is Security.TLS else server.ports.imap
+    return Endpoint(Protocol.IMAP, server.host, port, security)
+
+
+def smtp(server: Postfix, security: Security = Security.STARTTLS) -> Endpoint:
+    """Return where Postfix listens."""
+    port = server.ports.smtps if security is Security.TLS else server.ports.submission
+    return Endpoint(Protocol.SMTP, server.host, port, security)
+
+
+def password(account: Account) -> Password:
+    """Return somebody's credential."""
+    return Password(account.user_name, account.password)
+
+
+@pytest.mark.parametrize("security", list(Security))
+def test_mail_is_fetched_from_dovecot(
+    dovecot: Dovecot, account: Account, wire: Wire, security: Security
+) -> None:
+    mails = [b"Subject: %d\r\n\r\n%s\r\n" % (number, b"x" * number * 50) for number in range(1, 301)]
+    for mail in mails:
+        dovecot.deliver(account.user_name, mail, received_at=NOW)
+    with open_imap(imap(dovecot, security), password(account), wire) as client:
+        status = client.open_folder()
+        described = client.describe(client.ids_after(0))
+        fetched = list(client.fetch(described))
+        assert client.status() == status
+    assert [message.body.content for message in fetched] == mails
+    assert {message.received_at for message in fetched} == {NOW}
+    assert (status.messages, status.uidnext) == (300, 301)
+
+
+def test_a_large_message_comes_whole_from_dovecot(dovecot: Dovecot, account: Account, wire: Wire) -> None:
+    mail = b"Subject: big\r\n\r\n" + b"0123456789abcdef\r\n" * (3 * PIECE // 18)
+    dovecot.deliver(account.user_name, mail)
+    with open_imap(imap(dovecot), password(account), wire) as client:
+        client.open_folder()
+        (message,) = client.fetch(client.describe([1]))
+        with message.body.open() as stream:
+            assert stream.read() == mail
+
+
+def test_mail_is_moved_and_deleted_in_dovecot(dovecot: Dovecot, account: Account, wire: Wire) -> None:
+    dovecot.deliver(account.user_name, b"Message-ID: <moved@x>\r\n\r\none\r\n")
+    dovecot.deliver(account.user_name, b"Message-ID: <deleted@x>\r\n\r\ntwo\r\n")
+    with open_imap(imap(dovecot), password(account), wire) as client:
+        client.open_folder(read_only=False)
+        client.move([1], "Archive")
+        client.delete([2])
+        assert client.ids_after(0) == []
+        assert client.find_by_message_id("<moved@x>", folders=["INBOX", "Gone", "Archive"]) == "Archive"
+        assert client.find_by_message_id("<deleted@x>", folders=["INBOX", "Archive"]) is None
+        assert client.sent_folder() == "Sent"
+
+
+def test_the_master_opens_another_mailbox(dovecot: Dovecot, account: Account, wire: Wire) -> None:
+    dovecot.deliver(account.user_name, b"Subject: theirs\r\n\r\n\r\n")
+    master = Password(dovecot.master_name, dovecot.master_password, account.user_name)
+    with open_imap(imap(dovecot), master, wire) as client:
+        assert client.open_folder().messages == 1
+
+
+def test_dovecot_refuses_a_wrong_password_for_good(dovecot: Dovecot, account: Account, wire: Wire) -> None:
+    with pytest.raises(LoginRefused) as caught:
+        open_imap(imap(dovecot), replace(password(account), password="wrong"), wire)
+    assert "AUTHENTICATIONFAILED" in caught.value.server_reply
+
+
+def test_dovecot_passes_every_step(dovecot: Dovecot, account: Account, wire: Wire) -> None:
+    steps = list(probe_incoming(imap(dovecot), password(account), wire, now=NOW))
+    assert {step.outcome for step in steps} == {Outcome.SUCCESS}
+
+
+@pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS])
+def test_postfix_delivers_what_is_sent(
+    postfix: Postfix, dovecot: Dovecot, new_account: Callable[[], Account], wire: Wire, security: Security
+) -> None:
+    ann, bob = new_account(), new_account()
+    draft = Draft(
+        sender=Address("Ann", ann.address),
+        to=(Address("Bob", bob.address),),
+        subject="Grüße",
+        text=".a line with a dot\n" * 3,
+    )
+    content = compose(draft, message_id=f"<{bob.user_name}@example.org>", date=NOW)
+    with open_smtp(smtp(postfix, security), password(ann), wire) as client:
+        result = client.send(
+            sender=ann.address, recipients=draft.recipients, content=content, before_body=nothing
+        )
+    assert result.accepted == (bob.address,)
+    delivered = dovecot.wait_for_message(bob.user_name, containing=f"<{bob.user_name}@".encode())
+    assert delivered.replace(b"\r\n", b"\n").endswith(content.replace(b"\r\n", b"\n"))
+
+
+def test_postfix_names_refused_recipients(postfix: Postfix, account: Account, wire: Wire) -> None:
+    postfix.reply_to_recipient(account.address, "452 4.2.2 Mailbox full")
+    with (
+        open_smtp(smtp(postfix), password(account), wire) as client,
+        pytest.raises(RecipientsRefused) as caught,
+    ):
+        client.send(
+            sender=account.address, recipients=[account.address], content=b"x\r\n", before_body=nothing
+        )
+    assert not caught.value.permanent
+    assert "Mailbox full" in caught.value.refused[account.address]
+
+
+def test_postfix_passes_every_step(postfix: Postfix, dovecot: Dovecot, account: Account, wire: Wire) -> None:
+    own = Address("", account.address)
+    draft = Draft(sender=own, to=(own,), subject="Your mailbox is connected", text="It works.\n")
+    steps = list(probe_outgoing(smtp(postfix), password(account), wire, now=NOW, draft=draft))
+    assert {step.outcome for step in steps} == {Outcome.SUCCESS}
+    assert dovecot.wait_for_message(account.user_name, containing=b"Your mailbox is connected")
