@@ -44,6 +44,10 @@ def profile_errors(profile: "ServerProfile", *, policy: NetworkPolicy) -> dict[s
     errors |= _location_errors(profile, "outgoing", Protocol.SMTP, policy=policy)
     errors |= _kind_errors(profile)
     errors |= _sign_in_errors(profile)
+    if profile.encoding_code_page and not _is_charset(profile.encoding_code_page):
+        errors["encoding_code_page"] = (
+            "This character set is not known. Enter one such as iso-8859-1, or leave this empty."
+        )
     if profile.is_default and not profile.is_active:
         errors["is_default"] = "The default profile must be active. Make another profile the default first."
     if profile.ca_certificates.strip():
@@ -81,6 +85,14 @@ def _location_errors(
     except MailError as error:
         errors[port_name] = str(error)
     return errors
+
+
+def _is_charset(name: str) -> bool:
+    """Say whether text can be written in a character set of this name that extends ASCII."""
+    try:
+        return "A\r\n".encode(name) == b"A\r\n"
+    except (LookupError, ValueError, AttributeError):
+        return False
 
 
 def _is_address(host: str) -> bool:

@@ -1,5 +1,6 @@
 """Hand over outgoing mail: compose it once, give it its Message-ID, and let the workers send it."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from django.contrib.auth.models import User
@@ -27,6 +28,9 @@ def queue(
     Raises ValueError, naming the field, when a header of the draft holds a line break or a NUL.
     """
     message_id = new_message_id(mailbox.address.rpartition("@")[2])
+    code_page = mailbox.server_profile.encoding_code_page if mailbox.server_profile else ""
+    if code_page:
+        draft = replace(draft, charset=code_page)
     content = compose(draft, message_id=message_id, date=now)
     envelope = dict.fromkeys(address.address for address in (*draft.to, *draft.cc, *draft.bcc))
     message = OutgoingMessage.objects.create(

@@ -83,6 +83,8 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
         "timeout_enabled": "Gives up on a server that does not answer in the time set here. Turned off, the "
         "installation's own limit of 30 seconds holds.",
         "timeout_seconds": "How long to wait for each answer of the server, up to 100 seconds.",
+        "encoding_code_page": "The character set of outgoing text, such as iso-8859-1. Empty means UTF-8, "
+        "which every mail program of today reads.",
         "ca_certificates": "For servers whose certificate comes from an authority of your own. They are "
         "trusted beside the usual ones, by this profile alone.",
         "owner": "Sees the alerts of this profile, and the errors of its mailboxes.",
@@ -131,6 +133,7 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
             "move_failed_to_undeliverable",
             "alert_owner_on_major_events",
             "timeout_enabled",
+            "encoding_code_page",
             "ca_certificates",
             "owner",
             "notes",
