@@ -6,7 +6,7 @@ refuse to start on them. The others are asked by `manage.py check --deploy`.
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ def check_key_ring(**_: Any) -> list[CheckMessage]:
     return []
 
 
-def check_stored_secrets(*, databases: list[str] | None = None, **_: Any) -> list[CheckMessage]:
+def check_stored_secrets(*, databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """E002: the key ring must open the secrets that are stored. Asked only where databases are checked."""
     if not databases:
         return []

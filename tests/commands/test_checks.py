@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from django.core.checks import CheckMessage
 from pytest_django import Settings
 
 from emailsync import checks
@@ -26,7 +27,7 @@ def _store_a_secret() -> ServerProfile:
     return profile
 
 
-def _ids(found: list[checks.CheckMessage]) -> list[str | None]:
+def _ids(found: list[CheckMessage]) -> list[str | None]:
     return [message.id for message in found]
 
 

@@ -20,11 +20,12 @@ from tests.servers.ports import free_port
 @pytest.fixture
 def fresh(settings: Settings, tmp_path: Path) -> Path:
     """Point the settings to an installation that does not exist yet."""
-    settings.DATA_DIR = tmp_path / "data"
+    folder = tmp_path / "data"
+    settings.DATA_DIR = folder
     settings.ENCRYPTION_KEYS = ""
     settings.ENCRYPTION_KEY_FILE = settings.DATA_DIR / "encryption.keys"
     settings.SECRET_KEY = checks.INSECURE_SECRET_KEY
-    return settings.DATA_DIR
+    return folder
 
 
 def _mode(path: Path) -> int:

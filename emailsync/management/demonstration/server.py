@@ -125,14 +125,16 @@ class SubmissionHandler:
         """Deliver to the mailboxes that are here; mail to others never leaves the machine."""
         now = datetime.now(UTC)
         received = f"Received: from [{HOST}] by {NAME} with ESMTPSA;\r\n\t{format_datetime(now)}\r\n"
-        content = f"Return-Path: <{envelope.mail_from}>\r\n{received}".encode() + (envelope.content or b"")
+        content = f"Return-Path: <{envelope.mail_from}>\r\n{received}".encode() + (
+            envelope.original_content or b""
+        )
         for address in envelope.rcpt_tos:
             if self._office.knows(address):
                 await self._office.deliver(content, address=address, when=now)
         return "250 2.0.0 Accepted"
 
 
-class _Configuration(Config):  # type: ignore[misc]  # pymap is not annotated for us
+class _Configuration(Config):
     @property
     def greeting(self) -> bytes:
         """Greet without asking the name service for our own name."""

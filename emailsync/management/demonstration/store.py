@@ -26,7 +26,7 @@ from pymap.parsing.specials import ObjectId
 KEEP = 400
 
 
-class StoredMailbox(MailboxData):  # type: ignore[misc]  # pymap is not annotated for us
+class StoredMailbox(MailboxData):
     """One folder of one user."""
 
     def __init__(self, folder: Path, *caches: Any) -> None:
@@ -76,7 +76,7 @@ class StoredMailbox(MailboxData):  # type: ignore[misc]  # pymap is not annotate
             self._path(uid).unlink(missing_ok=True)
         await super().delete(gone)
 
-    async def copy(self, uid: int, destination: "StoredMailbox", *, recent: bool = False) -> int | None:
+    async def copy(self, uid: int, destination: MailboxData, *, recent: bool = False) -> int | None:
         """Store a copy in another folder, and return its UID there."""
         message = self._messages.get(uid)
         if message is None:
@@ -84,10 +84,9 @@ class StoredMailbox(MailboxData):  # type: ignore[misc]  # pymap is not annotate
         copied = AppendMessage(
             self._path(uid).read_bytes(), message.internal_date, frozenset(message.permanent_flags)
         )
-        new: int = (await destination.append(copied, recent=recent)).uid
-        return new
+        return (await destination.append(copied, recent=recent)).uid
 
-    async def move(self, uid: int, destination: "StoredMailbox", *, recent: bool = False) -> int | None:
+    async def move(self, uid: int, destination: MailboxData, *, recent: bool = False) -> int | None:
         """Copy, then delete: a crash between leaves two messages, never none."""
         new = await self.copy(uid, destination, recent=recent)
         if new is not None:
@@ -103,23 +102,25 @@ class StoredMailbox(MailboxData):  # type: ignore[misc]  # pymap is not annotate
         unfinished.replace(self._uid_file)
 
 
-class StoredMailboxSet(MailboxSet):  # type: ignore[misc]  # see above
+class StoredMailboxSet(MailboxSet):
     """All folders of one user."""
 
     def __init__(self, folder: Path) -> None:
         """Prepare INBOX; `load` reads the mail."""
         super().__init__()
         self._root = folder
-        self._inbox = self._folder("INBOX")
+        self._stored_inbox = self._folder("INBOX")
+        self._inbox = self._stored_inbox
 
     async def load(self) -> None:
         """Read every folder from disk."""
-        await self._inbox.load()
+        await self._stored_inbox.load()
         for path in sorted(self._root.iterdir()):
             name = unquote(path.name)
             if name != "INBOX":
-                self._set[name] = self._folder(name)
-                await self._set[name].load()
+                folder = self._folder(name)
+                await folder.load()
+                self._set[name] = folder
 
     async def add_mailbox(self, name: str) -> ObjectId:
         """Create a folder."""

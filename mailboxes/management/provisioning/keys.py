@@ -20,7 +20,7 @@ ALIASES = {"default": "is_default", "active": "is_active", "ca_certificate_file"
 #: Fields that the file does not set, or sets in another way.
 LEFT_OUT = {"id", "version", "created_on", "modified_on", "modified_by", "environment", "owner", "is_demo"}
 #: What a section holds beside fields of its own model.
-BESIDE = {
+BESIDE: dict[type[models.Model], set[str]] = {
     Environment: {"email_settings", "server_profiles", "mailboxes"},
     EmailSettings: {"server_profile"},
     ServerProfile: set(),
