@@ -24,6 +24,8 @@ COUNT_LIMIT = 5_000
 
 def parse_addresses(value: str) -> tuple[Address, ...]:
     """Return the addresses of a header, those in groups too."""
+    if not value:
+        return ()
     simple = SIMPLE.match(value)
     if simple is not None:
         return (Address("", one_line(simple.group(1))),)

@@ -183,8 +183,8 @@ def _attachment_leaf(message: Taken | Walker, position: int) -> Leaf:
 
 def _fast(raw: bytes) -> Taken | None:
     """Take a message apart with the fast parser, or return None when the tolerant way should look at it."""
-    # A lone CR is a line end to one and a character to the other; a NUL stays in names.
-    if len(raw) > FAST_LIMIT or b"\0" in raw or raw.count(b"\r") != raw.count(b"\r\n"):
+    # A NUL stays in its names.
+    if len(raw) > FAST_LIMIT or b"\0" in raw:
         return None
     block = REGULAR_BLOCK.match(raw)
     if block is None or block.end() > VALUE_LIMIT or block.end() <= len(b"\r\n"):

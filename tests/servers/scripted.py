@@ -179,9 +179,8 @@ class ScriptedImap(Scripted):
             tag, _, rest = line.partition(b" ")
             words = rest.split(b" ")
             name = b" ".join(words[: 2 if words[0].upper() == b"UID" else 1]).upper().decode("latin-1")
-            behaviour = self._behaviours.get(name) or getattr(
-                self, f"_do_{name.replace(' ', '_').lower()}", ok
-            )
+            usual: ImapBehaviour = getattr(self, f"_do_{name.replace(' ', '_').lower()}", ok)
+            behaviour = self._behaviours.get(name, usual)
             behaviour(peer, tag, rest[len(name) + 1 :])
             if name == "LOGOUT":
                 return
