@@ -1,4 +1,4 @@
-"""Test & Enable from the command line. The worker's answer is written here; acceptance tests have a real one."""
+"""Test & Enable from the command line, with the answers of a worker written here."""
 
 import json
 from datetime import UTC, datetime
