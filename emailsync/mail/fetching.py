@@ -8,7 +8,7 @@ measured, because servers estimate.
 
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from emailsync.mail.dialogue import LITERAL, PATIENCE, Dialogue, uid_sets
@@ -139,7 +139,7 @@ class Fetcher:
 
     def _ask_again(self, progress: Progress) -> None:
         """Tell vanished messages from withheld ones, and ask for the latter one by one."""
-        listed = self._still_listed(progress.missing)
+        listed = still_listed(self._dialogue, [message.uid for message in progress.missing])
         for message in [message for message in progress.missing if message.uid in listed]:
             tag = self._start([message])
             progress.waiting[message.uid] = message
@@ -231,7 +231,7 @@ class Fetcher:
             raise
         if body is None:
             spool.close()
-            self._unreadable.extend(self._still_listed([message]))
+            self._unreadable.extend(still_listed(self._dialogue, [message.uid]))
         else:
             yield FetchedMessage(message.uid, message.received_at, body.size, body)
 
@@ -270,12 +270,13 @@ class Fetcher:
                 arrival.body.close()
         return found
 
-    def _still_listed(self, messages: Sequence[RemoteMessage]) -> set[int]:
-        listed: set[int] = set()
-        for uids, _ in uid_sets(message.uid for message in messages):
-            answer = self._dialogue.checked(b"UID SEARCH UID " + uids)
-            listed.update(search_result(answer.untagged))
-        return listed
+
+def still_listed(dialogue: Dialogue, uids: Iterable[int]) -> set[int]:
+    """Ask which of these messages the server still has."""
+    listed: set[int] = set()
+    for uid_set, _ in uid_sets(uids):
+        listed.update(search_result(dialogue.checked(b"UID SEARCH UID " + uid_set).untagged))
+    return listed
 
 
 def search_result(untagged: Sequence[bytes]) -> list[int]:

@@ -29,7 +29,7 @@ from emailsync.mail.errors import (
     MailError,
     ProtocolViolation,
 )
-from emailsync.mail.fetching import FETCH, IN_FLIGHT, UID, Fetcher, search_result
+from emailsync.mail.fetching import FETCH, IN_FLIGHT, UID, Fetcher, search_result, still_listed
 from emailsync.mail.incoming import FetchedMessage, FolderStatus, RemoteMessage
 from emailsync.mail.session import Session
 from emailsync.mail.translating import imap_login_failure, translated
@@ -190,15 +190,28 @@ class ImapClient:
             yield (b"%d:%s" % (first, b"*" if last >= self._messages else b"%d" % last),)
 
     def describe(self, uids: Sequence[int]) -> list[RemoteMessage]:
-        """Ask for sizes and dates; vanished messages are left out."""
+        """Ask for sizes and dates; vanished messages are left out.
+
+        A message that is listed but not described gets a size of 1: only fetching it can tell more.
+        """
+        with translated(self.connection.clean):
+            found = self._described(uids)
+            missing = [uid for uid in uids if uid not in found]
+            if missing:
+                listed = still_listed(self._dialogue, missing)
+                found |= self._described([uid for uid in missing if uid in listed])
+                now = datetime.now(UTC)
+                found |= {uid: RemoteMessage(uid, 1, now) for uid in listed if uid not in found}
+        return [found[uid] for uid in dict.fromkeys(uids) if uid in found]
+
+    def _described(self, uids: Sequence[int]) -> dict[int, RemoteMessage]:
         wanted = set(uids)
         found: dict[int, RemoteMessage] = {}
-        with translated(self.connection.clean):
-            for line in self._fetch_lines(uids, b"(UID RFC822.SIZE INTERNALDATE)"):
-                message = _described(line)
-                if message is not None and message.uid in wanted:
-                    found.setdefault(message.uid, message)
-        return [found[uid] for uid in dict.fromkeys(uids) if uid in found]
+        for line in self._fetch_lines(uids, b"(UID RFC822.SIZE INTERNALDATE)"):
+            message = _described(line)
+            if message is not None and message.uid in wanted:
+                found.setdefault(message.uid, message)
+        return found
 
     def _fetch_lines(self, uids: Sequence[int], items: bytes) -> Iterator[bytes]:
         """Yield the FETCH answers for short items, two commands being on their way."""

@@ -152,6 +152,17 @@ def test_vanished_messages_are_not_described(opened: Opened) -> None:
         assert [message.uid for message in client.describe([1, 3, 5])] == [1, 5]
 
 
+def test_a_message_that_is_listed_but_not_described_is_not_forgotten(opened: Opened) -> None:
+    with ScriptedImap(SMALL) as server, opened(server) as client:
+
+        def overlook(peer: Peer, tag: bytes, rest: bytes) -> None:
+            server._do_uid_fetch(peer, tag, b"1 (RFC822.SIZE)")
+
+        server.on("UID FETCH", overlook)
+        described = client.describe([1, 2, 9])
+    assert [(message.uid, message.size) for message in described] == [(1, 3), (2, 1)]
+
+
 def test_attributes_may_come_in_any_order_and_with_others(opened: Opened) -> None:
     answer = (
         b"* 9 EXISTS\r\n* 1 FETCH (FLAGS (\\Seen $x))\r\n"
