@@ -20,6 +20,8 @@ from emailsync.crypto.fields import EncryptedTextField
 from emailsync.crypto.keyring import KeyRingError, SecretUnreadable, keyring
 
 INSECURE_SECRET_KEY = "insecure-until-a-key-is-set"  # noqa: S105  (the mark of a missing key)
+#: Below this a database cannot even tidy up after itself.
+SMALLEST_FREE_SPACE = 32 * 1024 * 1024
 #: How many secrets of each field are opened before a start; more would make large installations start slowly.
 SAMPLE = 1000
 

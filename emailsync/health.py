@@ -5,9 +5,11 @@ mail can be worked on now: the database answers and has this version's tables, s
 opened, and some worker was alive within the last seconds. Neither needs a login nor tells a secret.
 """
 
+import shutil
 import threading
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.core.cache import cache
 from django.db import DatabaseError, InterfaceError, connection
@@ -18,7 +20,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from emailsync.checks import secrets_complaint
+from emailsync.checks import SMALLEST_FREE_SPACE, secrets_complaint
 
 #: How often a worker signs; a clock that ticks faster signs only this often.
 BEAT_EVERY = timedelta(seconds=5)
@@ -56,6 +58,8 @@ def complaints(now: datetime) -> list[str]:
         signed = last_beat()
     except (DatabaseError, InterfaceError, MigrationSchemaMissing):
         return ["The database does not answer."]
+    if settings.DATA_DIR.exists() and shutil.disk_usage(settings.DATA_DIR).free < SMALLEST_FREE_SPACE:
+        found.append("The disk with the data folder is full.")
     if signed is None or not now - signed < ALIVE_WITHIN:
         found.append("No worker is alive. Start one, or look at its log.")
     return found

@@ -22,8 +22,6 @@ from django.utils.crypto import get_random_string
 from emailsync import checks
 from emailsync.crypto.keyring import KeyRingError, keyring, write_new_file
 
-#: Below this a database cannot even checkpoint.
-SMALLEST_FREE_SPACE = 32 * 1024 * 1024
 ANY_ADDRESS = ("0.0.0.0", "::", "")  # noqa: S104  (compared with, not bound to)
 
 
@@ -56,10 +54,9 @@ def make_data_folder() -> None:
     """Create the data folder, closed to others, and see that it takes files and has room."""
     folder: Path = settings.DATA_DIR
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    probe = folder / ".writable"
-    probe.write_bytes(b"")
-    probe.unlink()
-    if shutil.disk_usage(folder).free < SMALLEST_FREE_SPACE:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    if shutil.disk_usage(folder).free < checks.SMALLEST_FREE_SPACE:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
 
 

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import IO, TextIO
@@ -119,8 +120,10 @@ class Child:
                     self._say(line.rstrip())
 
     def _say(self, line: str) -> None:
-        self._output.write(f"{self.program.name:<6} | {line}\n")
-        self._output.flush()
+        # A terminal that was closed must not stop us from reading: the child would wait for ever.
+        with suppress(OSError, ValueError):
+            self._output.write(f"{self.program.name:<6} | {line}\n")
+            self._output.flush()
 
 
 class Supervisor:

@@ -74,6 +74,15 @@ def test_a_clock_signs_again_after_a_while() -> None:
     assert health.last_beat() == first + timedelta(seconds=6)
 
 
+def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is mended by people, not by a restart."""
+    now = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+    health.beat(now)
+    monkeypatch.setattr(health, "SMALLEST_FREE_SPACE", 2**63)
+
+    assert health.complaints(now) == ["The disk with the data folder is full."]
+
+
 def test_missing_tables_are_not_ready() -> None:
     """A database of an earlier version is named as such."""
     with connection.cursor() as cursor:

@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import call_command
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 from django.db import DatabaseError, connections
 from django.utils.crypto import get_random_string
 
@@ -28,6 +28,8 @@ ADMIN = "admin"
 #: No letters and digits that look alike: the password is read from a terminal.
 LEGIBLE = "abcdefghijkmnpqrstuvwxyz23456789"
 ASK_EVERY = 0.5
+#: After this long without an answer of readiness, the reason is told.
+TELL_AFTER = 30.0
 
 
 class Command(BaseCommand):
@@ -118,7 +120,7 @@ class Command(BaseCommand):
                 "with: manage.py demo --remove"
             )
         self.stdout.write("Starting the web server and the worker ...")
-        door = _Door(host=host, port=port)
+        door = _Door(host=host, port=port, output=self.stdout)
         supervisor = Supervisor(programs, environment=environment, output=sys.stdout)
         supervisor.run(is_ready=door.is_ready, when_ready=lambda: self._welcome(door))
         self.stdout.write("Stopped. Everything is kept in " + str(settings.DATA_DIR))
@@ -171,10 +173,12 @@ class Command(BaseCommand):
 class _Door:
     """Asks the web server whether it is ready, not too often."""
 
-    def __init__(self, *, host: str, port: int) -> None:
+    def __init__(self, *, host: str, port: int, output: OutputWrapper) -> None:
+        self._output = output
         self._host = "127.0.0.1" if host in preparing.ANY_ADDRESS else host
         self._port = port
         self._ask_at = 0.0
+        self._tell_at = time.monotonic() + TELL_AFTER
 
     @property
     def address(self) -> str:
@@ -189,8 +193,15 @@ class _Door:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=2)
         try:
             connection.request("GET", "/health/ready")
-            return connection.getresponse().status == http.client.OK
+            answer = connection.getresponse()
+            body = answer.read().decode("utf-8", "replace")
         except (OSError, http.client.HTTPException):
-            return False
+            answer, body = None, "the web server does not answer"
         finally:
             connection.close()
+        if answer is not None and answer.status == http.client.OK:
+            return True
+        if time.monotonic() > self._tell_at:
+            self._tell_at += TELL_AFTER
+            self._output.write(f"Not ready yet: {body}")
+        return False

@@ -29,6 +29,8 @@ from emailsync.management.demonstration.state import HOST, State, exists, folder
 from emailsync.management.demonstration.store import StoredMailboxSet
 from emailsync.management.supervising import FINISHED
 
+log = logging.getLogger(__name__)
+
 NAME = f"mail.{DOMAIN}"
 LARGEST_MESSAGE = 25 * 1024 * 1024
 #: Mail trickles in one by one, up to so many a day.
@@ -85,8 +87,17 @@ class PostOffice:
             now = datetime.now(UTC)
             written = self._written_on(now)
             if written < LETTERS_A_DAY:
-                await self.write(chance.randrange(len(LETTERS)), chance.choice(ACCOUNTS), when=now)
-                self._log.write_text(json.dumps({now.date().isoformat(): written + 1}), encoding="ascii")
+                try:
+                    await self.write(chance.randrange(len(LETTERS)), chance.choice(ACCOUNTS), when=now)
+                    self._note_written(written + 1, when=now)
+                except OSError as error:
+                    # A full disk passes; the mail that is here can be read meanwhile.
+                    log.warning("A letter could not be written: %s", error.strerror)
+
+    def _note_written(self, count: int, *, when: datetime) -> None:
+        unfinished = self._log.with_suffix(".new")
+        unfinished.write_text(json.dumps({when.date().isoformat(): count}), encoding="ascii")
+        unfinished.replace(self._log)
 
     def _written_on(self, now: datetime) -> int:
         if not self._log.exists():
@@ -130,7 +141,10 @@ class SubmissionHandler:
         )
         for address in envelope.rcpt_tos:
             if self._office.knows(address):
-                await self._office.deliver(content, address=address, when=now)
+                try:
+                    await self._office.deliver(content, address=address, when=now)
+                except OSError:
+                    return "452 4.3.1 There is no room for this message now"
         return "250 2.0.0 Accepted"
 
 

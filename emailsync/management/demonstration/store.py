@@ -41,7 +41,8 @@ class StoredMailbox(MailboxData):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             uids = {"uidvalidity": int(time.time()), "last": 0}
         self._uid_validity, self._max_uid = uids["uidvalidity"], uids["last"]
-        self._save_uids(self._max_uid)
+        if not self._uid_file.exists():
+            self._save_uids(self._max_uid)
 
     async def load(self) -> None:
         """Read the messages on disk into memory under their own UIDs."""
