@@ -58,7 +58,8 @@ def _scan(value: str) -> Iterator[Address]:
         elif kind == "comment":
             comments.append(word.strip("()"))
         elif kind == "quoted":
-            text.append(re.sub(r"\\(.)", r"\1", word.strip('"')) if word != '"' else "")
+            inner = word[1:-1] if len(word) > 1 and word.endswith('"') else word[1:]
+            text.append(re.sub(r"\\(.)", r"\1", inner))
         elif kind == "space":
             text.append(" ")
         else:

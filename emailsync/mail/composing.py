@@ -118,9 +118,9 @@ def _address(address: Address, *, what: str) -> str:
 
 
 def _display_name(name: str) -> str:
-    if not name.isascii():
+    if not name.isascii() or "=?" in name:
         return _words(name)
-    if ATOM.fullmatch(name) and "=?" not in name and "." not in name:
+    if ATOM.fullmatch(name) and "." not in name:
         return name
     escaped = name.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

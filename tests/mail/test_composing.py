@@ -133,6 +133,15 @@ def test_a_name_with_a_comma_is_quoted() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "name", ['"', "\\", 'a"b', '"a"', "a\\", "=?utf-8?q?x?=", "(a)", "<a>", "a@b", "a: b;"]
+)
+def test_names_of_marks_alone_survive(name: str) -> None:
+    assert read_back(draft(sender=Address(name, "ann@example.com"))).sender == Address(
+        name, "ann@example.com"
+    )
+
+
 def test_a_domain_that_is_not_ascii_travels_as_its_ascii_name() -> None:
     assert b"<bob@xn--bcher-kva.example>" in written(draft(to=(Address("Bob", "bob@bücher.example"),)))
 
