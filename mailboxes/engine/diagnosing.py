@@ -167,7 +167,10 @@ def _apply_failure(
     cause = wall.Cause(failure.title, failure.remedy, failure.error_code, failure.seen)
     if failure.error_code == "not_approved":
         state_rows.update(is_enabled=False, due_at=None)
-        wall.raise_alert("not_approved", now=now, mailbox=mailbox, cause=wall.Cause("", code="not_approved"))
+        # Both directions wait for the one approval, so one test counts once.
+        if direction == next(d for d in Direction if mailbox.syncs(d)):
+            cause = wall.Cause("", code="not_approved")
+            wall.raise_alert("not_approved", now=now, mailbox=mailbox, cause=cause)
     elif failure.permanent:
         state_rows.update(is_enabled=False, due_at=None)
         wall.raise_alert(f"{direction}_untested", now=now, mailbox=mailbox, cause=cause)

@@ -35,7 +35,7 @@ class MailboxListing(Listing[Mailbox]):
         Column("approval", "Email approval", sort=("address_status",)),
         Column("incoming", "Incoming", sort=("incoming_status",)),
         Column("outgoing", "Outgoing", sort=("outgoing_status",)),
-        Column("act", "Appointments", classes="lg"),
+        Column("act", "Appointments", classes="lg xl"),
         Column("tested", "Last tested", sort=("tested_on",), classes="lg"),
     )
     search: ClassVar = ("name", "address")
