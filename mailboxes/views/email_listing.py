@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, ClassVar
 
+from django.db import connection
 from django.db.models import Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, TextField, Value
 from django.db.models.functions import Cast
 from django.http import QueryDict
@@ -124,25 +125,29 @@ class EmailListing(Listing[Message]):
         """Return the emails of this page."""
         if not self.total:
             return []
-        start = (self.page - 1) * self.size
-        keys = list(self._ordered()[start : start + self.size])
+        keys = self._keys_of_page()
         messages = self._fetch_received(key for way, key, _ in keys if way == 0)
         sent = self._fetch_outgoing(key for way, key, _ in keys if way == 1)
         found = [(messages if way == 0 else sent).get(key) for way, key, _ in keys]
         return [email for email in found if email]
 
-    def _ordered(self) -> Any:
-        """Return (way, key, time) of every selected email, in order."""
+    def _keys_of_page(self) -> list[tuple[int, int, datetime]]:
+        """Return (way, key, time) of every email of this page, in order."""
         of_received, of_outgoing = CONDITIONS[self.facet.name if self.facet else ""]
+        order = ("at", "key") if self.sort == "date" else ("-at", "-key")
+        start = (self.page - 1) * self.size
+        end = start + self.size
         halves = []
         if of_received is not NOTHING:
             halves.append(_keys(self.received.filter(of_received), way=0, at="received_at"))
         if of_outgoing is not NOTHING:
             halves.append(_keys(self.outgoing.filter(of_outgoing), way=1, at="created_on"))
-        united = halves[0].union(halves[1], all=True) if len(halves) == 2 else halves[0]
-        # The indexes end with the key: with this order PostgreSQL merges them instead of sorting everything.
-        order = ("at", "key", "way") if self.sort == "date" else ("-at", "-key", "way")
-        return united.order_by(*order)
+        if len(halves) == 1:
+            return list(halves[0].order_by(*order)[start:end])
+        if connection.features.supports_slicing_ordering_in_compound:
+            # PostgreSQL would sort both tables whole; cut first, each half comes out of its index.
+            halves = [half.order_by(*order)[:end] for half in halves]
+        return list(halves[0].union(halves[1], all=True).order_by(*order, "way")[start:end])
 
     def _fetch_received(self, keys: Iterable[int]) -> dict[int, Email]:
         fields = (
