@@ -7,12 +7,14 @@ not in pyproject.toml, where pytest-django would read it before any conftest.
 import itertools
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import django
 import pytest
 
 from tests.servers.certificates import Authority
@@ -37,6 +39,9 @@ os.environ |= {
 }
 
 _postgres = pytest.StashKey[Postgres]()
+if not any(word.startswith("--database") for word in sys.argv):
+    # A folder of tests named on the command line has its conftest imported before Django is set up otherwise.
+    django.setup()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
