@@ -40,10 +40,7 @@ class Command(BaseCommand):
             )
 
     def _serve(self) -> None:
-        try:
-            server = import_module("emailsync.management.demonstration.server")
-        except ModuleNotFoundError as error:
-            raise CommandError(
-                f"The demo's mail server needs {error.name}. Install the extra: pip install '.[demo]'"
-            ) from error
-        server.serve()
+        if not state.exists():
+            raise CommandError("There is no demo. Start it with: manage.py up --demo")
+        # Imported here because only the extra `demo` installs what it needs.
+        import_module("emailsync.management.demonstration.server").serve()

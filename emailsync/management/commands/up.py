@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
@@ -126,6 +127,12 @@ class Command(BaseCommand):
         self.stdout.write("Stopped. Everything is kept in " + str(settings.DATA_DIR))
 
     def _prepare_demo(self, environment: dict[str, str]) -> dict[str, str]:
+        missing = [name for name in ("aiosmtpd", "pymap") if find_spec(name) is None]
+        if missing:
+            raise CommandError(
+                f"The demo's mail server needs {' and '.join(missing)}. Install the extra with: "
+                "pip install '.[demo]', or start without --demo."
+            )
         demo = state.prepare()
         opened = state.open_for(demo, environment=environment, policy=settings.NETWORK_POLICY)
         # A process of its own, because the rules for profiles follow the opened policy.
