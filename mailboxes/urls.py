@@ -17,6 +17,11 @@ mail: list[URLPattern | URLResolver] = [
     path("received/<int:number>/", include(received)),
     path("sent/<int:number>/", compose.outgoing_detail, name="outgoing_detail"),
     path("sent/<int:number>/commands/", compose.outgoing_command, name="outgoing_command"),
+    path(
+        "sent/<int:number>/attachments/<int:position>/",
+        emails.outgoing_attachment,
+        name="outgoing_attachment",
+    ),
 ]
 
 mailboxes: list[URLPattern | URLResolver] = [

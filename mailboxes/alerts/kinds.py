@@ -216,7 +216,7 @@ class _Blank(dict[str, object]):
 
 def present(alert: Alert) -> Presented:
     """Return the words and links of `alert`. Its environment must be loaded (select_related)."""
-    kind = KINDS[alert.kind]
+    kind = KINDS.get(alert.kind) or _forgotten(alert)
     words = _Blank(alert.parameters)
     links = tuple(link for link in (_resolve(place, alert) for place in kind.links) if link)
     return Presented(
@@ -225,6 +225,12 @@ def present(alert: Alert) -> Presented:
         remedy=kind.remedy.format_map(words).strip(),
         links=links,
     )
+
+
+def _forgotten(alert: Alert) -> Kind:
+    """Return words for a kind that an older version knew; a wall never fails because of one card."""
+    title = alert.kind.replace("_", " ").capitalize()
+    return Kind(alert.kind, AlertLevel(alert.level), title, "{cause}", "{remedy}")
 
 
 def _resolve(place: Link, alert: Alert) -> tuple[str, str] | None:

@@ -20,6 +20,7 @@ LARGE = 1024 * 1024
 #: Pictures inside a message are written into the page that shows it, up to these sizes.
 LARGEST_PICTURE = 4 * 1024 * 1024
 PICTURES_TOGETHER = 12 * 1024 * 1024
+MOST_PICTURES = 40
 LONGEST_NAME = 120
 #: Types that a browser might run or render if a person opens the downloaded file from its list.
 ACTIVE_TYPES = re.compile(r"html|xml|script|message/|multipart/|x-ms|hta", re.IGNORECASE)
@@ -60,7 +61,7 @@ def html_of(message: Message) -> sanitizing.SafeHtml:
     room = PICTURES_TOGETHER
     for info in content.attachments:
         name = sanitizing.content_id(info.content_id)
-        fits = info.size <= min(LARGEST_PICTURE, room)
+        fits = info.size <= min(LARGEST_PICTURE, room) and len(pictures) < MOST_PICTURES
         if name in wanted and name not in pictures and fits and info.content_type in sanitizing.IMAGE_TYPES:
             _, chunks = attachment(message, info.position)
             pictures[name] = f"data:{info.content_type};base64,{b64encode(b''.join(chunks)).decode('ascii')}"

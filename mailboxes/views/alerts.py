@@ -28,6 +28,7 @@ from mailboxes.alerts.kinds import KINDS, Presented, present
 from mailboxes.choices import AlertLevel
 from mailboxes.models import Alert, Mailbox
 from mailboxes.services import wall
+from mailboxes.views.email_listing import inside_json
 from mailboxes.views.head import mailbox_head
 from profiles.models import ServerProfile
 
@@ -59,7 +60,7 @@ class AlertListing(Listing[Alert]):
             found = found.annotate(words=Cast("parameters", TextField()))
         for word in words:
             found = found.filter(
-                Q(words__icontains=word)
+                inside_json("words", word)
                 | Q(error_code__icontains=word)
                 | Q(details__icontains=word)
                 | Q(kind__in=_kinds_saying(word))

@@ -59,6 +59,8 @@ def _compose(request: HttpRequest, slug: str, pk: UUID, *, answers: Message | No
     )
     if is_sent and form.is_valid() and (response := _hand_over(request, mailbox, form, answers=answers)):
         return response
+    if not is_sent:
+        form.fields["text" if answers else "to"].widget.attrs["autofocus"] = True
     context = {
         **head,
         "form": form,

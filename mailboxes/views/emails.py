@@ -1,6 +1,7 @@
 """The Emails tab of a mailbox, and a received message: its page, HTML, source and attachments."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -18,11 +19,11 @@ from django.utils.safestring import mark_safe
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from emailsync.mail.parsing import ParsedMessage
+from emailsync.mail.parsing import AttachmentInfo, ParsedMessage, attachment_content
 from emailsync.web.responses import is_fragment, page_response
 from emailsync.web.security import content_security
 from mailboxes.choices import RecipientKind
-from mailboxes.models import Message, Recipient
+from mailboxes.models import Message, OutgoingMessage, Recipient
 from mailboxes.services import reading
 from mailboxes.views.email_listing import EmailListing
 from mailboxes.views.head import mailbox_head
@@ -30,6 +31,7 @@ from mailboxes.views.head import mailbox_head
 #: The ways to look at a message.
 FACES = {"html": "Message", "text": "Text", "headers": "Headers", "source": "Source"}
 LONGEST_SOURCE = 256 * 1024
+LONGEST_TEXT = 500_000
 
 
 @require_safe
@@ -93,7 +95,9 @@ def _content(message: Message, face: str) -> dict[str, Any]:
     if face == "html":
         return {}
     parsed: ParsedMessage = reading.parsed(message)
-    return {"headers": parsed.headers} if face == "headers" else {"text": parsed.text}
+    if face == "headers":
+        return {"headers": parsed.headers}
+    return {"text": parsed.text[:LONGEST_TEXT], "is_cut": len(parsed.text) > LONGEST_TEXT}
 
 
 def _message(slug: str, pk: UUID, number: int) -> Message:
@@ -118,12 +122,15 @@ def message_html(request: HttpRequest, slug: str, pk: UUID, number: int) -> Http
     message = _message(slug, pk, number)
     if message.is_quarantined or not message.has_html:
         raise Http404("This message has no HTML.")
+    context: dict[str, Any] = {}
     try:
         shown = reading.html_of(message)
     except reading.RawMissing as missing:
-        raise Http404(str(missing)) from missing
-    html = mark_safe(shown.html)  # noqa: S308  (the sanitizer's own output, in a document without script)
-    response = render(request, "mailboxes/message_html.html", {"shown": shown, "html": html})
+        context = {"trouble": str(missing)}
+    else:
+        # The sanitizer's own output, in a document without script.
+        context = {"shown": shown, "html": mark_safe(shown.html)}  # noqa: S308
+    response = render(request, "mailboxes/message_html.html", context)
     response.headers["Referrer-Policy"] = "no-referrer"
     # A sandboxed document may not isolate itself: opened in a tab of its own, it would be refused.
     response.headers["Cross-Origin-Opener-Policy"] = "unsafe-none"
@@ -157,18 +164,38 @@ def message_attachment(
     position: int,
 ) -> HttpResponseBase:
     """Send one attachment as a file to be saved, whatever it claims to be."""
-    message = _message(slug, pk, number)
     try:
-        info, chunks = reading.attachment(message, position)
+        info, chunks = reading.attachment(_message(slug, pk, number), position)
     except (reading.RawMissing, LookupError) as missing:
         raise Http404("This message has no such attachment.") from missing
+    return _file(info, chunks)
+
+
+@require_safe
+@never_cache
+@content_security(script_src="'none'", style_src="'none'", sandbox="")
+def outgoing_attachment(
+    request: HttpRequest,  # noqa: ARG001  (every view is given one)
+    slug: str,
+    pk: UUID,
+    number: int,
+    position: int,
+) -> HttpResponseBase:
+    """Send one attachment of an outgoing email as a file to be saved."""
+    found = OutgoingMessage.objects.filter(mailbox__environment__slug=slug, mailbox_id=pk)
+    message = get_object_or_404(found, pk=number)
+    try:
+        info, content = attachment_content(bytes(message.content), position)
+    except LookupError as missing:
+        raise Http404("This email has no such attachment.") from missing
+    return _file(info, iter((content,)))
+
+
+def _file(info: AttachmentInfo, chunks: Iterator[bytes]) -> HttpResponseBase:
+    """Answer with a file that no browser shows or runs."""
     response = StreamingHttpResponse(chunks, content_type=reading.safe_content_type(info.content_type))
-    listed = message.attachments.filter(position=position).first()
-    name = reading.safe_filename(
-        listed.filename if listed else info.filename,
-        fallback=f"attachment-{position + 1}",
-        content_type=info.content_type,
-    )
+    fallback = f"attachment-{info.position + 1}"
+    name = reading.safe_filename(info.filename, fallback=fallback, content_type=info.content_type)
     response.headers["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
     response.headers["Content-Length"] = str(info.size)
     return response

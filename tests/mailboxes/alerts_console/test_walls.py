@@ -284,6 +284,12 @@ def test_markup_in_an_alert_is_shown_as_text(reader: Client, url: str, tell: Tel
     assert evil not in shown(reader, url)
 
 
+def test_a_kind_of_an_older_version_does_not_break_the_wall(reader: Client, url: str, tell: Tell) -> None:
+    alert = tell()
+    Alert.objects.filter(pk=alert.pk).update(kind="some_old_kind")
+    assert "Some old kind" in shown(reader, url)
+
+
 def test_strangers_are_asked_to_sign_in(url: str) -> None:
     assert Client().get("/alerts/").status_code == 302
     assert Client().post(DELETE, {"all": "yes"}).status_code == 302

@@ -100,11 +100,11 @@ def test_received_mail_is_found_by_subject_sender_and_recipients(
     assert "Invoice 20418" in subjects(reader, f"{url}?q={words}")
 
 
-@pytest.mark.parametrize("words", ["confirmation", "jo@fjordline", "Mercer order"])
+@pytest.mark.parametrize("words", ["confirmation", "jo@fjordline", "Mercer order", "Müller"])
 def test_outgoing_mail_is_found_by_subject_and_recipients(
     reader: Client, url: str, mailbox: Mailbox, now: datetime, words: str
 ) -> None:
-    outgoing(mailbox, now=now)
+    outgoing(mailbox, now=now, cc=["Max Müller <max@fjordline.example>"])
     outgoing(mailbox, now=now, number=2, subject="Other", to=["eve@bluefern.example"])
     assert subjects(reader, f"{url}?q={words}") == ["Order confirmation"]
 

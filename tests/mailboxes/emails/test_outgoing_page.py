@@ -1,6 +1,7 @@
 """An outgoing email's page: how it gets on, and what a person can do about it."""
 
 from datetime import datetime
+from email.message import EmailMessage
 from typing import Any
 
 import pytest
@@ -130,3 +131,16 @@ def test_an_unknown_command_is_not_found(reader: Client, make: Any) -> None:
 def test_looking_changes_nothing(reader: Client, make: Any) -> None:
     message = make(OutgoingStatus.PENDING_SEND)
     assert reader.get(address("outgoing_command", message), {"action": "cancel"}).status_code == 404
+
+
+def test_an_attachment_of_an_outgoing_email_is_downloaded(reader: Client, make: Any) -> None:
+    letter = EmailMessage()
+    letter.set_content("plain")
+    letter.add_attachment(b"<script>", "text", "html", filename="a.html")
+    message = make(OutgoingStatus.SENDING, content=letter.as_bytes())
+    url = reverse("mailboxes:outgoing_attachment", args=["contoso", message.mailbox_id, message.pk, 0])
+    assert url in page(reader, message)
+    answer = reader.get(url)
+    assert b"".join(answer) == b"<script>"
+    assert answer.headers["Content-Disposition"] == 'attachment; filename="a.html"'
+    assert answer.headers["Content-Type"] == "application/octet-stream"

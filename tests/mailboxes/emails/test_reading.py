@@ -219,3 +219,13 @@ def test_a_message_whose_file_is_gone_says_so(reader: Client, receive: Receive) 
     assert page.status_code == 200
     assert "Restore it from a backup" in page.content.decode()
     assert reader.get(address("message_raw", message)).status_code == 404
+
+
+def test_the_frame_of_a_message_whose_file_is_gone_says_so(reader: Client, receive: Receive) -> None:
+    message = receive(letter(html="<p>words</p>").as_bytes())
+    RawMessage.objects.filter(message=message).update(content=None, file="gone/away")
+    assert "Restore it from a backup" in reader.get(address("message_html", message)).content.decode()
+
+
+def test_the_html_of_a_message_without_html_is_not_found(reader: Client, receive: Receive) -> None:
+    assert reader.get(address("message_html", receive())).status_code == 404
