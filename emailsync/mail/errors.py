@@ -16,7 +16,7 @@ Each kind has a stable `code`, says whether trying again may help (`permanent`),
     ├── SpoolFailed
     ├── NotSignedIn         LoginRefused (PasswordExpired, AuthorizationRefused)  LoginRequired
     │                       LoginMechanismMissing  LoginThrottled
-    ├── FolderMissing       FolderForbidden
+    ├── FolderMissing       FolderForbidden  FolderRenumbered
     ├── QuotaExceeded
     └── MessageFailure      MessageVanished  MessageUnreadable  MessageTooLarge  MessageRefused
                             SenderRefused  RecipientsRefused  OutcomeUnknown
@@ -260,6 +260,15 @@ class FolderForbidden(MailError):
     permanent = True
     scope = Scope.MAILBOX
     remedy = "Grant the signing-in account the right to read (and change) this folder."
+
+
+class FolderRenumbered(MailError):
+    code = "folder_renumbered"
+    scope = Scope.MAILBOX
+    remedy = (
+        "Nothing needs to be done at once: the folder is compared with what is stored later. If this "
+        "repeats, have the mailbox repaired at the mail server (its UIDVALIDITY changes)."
+    )
 
 
 class QuotaExceeded(MailError):

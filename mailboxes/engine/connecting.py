@@ -4,7 +4,10 @@ from dataclasses import replace
 
 from django.conf import settings
 
+from emailsync.crypto.fields import Secret
+from emailsync.crypto.keyring import KeyRingError, SecretUnreadable
 from emailsync.mail.auth import Password
+from emailsync.mail.errors import MailError, Scope
 from emailsync.mail.incoming import IncomingClient
 from emailsync.mail.registry import INCOMING, OUTGOING
 from emailsync.mail.smtp import SmtpClient
@@ -17,6 +20,15 @@ from profiles.models import ServerProfile
 
 #: A probe may take this long in all, a sync or a delivery run RUN_DEADLINE.
 PROBE_SECONDS = 60.0
+
+
+class CredentialUnreadable(MailError):
+    """A stored password cannot be opened, or is nothing that may be sent to a server."""
+
+    code = "credential_unreadable"
+    permanent = True
+    scope = Scope.MAILBOX
+    remedy = "Restore the encryption keys that it was saved with, or enter the password again."
 
 
 def profile_of(mailbox: Mailbox) -> ServerProfile:
@@ -36,24 +48,31 @@ def wire(profile: ServerProfile, *, seconds: float | None = None) -> Wire:
 
 
 def credential(mailbox: Mailbox, direction: str) -> Password:
-    """Return who signs in for `direction` of `mailbox`.
+    """Return who signs in for `direction` of `mailbox`. Raises CredentialUnreadable.
 
     One account of the profile opens the mailboxes of others by SASL authorization identity (RFC 4616) or
     as "user*master".
     """
     profile = profile_of(mailbox)
     if authentication_type(profile, direction) == AuthenticationType.BY_USER_OR_QUEUE:
-        return Password(user_name=mailbox.user_name, password=mailbox.password.reveal())
+        return _password(mailbox.user_name, mailbox.password)
     own = direction == Direction.OUTGOING and not profile.use_same_settings_for_outgoing
     user_name = profile.outgoing_user_name if own else profile.user_name
     secret = profile.outgoing_password if own else profile.password
     impersonation = profile.outgoing_impersonation if own else profile.impersonation
     identity = mailbox.user_name or mailbox.address
     if impersonation == Impersonation.MASTER_USER:
-        return Password(user_name=f"{identity}*{user_name}", password=secret.reveal())
+        return _password(f"{identity}*{user_name}", secret)
     if impersonation == Impersonation.SASL_AUTHORIZATION_IDENTITY:
+        return _password(user_name, secret, identity=identity)
+    return _password(user_name, secret)
+
+
+def _password(user_name: str, secret: Secret, *, identity: str = "") -> Password:
+    try:
         return Password(user_name=user_name, password=secret.reveal(), authorization_identity=identity)
-    return Password(user_name=user_name, password=secret.reveal())
+    except (SecretUnreadable, KeyRingError, ValueError) as error:
+        raise CredentialUnreadable(str(error)) from error
 
 
 def open_incoming(mailbox: Mailbox) -> IncomingClient:

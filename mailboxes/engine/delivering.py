@@ -18,7 +18,15 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
 
-from emailsync.mail.errors import ConnectionLost, MailError, OutcomeUnknown, RecipientsRefused, Scope
+from emailsync.mail.errors import (
+    ConnectionLost,
+    MailError,
+    MessageRefused,
+    OutcomeUnknown,
+    QuotaExceeded,
+    RecipientsRefused,
+    Scope,
+)
 from emailsync.mail.smtp import SendResult, SmtpClient
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, OutgoingStatus
@@ -36,12 +44,8 @@ def run(state_pk: int) -> None:
     lease = scheduling.claim_running(WorkerState, state_pk, now=timezone.now())
     if lease is None:
         return
-    try:
+    with scheduling.working(lease):
         _run(lease)
-    except scheduling.LeaseLost as lost:
-        log.info("Stopped: the lease on %s is gone", lost)
-    finally:
-        scheduling.forget(lease)
 
 
 def _run(lease: scheduling.Lease) -> None:
@@ -60,6 +64,9 @@ def _run(lease: scheduling.Lease) -> None:
             with connecting.open_outgoing(mailbox) as client:
                 for message in waiting:
                     sent += deliver(lease, mailbox, message, client)
+                    if time.monotonic() > ends:
+                        # A slow server is no failure; what still waits makes the direction due at once.
+                        break
     except MailError as error:
         outcomes.failed(lease, mailbox, state, error)
         return
@@ -71,7 +78,9 @@ def _run(lease: scheduling.Lease) -> None:
 
 
 def _due(mailbox: Mailbox) -> list[OutgoingMessage]:
-    return list(OutgoingMessage.objects.due(timezone.now()).filter(mailbox=mailbox)[:MESSAGES_PER_CONNECTION])
+    due = OutgoingMessage.objects.due(timezone.now()).filter(mailbox=mailbox)
+    # The bytes of each are read when its turn comes: together they could fill the memory.
+    return list(due.defer("content")[:MESSAGES_PER_CONNECTION])
 
 
 def next_attempt(mailbox: Mailbox) -> datetime | None:
@@ -89,17 +98,21 @@ def settle_dead_attempts(lease: scheduling.Lease, mailbox: Mailbox, *, now: date
         dead.filter(data_started_at__isnull=True).update(
             status=OutgoingStatus.PENDING_SEND, next_attempt_at=now
         )
-        for message in dead.filter(data_started_at__isnull=False):
-            _mark_uncertain(message, mailbox, now=now)
+        for message in dead.filter(data_started_at__isnull=False).defer("content"):
+            _mark_uncertain(message, mailbox, fence=message.attempt_fence, now=now)
 
 
-def _mark_uncertain(message: OutgoingMessage, mailbox: Mailbox, *, now: datetime) -> None:
-    OutgoingMessage.objects.filter(pk=message.pk).update(
+def _mark_uncertain(message: OutgoingMessage, mailbox: Mailbox, *, fence: int | None, now: datetime) -> None:
+    # Its worker may have woken up this very moment and reported what the server said.
+    unknown = OutgoingMessage.objects.filter(
+        pk=message.pk, status=OutgoingStatus.SENDING, attempt_fence=fence
+    )
+    if unknown.update(
         status=OutgoingStatus.UNCERTAIN,
         error_code="outcome_unknown",
         error="The connection ended after the message was handed over and before the server answered.",
-    )
-    _alert("email_uncertain", message, mailbox, now=now)
+    ):
+        _alert("email_uncertain", message, mailbox, now=now)
 
 
 def deliver(lease: scheduling.Lease, mailbox: Mailbox, message: OutgoingMessage, client: SmtpClient) -> int:
@@ -131,17 +144,21 @@ def deliver(lease: scheduling.Lease, mailbox: Mailbox, message: OutgoingMessage,
         result = client.send(
             sender=mailbox.address,
             recipients=message.recipients,
-            content=bytes(message.content),
+            content=bytes(OutgoingMessage.objects.values_list("content", flat=True).get(pk=message.pk)),
             before_body=before_body,
         )
     except OutcomeUnknown as error:
         with scheduling.fenced(lease):
-            _mark_uncertain(message, mailbox, now=timezone.now())
+            _mark_uncertain(message, mailbox, fence=lease.fence, now=timezone.now())
         # The next message must not meet the same end at once: the direction pauses like after any other loss.
         raise ConnectionLost(str(error), server_reply=error.server_reply) from error
+    except ValueError as error:
+        # An address that no command may carry: refused here, before anything was said.
+        _not_sent(lease, mailbox, message, MessageRefused(str(error)))
+        return 0
     except MailError as error:
         _not_sent(lease, mailbox, message, error)
-        if error.scope is not Scope.MESSAGE:
+        if not _concerns_message(error):
             raise
         return 0
     now = timezone.now()
@@ -160,6 +177,11 @@ def deliver(lease: scheduling.Lease, mailbox: Mailbox, message: OutgoingMessage,
             wall.resolve(kind, mailbox=mailbox, now=now, about=str(message.pk))
         _tell_refused(message, mailbox, result, now=now)
     return 1
+
+
+def _concerns_message(error: MailError) -> bool:
+    """Say whether the next message may fare better. A full mailbox is a recipient's: ours only sends."""
+    return error.scope is Scope.MESSAGE or isinstance(error, QuotaExceeded)
 
 
 def _tell_refused(message: OutgoingMessage, mailbox: Mailbox, result: SendResult, *, now: datetime) -> None:
@@ -183,7 +205,7 @@ def _not_sent(lease: scheduling.Lease, mailbox: Mailbox, message: OutgoingMessag
     if isinstance(error, RecipientsRefused):
         noted["refused"] = {**message.refused, **error.refused}
     mine = OutgoingMessage.objects.filter(pk=message.pk, attempt_fence=lease.fence)
-    if error.scope is not Scope.MESSAGE:
+    if not _concerns_message(error):
         # The server or the account is at fault: the direction waits, the message loses no attempt.
         with scheduling.fenced(lease):
             mine.update(

@@ -1,6 +1,7 @@
 """Test & Enable for one mailbox: walk the checklist and the probes, save each step as it comes, then decide.
 
 A diagnosis that dies is claimed again when its lease ends and starts over: testing twice harms nobody.
+One that dies again and again is ended, and says so.
 """
 
 import logging
@@ -12,7 +13,7 @@ from django.db.models import Case, F, PositiveBigIntegerField, QuerySet, Value, 
 from django.utils import timezone
 
 from emailsync.mail.composing import Draft
-from emailsync.mail.errors import Scope
+from emailsync.mail.errors import MailError, Scope
 from emailsync.mail.parsing import Address
 from emailsync.mail.probing import Outcome, Step, probe_incoming, probe_outgoing
 from mailboxes.alerts import wall
@@ -22,10 +23,23 @@ from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox, WorkerState
 
 log = logging.getLogger(__name__)
 
+#: How often a test that does not come to its end is begun. Each claim counts the fence up by one.
+ATTEMPTS = 5
 PROBE_SUBJECT = "Your mailbox is now connected to emailsync"
 PROBE_TEXT = (
     "This message was sent by the connection test of emailsync, from this mailbox to itself.\n\n"
     "It shows that outgoing email works. You can delete it.\n"
+)
+
+CHANGED = eligibility.Blocker(
+    "changed_meanwhile",
+    "The mailbox or its server profile was changed while it was tested.",
+    "Run Test & Enable again.",
+)
+BROKEN_OFF = eligibility.Blocker(
+    "broken_off",
+    f"The test was begun {ATTEMPTS} times and never came to its end.",
+    "Look into the log of the workers for the reason, then run Test & Enable again.",
 )
 
 
@@ -34,12 +48,8 @@ def run(diagnosis_pk: int) -> None:
     lease = scheduling.claim_running(Diagnosis, diagnosis_pk, now=timezone.now())
     if lease is None:
         return
-    try:
+    with scheduling.working(lease):
         _run(lease)
-    except scheduling.LeaseLost as lost:
-        log.info("Stopped: the lease on %s is gone", lost)
-    finally:
-        scheduling.forget(lease)
 
 
 def _run(lease: scheduling.Lease) -> None:
@@ -48,10 +58,14 @@ def _run(lease: scheduling.Lease) -> None:
     )
     with scheduling.fenced(lease, state=RunState.RUNNING, incoming="", outgoing=""):
         diagnosis.steps.all().delete()
+    if lease.fence > ATTEMPTS:
+        _give_up(lease, diagnosis)
+        return
     position = 0
     results: dict[str, Outcome] = {}
     for direction in Direction.values:
         steps: list[Step] = []
+        tested = _settings(diagnosis.mailbox)
         for step in _steps(diagnosis.mailbox, direction):
             with scheduling.fenced(lease):
                 _save_step(diagnosis, step, position)
@@ -59,8 +73,52 @@ def _run(lease: scheduling.Lease) -> None:
             steps.append(step)
         results[direction] = _judge(steps)
         with scheduling.fenced(lease, **{direction: results[direction].value}):
-            _apply(diagnosis.mailbox, direction, steps, results[direction], now=timezone.now())
+            if tested == _settings(diagnosis.mailbox, lock=True):
+                _apply(diagnosis.mailbox, direction, steps, results[direction], now=timezone.now())
+                continue
+        # The result is about settings that are no more: it must not enable the new ones.
+        results[direction] = Outcome.FAILURE
+        with scheduling.fenced(lease, **{direction: Outcome.FAILURE.value}):
+            _save_step(diagnosis, _failed_step(direction, CHANGED, now=timezone.now()), position)
+        position += 1
     _finish(lease, diagnosis, results)
+
+
+def _settings(mailbox: Mailbox, *, lock: bool = False) -> tuple[object, ...]:
+    """Return what a result depends on, as it is stored now, and locked if it is to stay so."""
+    stored = Mailbox.objects.select_for_update(of=("self",)) if lock else Mailbox.objects.all()
+    names = ("address", "incoming", "outgoing", "allow_credentials", "user_name", "password")
+    profile = ("server_profile_id", "server_profile__version")
+    return tuple(stored.values_list(*names, *profile).get(pk=mailbox.pk))
+
+
+def _give_up(lease: scheduling.Lease, diagnosis: Diagnosis) -> None:
+    now = timezone.now()
+    results = {}
+    for position, direction in enumerate(Direction.values):
+        step = _failed_step(direction, BROKEN_OFF, now=now)
+        results[direction] = Outcome.FAILURE if diagnosis.mailbox.syncs(direction) else Outcome.SKIPPED
+        with scheduling.fenced(lease, **{direction: results[direction].value}):
+            if results[direction] is Outcome.FAILURE:
+                _save_step(diagnosis, step, position)
+                _apply(diagnosis.mailbox, direction, [step], Outcome.FAILURE, now=now)
+    _finish(lease, diagnosis, results)
+
+
+def _failed_step(
+    direction: str, blocker: eligibility.Blocker, *, now: datetime, permanent: bool = False
+) -> Step:
+    return Step(
+        direction="incoming" if direction == Direction.INCOMING else "outgoing",
+        name="preconditions",
+        title=blocker.sentence,
+        outcome=Outcome.FAILURE,
+        started_at=now,
+        duration_ms=0,
+        error_code=blocker.code,
+        remedy=blocker.remedy,
+        permanent=permanent,
+    )
 
 
 def _steps(mailbox: Mailbox, direction: str) -> Iterator[Step]:
@@ -71,21 +129,16 @@ def _steps(mailbox: Mailbox, direction: str) -> Iterator[Step]:
     found = eligibility.blockers(mailbox, direction)
     if found:
         for blocker in found:
-            yield Step(
-                direction="incoming" if direction == Direction.INCOMING else "outgoing",
-                name="preconditions",
-                title=blocker.sentence,
-                outcome=Outcome.FAILURE,
-                started_at=now,
-                duration_ms=0,
-                error_code=blocker.code,
-                remedy=blocker.remedy,
-                permanent=True,
-            )
+            yield _failed_step(direction, blocker, now=now, permanent=True)
         return
     profile = connecting.profile_of(mailbox)
     wire = connecting.wire(profile, seconds=connecting.PROBE_SECONDS)
-    credential = connecting.credential(mailbox, direction)
+    try:
+        credential = connecting.credential(mailbox, direction)
+    except MailError as error:
+        blocker = eligibility.Blocker(error.code, str(error), error.remedy)
+        yield _failed_step(direction, blocker, now=now, permanent=error.permanent)
+        return
     if direction == Direction.INCOMING:
         yield from probe_incoming(profile.incoming_endpoint, credential, wire, now=now)
     else:
@@ -104,14 +157,19 @@ def _save_step(diagnosis: Diagnosis, step: Step, position: int) -> None:
         direction=step.direction,
         position=position,
         name=step.name,
-        title=step.title[:500],
+        title=_shown(step.title)[:500],
         outcome=step.outcome.value,
         started_on=step.started_at,
         duration_ms=step.duration_ms,
-        seen=step.seen,
+        seen=_shown(step.seen),
         error_code=step.error_code,
         remedy=step.remedy,
     )
+
+
+def _shown(text: str) -> str:
+    """Return what a server said without what no database keeps and no page shows."""
+    return "".join(mark if mark.isprintable() or mark == "\n" else " " for mark in text)
 
 
 def _judge(steps: list[Step]) -> Outcome:

@@ -20,7 +20,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection, models, transaction
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    models,
+    transaction,
+)
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -83,16 +91,18 @@ def claim_running(model: type[WorkerState] | type[Diagnosis], pk: int, *, now: d
     free = Q(leased_until__isnull=True) | Q(leased_until__lte=now)
     wanted = Q(is_enabled=True, due_at__lte=now) if model is WorkerState else ~Q(state="done")
     started = "last_started_on" if model is WorkerState else "started_on"
-    claimed = model._base_manager.filter(free, wanted, pk=pk).update(
-        lease_owner=identity(),
-        leased_until=now + settings.LEASE,
-        fence=F("fence") + 1,
-        queued_until=None,
-        **{started: now},
-    )
-    if not claimed:
-        return None
-    fence = model._base_manager.values_list("fence", flat=True).get(pk=pk)
+    # One transaction: between the two statements nobody may count the fence up once more.
+    with transaction.atomic():
+        claimed = model._base_manager.filter(free, wanted, pk=pk).update(
+            lease_owner=identity(),
+            leased_until=now + settings.LEASE,
+            fence=F("fence") + 1,
+            queued_until=None,
+            **{started: now},
+        )
+        if not claimed:
+            return None
+        fence = model._base_manager.values_list("fence", flat=True).get(pk=pk)
     lease = Lease(model, pk, fence)
     _heart.hold(lease)
     return lease
@@ -116,9 +126,28 @@ def release(lease: Lease, **changes: object) -> None:
     lease.rows.update(leased_until=None, lease_owner="", **changes)
 
 
-def forget(lease: Lease) -> None:
-    """Stop renewing a lease whose work has ended, however it ended."""
-    _heart.drop(lease)
+@contextmanager
+def working(lease: Lease) -> Iterator[None]:
+    """Hold a lease while the work lasts; end quietly when the lease, the row or the database goes away.
+
+    A row that could not be given back is claimed again when its lease ends.
+    """
+    try:
+        yield
+    except LeaseLost as lost:
+        log.info("Stopped: the lease on %s is gone", lost)
+    except ObjectDoesNotExist as gone:
+        log.info("Stopped: what %s %s was about is deleted. %s", lease.model.__name__, lease.pk, gone)
+    except (OperationalError, InterfaceError) as error:
+        log.error(  # noqa: TRY400  (the cause is the server, and a traceback of ours hides it)
+            "Stopped: the database does not take what is to be stored; it is tried again when the lease on "
+            "%s %s ends: %s",
+            lease.model.__name__,
+            lease.pk,
+            error,
+        )
+    finally:
+        _heart.drop(lease)
 
 
 def must_wait_for_place(profile: ServerProfile, lease: Lease) -> bool:
@@ -126,8 +155,10 @@ def must_wait_for_place(profile: ServerProfile, lease: Lease) -> bool:
     now = timezone.now()
     with transaction.atomic():
         is_full = profile_is_full(profile, now=now)
-    if is_full:
-        release(lease, due_at=now + PLACE_PATIENCE)
+        if is_full:
+            # While the profile is locked, so that the next in line no longer counts this lease: of those
+            # who come at once, the last ones stay.
+            release(lease, due_at=now + PLACE_PATIENCE)
     return is_full
 
 
@@ -146,7 +177,7 @@ def profile_is_full(profile: ServerProfile, *, now: datetime) -> bool:
 
 
 class _Heart:
-    """Renews the leases of this process, all from one thread with one database connection."""
+    """Renews the leases of this process, all from one thread."""
 
     def __init__(self) -> None:
         self._leases: set[Lease] = set()
@@ -172,17 +203,19 @@ class _Heart:
                 held = list(self._leases)
                 if not held:
                     self._thread = None
-                    break
-            self._renew(held)
-        connection.close()
+                    return
+            try:
+                self._renew(held)
+            finally:
+                # Not kept for the next beat: that is long from now.
+                connection.close()
 
     @staticmethod
     def _renew(held: list[Lease]) -> None:
-        close_old_connections()
         for lease in held:
             try:
                 lease.rows.update(leased_until=timezone.now() + settings.LEASE)
-            except DatabaseError as error:
+            except (DatabaseError, InterfaceError) as error:
                 # The lease simply runs out if this lasts; its work is then done by somebody else.
                 log.warning("A lease could not be renewed: %s", error)
                 return

@@ -2,18 +2,20 @@
 
 import logging
 import os
+import shutil
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from django.core.files.base import File
 from django.core.files.storage import default_storage
 from django.db import DataError, connection, models
 from django.db.models import Model
 from psycopg.types.json import Jsonb
 
+from emailsync.mail.errors import SpoolFailed
 from emailsync.mail.incoming import FetchedMessage, RemoteMessage
 from emailsync.mail.parsing import Address, ParsedMessage, parse, parse_file
 from mailboxes.choices import LedgerOutcome, RecipientKind
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 
 #: Raw messages above this size are kept as files, content-addressed, instead of in the database.
 FILE_THRESHOLD = 4 * 1024 * 1024
+COPY_PIECE = 1024 * 1024
 PREVIEW_CHARACTERS = 200
 #: What a defect in a parser may raise. The message is quarantined with its bytes, and the next one follows.
 PARSER_FAILURES = (
@@ -35,6 +38,9 @@ PARSER_FAILURES = (
     TypeError,
     ValueError,
 )
+
+#: What the database, or its driver, says about values that it cannot hold.
+REFUSALS = (DataError, OverflowError, UnicodeEncodeError)
 
 
 @dataclass(frozen=True)
@@ -95,17 +101,16 @@ def save(lease: scheduling.Lease, folder: Folder, batch: Batch, *, now: datetime
     """
     try:
         return _store(lease, folder, batch.prepared, batch, now=now)
-    except DataError as error:
+    except REFUSALS as error:
         log.warning("A batch was refused by the database and is stored one by one: %s", error)
     saved = Saved()
     for item in batch.prepared:
         alone = Batch([], [], item.source.uid)
         try:
             part = _store(lease, folder, [item], alone, now=now)
-        except DataError as error:
-            bare = Prepared(
-                item.source, item.sha256, None, str(error).partition("\n")[0], item.content, item.file
-            )
+        except REFUSALS as error:
+            reason = f"The database does not take it ({type(error).__name__})."
+            bare = Prepared(item.source, item.sha256, None, reason, item.content, item.file)
             part = _store(lease, folder, [bare], alone, now=now)
         saved.stored += part.stored
         saved.duplicates += part.duplicates
@@ -128,21 +133,48 @@ def prepare(message: FetchedMessage) -> Prepared:
         log.exception("A message could not be parsed and is quarantined")
         failure = f"{type(error).__name__} while reading it"
     if body.size > FILE_THRESHOLD:
-        file = _keep_file(body.open(), sha256)
+        file = _keep_file(body.open(), sha256, size=body.size)
     elif content is None:
         content = body.open().read()
     return Prepared(message, sha256, parsed, failure, content, file)
 
 
-def _keep_file(stream: IO[bytes], sha256: str) -> str:
-    """Write a large message to storage under its hash, whole and on disk before any row names it."""
+def _keep_file(stream: IO[bytes], sha256: str, *, size: int) -> str:
+    """Write a large message to storage under its hash, whole and on disk before any row names it.
+
+    It gets that name only when all of it is there: a full disk or a power cut leaves no half message
+    behind that would be taken for this one later. Raises SpoolFailed.
+    """
     name = f"{sha256[:2]}/{sha256[2:4]}/{sha256}"
-    if not default_storage.exists(name):
-        default_storage.save(name, File(stream))
-        path = default_storage.path(name)
-        with Path(path).open("rb") as written:
-            os.fsync(written.fileno())
+    path = Path(default_storage.path(name))
+    unfinished = path.with_name(f"{sha256}.{uuid.uuid4().hex}.unfinished")
+    try:
+        if path.exists() and path.stat().st_size == size:
+            return name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                shutil.copyfileobj(stream, file, COPY_PIECE)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.rename(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise SpoolFailed(
+            f"A large message could not be written to the data folder: {error.strerror}."
+        ) from error
     return name
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the names in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _store(
@@ -318,7 +350,9 @@ def _insert(model: type[Model], names: str, rows: list[tuple[Any, ...]]) -> None
     json_at = [index for index, kind in enumerate(types) if kind == "jsonb"]
     columns = ", ".join(connection.ops.quote_name(str(f.column)) for f in fields)
     table = connection.ops.quote_name(model._meta.db_table)
+    # Django does not translate what `copy` raises by itself.
     with (
+        connection.wrap_database_errors,
         connection.cursor() as cursor,
         cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)") as copy,
     ):

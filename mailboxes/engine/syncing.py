@@ -26,7 +26,15 @@ from django.db.models import QuerySet
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
-from emailsync.mail.errors import MailError, MessageUnreadable
+from emailsync.mail.errors import (
+    CommandRefused,
+    DeadlineExceeded,
+    FolderForbidden,
+    FolderMissing,
+    FolderRenumbered,
+    MailError,
+    MessageUnreadable,
+)
 from emailsync.mail.incoming import FolderStatus, IncomingClient, RemoteMessage
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, LedgerOutcome
@@ -39,11 +47,15 @@ INBOX = "INBOX"
 UNDELIVERABLE = "Undeliverable"
 #: How long after a message was withheld by the server it is asked for again.
 ASK_AGAIN = timedelta(hours=1)
+#: How long after a renumbering the next one in a row is taken up: each means reading everything again.
+RENUMBERING_PAUSE = timedelta(minutes=30)
 #: UIDs described (size, INTERNALDATE) with one command.
 WINDOW = 1000
 #: One transaction stores at most this many messages or bytes.
 BATCH_MESSAGES = 200
 BATCH_BYTES = 8 * 1024 * 1024
+#: What a slow server has sent is stored after this many seconds at the latest.
+BATCH_SECONDS = 10.0
 #: Batches that may wait, fetched, while one is being stored. It bounds the memory.
 BATCHES_AHEAD = 1
 
@@ -53,6 +65,8 @@ class Result:
     """What a run did; `is_complete` is false when its time was up before the folder was."""
 
     stored: int = 0
+    #: Messages fetched, also those that were stored before.
+    fetched: int = 0
     is_complete: bool = True
     #: UIDs of messages that went into quarantine.
     undeliverable: list[int] = field(default_factory=list)
@@ -63,12 +77,8 @@ def run(state_pk: int) -> None:
     lease = scheduling.claim_running(WorkerState, state_pk, now=timezone.now())
     if lease is None:
         return
-    try:
+    with scheduling.working(lease):
         _run(lease)
-    except scheduling.LeaseLost as lost:
-        log.info("Stopped: the lease on %s is gone", lost)
-    finally:
-        scheduling.forget(lease)
 
 
 def _run(lease: scheduling.Lease) -> None:
@@ -97,14 +107,22 @@ def sync(lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient) -> R
     Raises MailError from the server and LeaseLost when somebody else has taken over.
     """
     status = client.status(INBOX)
-    cursor = _cursor(lease, mailbox, status)
+    cursor = _cursor(lease, mailbox, client, status)
     result = Result()
     withheld = _withheld(mailbox, cursor)
-    if withheld or (status.messages and status.uidnext != cursor.uidnext):
-        _receive(lease, mailbox, client, cursor, result, withheld=withheld)
+    # Not every server tells UIDNEXT right; a new message shows in one of the two.
+    is_changed = (status.uidnext, status.messages) != (cursor.uidnext, cursor.messages)
+    if withheld or (status.messages and is_changed):
+        try:
+            _receive(lease, mailbox, client, cursor, result, withheld=withheld)
+        except DeadlineExceeded:
+            if not result.fetched:
+                raise
+            # A slow server is no failure: the next run goes on from what is stored.
+            result.is_complete = False
+            return result
     if result.undeliverable and connecting.profile_of(mailbox).move_failed_to_undeliverable:
-        client.open_folder(INBOX, read_only=False)
-        client.move(result.undeliverable, UNDELIVERABLE)
+        _move_undeliverable(client, cursor, result)
     if mailbox.delete_after_processing:
         _delete_processed(mailbox, client, cursor)
     if result.is_complete:
@@ -115,22 +133,54 @@ def sync(lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient) -> R
     return result
 
 
-def _cursor(lease: scheduling.Lease, mailbox: Mailbox, status: FolderStatus) -> FolderCursor:
-    """Return the cursor to go on from, started over when the server broke the promise of its UIDs."""
+def _cursor(
+    lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient, status: FolderStatus
+) -> FolderCursor:
+    """Return the cursor to go on from, started over when the server broke the promise of its UIDs.
+
+    Raises FolderRenumbered when it was broken again before anybody saw it kept once.
+    """
     cursor = FolderCursor.objects.filter(mailbox=mailbox, folder=INBOX).first()
     if cursor is None:
         with scheduling.fenced(lease):
             return FolderCursor.objects.create(mailbox=mailbox, folder=INBOX, uidvalidity=status.uidvalidity)
-    if cursor.uidvalidity == status.uidvalidity and status.uidnext > cursor.last_uid:
+    if _is_kept(client, cursor, status):
+        if cursor.is_rescan and cursor.uidnext:
+            with scheduling.fenced(lease):
+                cursor.is_rescan = False
+                cursor.save()
         return cursor
+    now = timezone.now()
+    if cursor.is_rescan and cursor.asked_on and now - cursor.asked_on < RENUMBERING_PAUSE:
+        raise FolderRenumbered("The server gives the messages of the Inbox new numbers again and again.")
     with scheduling.fenced(lease):
-        # The same UIDVALIDITY with lower UIDs: those entries no longer say what is on the server.
-        LedgerEntry.objects.filter(mailbox=mailbox, folder=INBOX, uidvalidity=status.uidvalidity).delete()
+        # Entries of the numbering before stay until the next one; older ones say nothing about any server.
+        outdated = LedgerEntry.objects.filter(mailbox=mailbox, folder=INBOX)
+        if cursor.uidvalidity != status.uidvalidity:
+            outdated = outdated.exclude(uidvalidity=cursor.uidvalidity)
+        outdated.delete()
         cursor.uidvalidity, cursor.last_uid, cursor.uidnext = status.uidvalidity, 0, 0
-        cursor.is_rescan = True
+        cursor.is_rescan, cursor.asked_on = True, now
         cursor.save()
-        wall.raise_alert("folder_renumbered", now=timezone.now(), mailbox=mailbox)
+        wall.raise_alert("folder_renumbered", now=now, mailbox=mailbox)
     return cursor
+
+
+def _is_kept(client: IncomingClient, cursor: FolderCursor, status: FolderStatus) -> bool:
+    """Say whether the folder is numbered as it was when the cursor was written."""
+    if cursor.uidvalidity != status.uidvalidity:
+        return False
+    if status.uidnext > cursor.last_uid:
+        return True
+    # While the last message is still there under its UID, only the UIDNEXT is wrong.
+    _open(client, cursor, read_only=True)
+    return cursor.last_uid in client.ids_after(cursor.last_uid - 1)
+
+
+def _open(client: IncomingClient, cursor: FolderCursor, *, read_only: bool) -> None:
+    """Open the Inbox, and refuse to go on when its UIDs no longer mean what the cursor says."""
+    if client.open_folder(INBOX, read_only=read_only).uidvalidity != cursor.uidvalidity:
+        raise FolderRenumbered("The server gave the messages of the Inbox new numbers meanwhile.")
 
 
 def _withheld(mailbox: Mailbox, cursor: FolderCursor) -> list[int]:
@@ -163,11 +213,12 @@ def _receive(
     )
     reader = _Reader(
         client,
-        after=cursor.last_uid,
+        cursor,
         known=set(_uids(known)),
         again=withheld,
         start=mailbox.effective_start,
     )
+    waited_for = set(withheld)
     with reader:
         for batch in reader.batches():
             now = timezone.now()
@@ -175,14 +226,19 @@ def _receive(
             for message in batch.prepared:
                 message.source.body.close()
             result.stored += saved.stored
+            result.fetched += len(batch.prepared)
+            for uid in waited_for.intersection(message.source.uid for message in batch.prepared):
+                wall.resolve("message_quarantined", mailbox=mailbox, now=now, about=str(uid))
             result.undeliverable += [uid for uid, _ in saved.quarantined]
             _tell(mailbox, batch, saved, now=now)
             if time.monotonic() > ends:
                 result.is_complete = reader.is_exhausted()
                 break
-    if result.is_complete and cursor.is_rescan:
-        with scheduling.fenced(lease):
-            FolderCursor.objects.filter(pk=cursor.pk).update(is_rescan=False)
+    if result.is_complete and withheld:
+        # Those that vanished meanwhile are asked for no more often than the others.
+        LedgerEntry.objects.withheld().filter(
+            mailbox=mailbox, folder=INBOX, uidvalidity=cursor.uidvalidity, uid__in=withheld
+        ).update(seen_on=timezone.now())
 
 
 def _tell(mailbox: Mailbox, batch: storing.Batch, saved: storing.Saved, *, now: datetime) -> None:
@@ -210,13 +266,22 @@ def _tell(mailbox: Mailbox, batch: storing.Batch, saved: storing.Saved, *, now: 
             )
 
 
+def _move_undeliverable(client: IncomingClient, cursor: FolderCursor, result: Result) -> None:
+    """Move what went into quarantine out of the way; its bytes are kept and told of, moved or not."""
+    try:
+        _open(client, cursor, read_only=False)
+        client.move(result.undeliverable, UNDELIVERABLE)
+    except (FolderMissing, FolderForbidden, CommandRefused) as error:
+        log.warning("A message in quarantine stays in the Inbox: %s %s", error, error.server_reply)
+
+
 def _delete_processed(mailbox: Mailbox, client: IncomingClient, cursor: FolderCursor) -> None:
     """Remove from the server what is stored and marked to go; what fails is tried by the next run."""
     entries = LedgerEntry.objects.filter(mailbox=mailbox, is_to_delete=True)
     entries.exclude(folder=INBOX, uidvalidity=cursor.uidvalidity).update(is_to_delete=False)
     uids = _uids(entries[:WINDOW])
     if uids:
-        client.open_folder(INBOX, read_only=False)
+        _open(client, cursor, read_only=False)
         client.delete(uids)
         entries.filter(uid__in=uids).update(is_to_delete=False)
 
@@ -225,9 +290,21 @@ class _Reader:
     """Fetches and parses ahead in a thread of its own, while the database stores what came before."""
 
     def __init__(
-        self, client: IncomingClient, *, after: int, known: set[int], again: list[int], start: datetime | None
+        self,
+        client: IncomingClient,
+        cursor: FolderCursor,
+        *,
+        known: set[int],
+        again: list[int],
+        start: datetime | None,
     ) -> None:
-        self._client, self._after, self._known, self._again, self._start = client, after, known, again, start
+        self._client, self._cursor, self._known, self._again, self._start = (
+            client,
+            cursor,
+            known,
+            again,
+            start,
+        )
         self._queue: queue.Queue[storing.Batch | BaseException | None] = queue.Queue(maxsize=BATCHES_AHEAD)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="mail-reader", daemon=True)
@@ -286,8 +363,9 @@ class _Reader:
             return
 
     def _produce(self) -> Iterator[storing.Batch]:
-        self._client.open_folder(INBOX, read_only=True)
-        uids = self._again + [uid for uid in self._client.ids_after(self._after) if uid not in self._known]
+        _open(self._client, self._cursor, read_only=True)
+        after = self._client.ids_after(self._cursor.last_uid)
+        uids = self._again + [uid for uid in after if uid not in self._known]
         for at in range(0, len(uids), WINDOW):
             window = uids[at : at + WINDOW]
             described = self._client.describe(window)
@@ -310,16 +388,23 @@ class _Reader:
         waiting: list[storing.Prepared] = []
         size = 0
         withheld: tuple[int, ...] = ()
+        ends = time.monotonic() + BATCH_SECONDS
         try:
             for message in self._client.fetch(wanted):
                 waiting.append(storing.prepare(message))
                 size += message.body.size
-                if len(waiting) >= BATCH_MESSAGES or size >= BATCH_BYTES:
+                is_late = time.monotonic() > ends
+                if is_late or len(waiting) >= BATCH_MESSAGES or size >= BATCH_BYTES:
                     # The cursor may only pass UIDs of which all lower ones are accounted for.
                     yield storing.Batch(waiting, [], 0)
-                    waiting, size = [], 0
+                    waiting, size, ends = [], 0, time.monotonic() + BATCH_SECONDS
         except MessageUnreadable as error:
             # Listed, asked for twice and not handed out. It is noted, told, and asked for again later.
             withheld = error.uids
+        except MailError:
+            # What came before the trouble is kept, so that a failing server is read to its end bit by bit.
+            if waiting:
+                yield storing.Batch(waiting, [], 0)
+            raise
         lost = [storing.Noted(m, LedgerOutcome.QUARANTINED) for m in wanted if m.uid in withheld]
         yield storing.Batch(waiting, [*noted, *lost], last_uid)

@@ -6,6 +6,8 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, QuerySet
 
+from emailsync.crypto.fields import Secret
+from emailsync.crypto.keyring import SecretUnreadable
 from mailboxes.choices import AddressStatus, Direction, MailboxKind, ResultStatus
 from mailboxes.models import Alert, Mailbox, WorkerState
 from profiles.choices import OutgoingMethod
@@ -55,9 +57,17 @@ def update(mailbox: Mailbox, *, by: User | None) -> Mailbox:
     mailbox.modified_by = by
     save_version(mailbox)
     changed = any(getattr(stored, name) != getattr(mailbox, name) for name in CONNECTION_FIELDS)
-    if changed or stored.password.reveal() != mailbox.password.reveal():
+    if changed or is_changed_secret(stored.password, mailbox.password):
         reset(Mailbox.objects.filter(pk=mailbox.pk))
     return mailbox
+
+
+def is_changed_secret(before: Secret, after: Secret) -> bool:
+    """Say whether a secret was changed; one that no key opens any more was, so that it can be replaced."""
+    try:
+        return before.reveal() != after.reveal()
+    except SecretUnreadable:
+        return True
 
 
 def reset(mailboxes: QuerySet[Mailbox]) -> None:

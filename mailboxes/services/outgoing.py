@@ -65,6 +65,7 @@ def _wake(mailbox: Mailbox, *, now: datetime) -> None:
     )
 
 
+@transaction.atomic
 def retry(message: OutgoingMessage, *, now: datetime) -> None:
     """Send a failed or uncertain message again, to those who have not accepted it. Raises NotNow."""
     _move(

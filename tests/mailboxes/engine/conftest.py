@@ -1,6 +1,6 @@
 """A mailbox on the private servers, approved and enabled, and a clock's turn for it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 import pytest
@@ -16,6 +16,7 @@ from tests.conftest import Account
 from tests.servers.certificates import Authority
 from tests.servers.dovecot import Dovecot
 from tests.servers.postfix import Postfix
+from tests.servers.scripted import ScriptedImap, ScriptedSmtp
 
 pytestmark = pytest.mark.servers
 
@@ -101,3 +102,56 @@ def send() -> Callable[[Mailbox], WorkerState]:
         return WorkerState.objects.get(pk=state.pk)
 
     return run
+
+
+@pytest.fixture
+def imap(certificates: Authority) -> Iterator[ScriptedImap]:
+    """Give an IMAP server that behaves until it is told not to."""
+    with ScriptedImap(certificate=certificates.server, implicit_tls=True) as server:
+        yield server
+
+
+@pytest.fixture
+def smtp(certificates: Authority) -> Iterator[ScriptedSmtp]:
+    """Give an SMTP server that behaves until it is told not to."""
+    with ScriptedSmtp(certificate=certificates.server, implicit_tls=True) as server:
+        yield server
+
+
+@pytest.fixture
+def box(
+    environment: Environment,
+    owner: User,
+    imap: ScriptedImap,
+    smtp: ScriptedSmtp,
+    certificates: Authority,
+    now: datetime,
+) -> Mailbox:
+    """Give an approved and enabled mailbox on the scripted servers, with little patience."""
+    profile = ServerProfile.objects.create(
+        environment=environment,
+        name="Scripted servers",
+        owner=owner,
+        ca_certificates=certificates.pem,
+        incoming_location="localhost",
+        incoming_port=imap.port,
+        outgoing_location="localhost",
+        outgoing_port=smtp.port,
+        timeout_enabled=True,
+        timeout_ms=1000,
+        alert_owner_on_major_events=False,
+    )
+    box = Mailbox(
+        environment=environment,
+        name="Ana Bowman",
+        address="ana@example.org",
+        owner=owner,
+        server_profile=profile,
+        allow_credentials=True,
+        user_name="ana",
+        password="a password",
+    )
+    editing.create(box, by=owner)
+    Mailbox.objects.filter(pk=box.pk).update(address_status=AddressStatus.APPROVED, approved_on=now)
+    WorkerState.objects.filter(mailbox=box).update(is_enabled=True, due_at=now)
+    return Mailbox.objects.get(pk=box.pk)
