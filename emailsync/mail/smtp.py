@@ -157,7 +157,8 @@ class SmtpClient:
     def say_hello(self) -> None:
         """Introduce ourselves and learn what the server can do."""
         code, text = self._smtp.answer(*self._smtp.ehlo())
-        if code != 250:
+        if code >= 500:
+            # Not for lack of time: only a server that does not know EHLO gets the older greeting.
             code, text = self._smtp.answer(*self._smtp.helo())
         if code != 250:
             raise smtp_failure("greeting", code, text)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
-from emailsync.mail.errors import MailError
+from emailsync.mail.errors import MailError, SpoolFailed
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,10 @@ def after_failure(error: MailError, *, failures: int, delay: timedelta, limit: i
     """Decide after the failure number `failures` in a row (the first is 1).
 
     Permanent errors disable at once; transient ones are retried `limit` times, `delay` apart, and then
-    count as permanent under the same code.
+    count as permanent under the same code. A full disk of ours is nobody's fault but ours: it is waited for.
     """
+    if isinstance(error, SpoolFailed):
+        return RetryIn(delay=delay, attempt=failures)
     if error.permanent or failures > limit:
         return Disable(reason=error.code)
     return RetryIn(delay=delay, attempt=failures)

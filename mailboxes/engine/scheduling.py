@@ -210,11 +210,11 @@ class _Heart:
                 # Not kept for the next beat: that is long from now.
                 connection.close()
 
-    @staticmethod
-    def _renew(held: list[Lease]) -> None:
+    def _renew(self, held: list[Lease]) -> None:
         for lease in held:
             try:
-                lease.rows.update(leased_until=timezone.now() + settings.LEASE)
+                if not lease.rows.update(leased_until=timezone.now() + settings.LEASE):
+                    self.drop(lease)
             except (DatabaseError, InterfaceError) as error:
                 # The lease simply runs out if this lasts; its work is then done by somebody else.
                 log.warning("A lease could not be renewed: %s", error)

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from mailboxes.choices import AddressStatus, Direction, MailboxKind
-from mailboxes.engine import delivering, syncing
+from mailboxes.engine import delivering, scheduling, syncing
 from mailboxes.models import Mailbox, WorkerState
 from mailboxes.services import editing
 from profiles.models import EmailSettings, Environment, ServerProfile
@@ -19,6 +19,13 @@ from tests.servers.postfix import Postfix
 from tests.servers.scripted import ScriptedImap, ScriptedSmtp
 
 pytestmark = pytest.mark.servers
+
+
+@pytest.fixture(autouse=True)
+def forgotten_leases() -> Iterator[None]:
+    """Have no lease that a test took renewed after it, when there is no database any more."""
+    yield
+    scheduling._heart._leases.clear()
 
 
 @pytest.fixture

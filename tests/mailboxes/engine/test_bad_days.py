@@ -1,0 +1,281 @@
+"""Disks fill up, keys are lost, databases refuse, people change what is being worked on."""
+
+import errno
+import hashlib
+import logging
+import os
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from django.core.files.storage import default_storage, storages
+from django.db import OperationalError, connection
+from django.utils import timezone
+from pytest_django import Settings
+
+from emailsync.mail import parsing
+from emailsync.mail.incoming import Spool
+from emailsync.mail.parsing import ParsedMessage
+from mailboxes.choices import LedgerOutcome, ResultStatus, RunState
+from mailboxes.engine import diagnosing, storing
+from mailboxes.models import Alert, Diagnosis, LedgerEntry, Mailbox, Message, RawMessage, WorkerState
+from mailboxes.services import diagnosis, editing
+from profiles.models import ServerProfile
+from tests.servers.scripted import Peer, ScriptedImap, ScriptedSmtp
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Receive = Callable[[Mailbox], WorkerState]
+
+SMALL = b"From: ben@example.org\r\nSubject: Small\r\n\r\nHello.\r\n"
+LARGE = b"From: ben@example.org\r\nSubject: Large\r\n\r\n" + b"0123456789abcdef\r\n" * 300_000
+FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.fixture
+def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give an empty folder for large messages."""
+    inner = storages["default"]
+    monkeypatch.setitem(inner.__dict__, "base_location", tmp_path)
+    monkeypatch.setitem(inner.__dict__, "location", str(tmp_path))
+    return tmp_path
+
+
+def files(folder: Path) -> list[Path]:
+    """Return every file below a folder."""
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def start_test(box: Mailbox) -> Diagnosis:
+    """Ask for Test & Enable."""
+    chosen = Mailbox.objects.filter(pk=box.pk)
+    return diagnosis.start(chosen, environment=box.environment, by=None, now=timezone.now()).diagnoses.get()
+
+
+def test_a_full_disk_under_the_large_messages_is_told_and_passes(
+    box: Mailbox, imap: ScriptedImap, receive: Receive, storage: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imap.messages.update({1: SMALL, 2: LARGE})
+
+    def full(*_: object) -> None:
+        raise FULL
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        state = receive(box)
+    assert (state.is_enabled, state.last_error_code) == (True, "spool_failed")
+    assert "No space left on device" in state.last_error
+    assert Alert.objects.open().get().kind == "incoming_retrying"
+    assert list(Message.objects.values_list("uid", flat=True)) == [1]
+    assert files(storage) == []
+    state = receive(box)
+    assert state.last_error_code == ""
+    assert not Alert.objects.open().exists()
+    (kept,) = files(storage)
+    assert kept.name == hashlib.sha256(LARGE).hexdigest()
+    assert kept.read_bytes() == LARGE
+
+
+def test_a_full_disk_never_stops_a_direction_for_good(
+    box: Mailbox, imap: ScriptedImap, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imap.messages.update({1: LARGE})
+
+    def full(**_: object) -> None:
+        raise FULL
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    WorkerState.objects.update(transient_failures=50)
+    state = receive(box)
+    assert (state.is_enabled, state.last_error_code) == (True, "spool_failed")
+
+
+def test_half_a_file_left_by_a_crash_is_not_taken_for_the_message(
+    box: Mailbox, imap: ScriptedImap, receive: Receive, storage: Path
+) -> None:
+    name = hashlib.sha256(LARGE).hexdigest()
+    half = storage / name[:2] / name[2:4] / name
+    half.parent.mkdir(parents=True)
+    half.write_bytes(LARGE[:1000])
+    imap.messages.update({1: LARGE})
+    receive(box)
+    assert RawMessage.objects.get().file == f"{name[:2]}/{name[2:4]}/{name}"
+    assert half.read_bytes() == LARGE
+
+
+def test_a_database_that_cannot_be_written_leaves_the_row_to_the_next_lease(
+    box: Mailbox,
+    imap: ScriptedImap,
+    receive: Receive,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    imap.messages.update({1: SMALL})
+    insert = storing._Rows.insert
+
+    def full(_: storing._Rows) -> None:
+        raise OperationalError("database or disk is full")
+
+    monkeypatch.setattr(storing._Rows, "insert", full)
+    with caplog.at_level(logging.ERROR):
+        state = receive(box)
+    assert "database or disk is full" in caplog.text
+    assert "Traceback" not in caplog.text
+    assert state.is_enabled
+    monkeypatch.setattr(storing._Rows, "insert", insert)
+    WorkerState.objects.update(leased_until=timezone.now())
+    receive(box)
+    assert Message.objects.count() == 1
+
+
+def test_a_database_that_refuses_one_message_quarantines_it_alone(
+    box: Mailbox, imap: ScriptedImap, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imap.messages.update(
+        {1: SMALL, 2: SMALL.replace(b"Small", b"Poison"), 3: SMALL.replace(b"Small", b"Next")}
+    )
+
+    def parse(raw: bytes) -> ParsedMessage:
+        found = parsing.parse(raw)
+        if found.subject == "Poison":
+            object.__setattr__(found, "subject", "nobody \0 stores \ud800 this")
+        return found
+
+    monkeypatch.setattr(storing, "parse", parse)
+    state = receive(box)
+    assert state.last_error_code == ""
+    assert LedgerEntry.objects.filter(outcome=LedgerOutcome.STORED).count() == 2
+    quarantined = Message.objects.get(is_quarantined=True)
+    assert quarantined.uid == 2
+    assert b"Poison" in bytes(quarantined.raw.content or b"")
+    assert Alert.objects.open().get().kind == "message_quarantined"
+
+
+@pytest.fixture
+def lost_key(box: Mailbox, settings: Settings) -> None:
+    """Leave the installation with another key than the one that sealed the password."""
+    settings.ENCRYPTION_KEYS = "other:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="
+
+
+@pytest.mark.usefixtures("lost_key")
+def test_a_lost_key_stops_a_direction_with_its_cause(box: Mailbox, receive: Receive) -> None:
+    state = receive(box)
+    assert (state.is_enabled, state.last_error_code) == (False, "credential_unreadable")
+    assert Alert.objects.get().kind == "incoming_stopped"
+
+
+@pytest.mark.usefixtures("lost_key")
+def test_a_lost_key_ends_a_test_with_its_cause(box: Mailbox) -> None:
+    wanted = start_test(box)
+    diagnosing.run(wanted.pk)
+    wanted.refresh_from_db()
+    assert (wanted.state, wanted.incoming, wanted.outgoing) == (RunState.DONE, "failure", "failure")
+    assert set(wanted.steps.values_list("error_code", flat=True)) == {"credential_unreadable"}
+
+
+@pytest.mark.usefixtures("lost_key")
+def test_a_password_whose_key_is_lost_can_be_entered_again(box: Mailbox) -> None:
+    box.password = "a new password"
+    editing.update(box, by=None)
+    assert Mailbox.objects.get().password.reveal() == "a new password"
+
+
+def test_a_test_of_settings_that_were_changed_meanwhile_enables_nothing(
+    box: Mailbox, imap: ScriptedImap, smtp: ScriptedSmtp
+) -> None:
+    wanted = start_test(box)
+
+    def change(peer: Peer, tag: bytes, rest: bytes) -> None:
+        edited = Mailbox.objects.get()
+        edited.password = "another password"
+        editing.update(edited, by=None)
+        connection.close()
+        peer.send(tag + b" OK done\r\n")
+
+    imap.on("AUTHENTICATE", change)
+    diagnosing.run(wanted.pk)
+    wanted.refresh_from_db()
+    assert (wanted.state, wanted.incoming) == (RunState.DONE, "failure")
+    assert wanted.steps.filter(error_code="changed_meanwhile").exists()
+    state = WorkerState.objects.get(direction="incoming")
+    assert (state.is_enabled, state.status) == (False, ResultStatus.NOT_RUN)
+
+
+def test_a_test_that_never_ends_is_given_up(box: Mailbox) -> None:
+    wanted = start_test(box)
+    Diagnosis.objects.update(fence=diagnosing.ATTEMPTS)
+    diagnosing.run(wanted.pk)
+    wanted.refresh_from_db()
+    assert (wanted.state, wanted.incoming, wanted.outgoing) == (RunState.DONE, "failure", "failure")
+    assert wanted.job.finished_on is None or wanted.finished_on is not None
+    assert set(wanted.steps.values_list("error_code", flat=True)) == {"broken_off"}
+
+
+def test_a_mailbox_deleted_while_it_is_read_ends_the_run_quietly(
+    box: Mailbox, imap: ScriptedImap, receive: Receive, caplog: pytest.LogCaptureFixture
+) -> None:
+    imap.messages.update({1: SMALL})
+    state = WorkerState.objects.get(direction="incoming")
+
+    def vanish(peer: Peer, tag: bytes, rest: bytes) -> None:
+        editing.delete(Mailbox.objects.get())
+        connection.close()
+        imap._do_examine(peer, tag, rest)
+
+    imap.on("EXAMINE", vanish)
+    from mailboxes.engine import syncing  # noqa: PLC0415
+
+    syncing.run(state.pk)
+    assert not Mailbox.objects.exists()
+    assert not Message.objects.exists()
+    assert not Alert.objects.exists()
+
+
+def test_a_mailbox_deleted_while_it_is_tested_ends_the_test_quietly(box: Mailbox, imap: ScriptedImap) -> None:
+    wanted = start_test(box)
+
+    def vanish(peer: Peer, tag: bytes, rest: bytes) -> None:
+        editing.delete(Mailbox.objects.get())
+        connection.close()
+        imap._do_examine(peer, tag, rest)
+
+    imap.on("EXAMINE", vanish)
+    diagnosing.run(wanted.pk)
+    assert not Diagnosis.objects.exists()
+
+
+def test_mail_shared_by_two_mailboxes_survives_the_deletion_of_one(
+    box: Mailbox, imap: ScriptedImap, receive: Receive, storage: Path, now: datetime
+) -> None:
+    imap.messages.update({1: LARGE})
+    receive(box)
+    other = Mailbox.objects.create(environment=box.environment, name="Ben", address="ben@example.org")
+    message = Message.objects.get()
+    copy = Message.objects.create(
+        mailbox=other, received_at=now, stored_on=now, size=message.size, sha256=message.sha256
+    )
+    RawMessage.objects.create(message=copy, file=message.raw.file)
+    editing.delete(box)
+    with default_storage.open(copy.raw.file) as kept:
+        assert kept.read() == LARGE
+
+
+def test_alerts_of_a_level_that_is_off_are_not_written_and_stop_nothing(
+    box: Mailbox, receive: Receive
+) -> None:
+    box.environment.email_settings.__class__.objects.update(
+        alert_errors=False, alert_warnings=False, alert_information=False
+    )
+    ServerProfile.objects.update(incoming_port=1)
+    state = receive(box)
+    assert state.transient_failures == 1
+    assert not Alert.objects.exists()
+
+
+def test_a_spool_on_a_full_disk_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(**_: object) -> None:
+        raise FULL
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    with pytest.raises(Exception, match="No space left on device"):
+        Spool()

@@ -1,0 +1,239 @@
+"""Sending, through a server that does what servers should not do."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from pytest_django import Settings
+
+from emailsync.mail.composing import Draft
+from emailsync.mail.parsing import Address
+from emailsync.mail.smtp import SmtpClient
+from mailboxes.choices import Direction, OutgoingStatus
+from mailboxes.engine import delivering, scheduling
+from mailboxes.models import Alert, Mailbox, OutgoingMessage, WorkerState
+from mailboxes.services import approval, outgoing
+from tests.servers.scripted import ScriptedSmtp
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Send = Callable[[Mailbox], WorkerState]
+
+
+def queue(box: Mailbox, subject: str = "Hello", to: str = "ben@example.org") -> OutgoingMessage:
+    """Queue a short message."""
+    draft = Draft(
+        sender=Address(box.name, box.address), to=(Address("", to),), subject=subject, text="How are you?"
+    )
+    return outgoing.queue(box, draft, by=None, now=timezone.now())
+
+
+@pytest.fixture
+def message(box: Mailbox) -> OutgoingMessage:
+    """Give a message that waits."""
+    return queue(box)
+
+
+def open_alerts() -> set[str]:
+    """Return the kinds of the open alerts."""
+    return set(Alert.objects.open().values_list("kind", flat=True))
+
+
+def status_after(message: OutgoingMessage) -> str:
+    """Return what has become of a message."""
+    message.refresh_from_db()
+    return message.status
+
+
+@pytest.mark.parametrize(
+    ("stage", "reply"),
+    [
+        ("greeting", b"421 busy"),
+        ("greeting", b"450 later"),
+        ("EHLO", b"421 busy"),
+        ("AUTH", b"454 4.7.0 later"),
+        ("MAIL", b"451 4.3.0 later"),
+        ("MAIL", b"421 busy"),
+        ("RCPT", b"421 busy"),
+        ("DATA", b"421 busy"),
+        ("body", b"421 busy"),
+        ("MAIL", None),
+        ("RCPT", None),
+        ("DATA", None),
+    ],
+)
+def test_a_server_that_has_no_time_pauses_the_direction_and_keeps_the_message(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send, message: OutgoingMessage, stage: str, reply: bytes | None
+) -> None:
+    smtp.replies[stage] = reply
+    state = send(box)
+    assert status_after(message) == OutgoingStatus.PENDING_SEND
+    assert (message.attempts, message.data_started_at) == (0, None)
+    assert (state.is_enabled, state.transient_failures) == (True, 1)
+    assert open_alerts() == {"outgoing_retrying"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "reply"),
+    [
+        ("greeting", b"554 no"),
+        ("AUTH", b"535 5.7.8 wrong"),
+        ("MAIL", b"550 5.7.1 not you"),
+    ],
+)
+def test_a_server_that_refuses_the_account_stops_the_direction_and_keeps_the_message(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send, message: OutgoingMessage, stage: str, reply: bytes
+) -> None:
+    smtp.replies[stage] = reply
+    state = send(box)
+    assert status_after(message) == OutgoingStatus.PENDING_SEND
+    assert not state.is_enabled
+    assert "outgoing_stopped" in open_alerts()
+
+
+@pytest.mark.parametrize("stage", ["RCPT", "DATA", "body"])
+def test_a_temporary_refusal_of_a_message_delays_it_alone(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send, message: OutgoingMessage, stage: str
+) -> None:
+    smtp.replies[stage] = b"452 4.2.2 The mailbox is full"
+    state = send(box)
+    assert status_after(message) == OutgoingStatus.PENDING_SEND
+    assert message.attempts == 1
+    assert (state.is_enabled, state.transient_failures) == (True, 0)
+    assert open_alerts() == {"email_retrying"}
+
+
+@pytest.mark.parametrize(
+    ("stage", "reply"),
+    [
+        ("RCPT", b"550 5.1.1 nobody"),
+        ("DATA", b"554 5.6.0 not this"),
+        ("body", b"554 5.7.1 spam"),
+        ("body", b"552 5.2.2 The mailbox is full"),
+    ],
+)
+def test_a_lasting_refusal_of_a_message_fails_it_alone(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send, message: OutgoingMessage, stage: str, reply: bytes
+) -> None:
+    smtp.replies[stage] = reply
+    state = send(box)
+    assert status_after(message) == OutgoingStatus.FAILED
+    assert (state.is_enabled, state.transient_failures) == (True, 0)
+    assert open_alerts() == {"email_failed"}
+
+
+@pytest.mark.parametrize("reply", [None, b"", b"garbage"])
+def test_no_answer_after_the_body_is_uncertain_and_never_sent_again(
+    box: Mailbox,
+    smtp: ScriptedSmtp,
+    send: Send,
+    message: OutgoingMessage,
+    reply: bytes | None,
+    settings: Settings,
+) -> None:
+    settings.RUN_DEADLINE = timedelta(seconds=3)
+    smtp.replies["body"] = reply
+    state = send(box)
+    assert status_after(message) == OutgoingStatus.UNCERTAIN
+    assert "email_uncertain" in open_alerts()
+    assert (state.is_enabled, state.transient_failures) == (True, 1)
+    del smtp.replies["body"]
+    send(box)
+    assert status_after(message) == OutgoingStatus.UNCERTAIN
+    assert len(smtp.bodies) == 1
+
+
+def test_the_next_message_does_not_follow_an_uncertain_one_at_once(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send, message: OutgoingMessage
+) -> None:
+    second = queue(box, "Second")
+    smtp.replies["body"] = None
+    state = send(box)
+    assert status_after(second) == OutgoingStatus.PENDING_SEND
+    assert len(smtp.bodies) == 1
+    assert state.due_at is not None
+    assert state.due_at > timezone.now() + timedelta(minutes=4)
+
+
+def test_a_lease_lost_when_the_server_waits_for_the_body_sends_no_body(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send, message: OutgoingMessage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer = SmtpClient._offer_body
+
+    def reject_meanwhile(client: SmtpClient) -> None:
+        offer(client)
+        approval.reject(Mailbox.objects.all(), by=None, now=timezone.now())
+
+    monkeypatch.setattr(SmtpClient, "_offer_body", reject_meanwhile)
+    send(box)
+    assert smtp.bodies == []
+    assert status_after(message) == OutgoingStatus.SENDING
+    monkeypatch.undo()
+    approval.approve(Mailbox.objects.all(), by=None, now=timezone.now())
+    send(box)
+    assert status_after(message) == OutgoingStatus.SENT
+    assert len(smtp.bodies) == 1
+
+
+def test_a_slow_server_is_no_failure(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.RUN_DEADLINE = timedelta(seconds=2)
+    waiting = [queue(box, f"Number {number}") for number in range(6)]
+    offer = SmtpClient._offer_body
+
+    def slowly(client: SmtpClient) -> None:
+        time.sleep(0.4)
+        offer(client)
+
+    monkeypatch.setattr(SmtpClient, "_offer_body", slowly)
+    state = send(box)
+    assert (state.transient_failures, state.last_error_code) == (0, "")
+    assert state.due_at is not None
+    assert state.due_at <= timezone.now()
+    send(box)
+    send(box)
+    assert {status_after(message) for message in waiting} == {OutgoingStatus.SENT}
+
+
+def test_the_bytes_of_waiting_messages_are_read_one_by_one(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send
+) -> None:
+    queue(box, "First")
+    queue(box, "Second")
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        send(box)
+    contents = [query["sql"] for query in queries if '"content"' in query["sql"]]
+    assert len(contents) == 2
+    assert len(smtp.bodies) == 2
+
+
+def test_an_address_that_no_command_may_carry_fails_its_message_alone(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send, message: OutgoingMessage
+) -> None:
+    OutgoingMessage.objects.update(recipients=["a@example.org\r\nRCPT TO:<b@example.org>"])
+    second = queue(box, "Second")
+    send(box)
+    assert status_after(message) == OutgoingStatus.FAILED
+    assert status_after(second) == OutgoingStatus.SENT
+
+
+def test_an_answer_that_came_late_is_not_overwritten_by_doubt(
+    box: Mailbox, message: OutgoingMessage, now: datetime
+) -> None:
+    OutgoingMessage.objects.update(
+        status=OutgoingStatus.SENDING, attempt_fence=0, data_started_at=now, next_attempt_at=None
+    )
+    message.refresh_from_db()
+    OutgoingMessage.objects.update(status=OutgoingStatus.SENT, sent_at=now)
+    state = WorkerState.objects.get(mailbox=box, direction=Direction.OUTGOING)
+    lease = scheduling.claim_running(WorkerState, state.pk, now=timezone.now())
+    assert lease is not None
+    delivering._mark_uncertain(message, box, fence=0, now=now)
+    assert status_after(message) == OutgoingStatus.SENT
+    assert not open_alerts()
