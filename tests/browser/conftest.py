@@ -1,0 +1,120 @@
+"""`manage.py up --demo` as it is, and a browser that knows nothing but its address and password."""
+
+import json
+import os
+import smtplib
+import ssl
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests.servers.ports import free_port
+from tests.servers.process import ServerProcess, tail, wait_until
+
+#: Generous, because the machine may be busy. In milliseconds.
+PATIENCE = 60_000
+DEMO = "/environments/contoso-demo"
+Scheme = Literal["light", "dark"]
+Visit = Callable[[int, Scheme], Page]
+
+
+@dataclass(frozen=True)
+class Console:
+    """The installation that the tests of this folder share."""
+
+    url: str
+    password: str
+    folder: Path
+    started_at: float
+
+    def sign_in(self, page: Page, *, to: str = "/environments/") -> Page:
+        """Sign in as a person does, and land on `to`."""
+        page.set_default_timeout(PATIENCE)
+        page.goto(f"{self.url}/sign-in/?next={to}")
+        page.get_by_label("User name").fill("admin")
+        page.get_by_label("Password", exact=False).first.fill(self.password)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"{self.url}{to}")
+        return page
+
+    def deliver(self, subject: str, *, to: str) -> None:
+        """Send a letter to somebody of the demo, by the demo's own server and from outside the product."""
+        demo = json.loads((self.folder / "demo" / "demo.json").read_text())
+        letter = EmailMessage()
+        letter["From"], letter["To"], letter["Subject"] = "orders@contoso.example", to, subject
+        letter.set_content("Good morning.")
+        trust = ssl.create_default_context(cafile=str(self.folder / "demo" / "ca.pem"))
+        with smtplib.SMTP_SSL("127.0.0.1", demo["smtp_port"], context=trust) as server:
+            server.login("orders", demo["passwords"]["orders"])
+            server.send_message(letter)
+
+
+@pytest.fixture(scope="session")
+def console(tmp_path_factory: pytest.TempPathFactory, project_folder: Path) -> Iterator[Console]:
+    """Start everything with one command, on a data folder of its own."""
+    folder = tmp_path_factory.mktemp("up")
+    console = Console(
+        url=f"http://127.0.0.1:{free_port()}",
+        password="a password for the first ten minutes",
+        folder=folder / "data",
+        started_at=time.monotonic(),
+    )
+    log = folder / "up.log"
+    process = ServerProcess(
+        [sys.executable, project_folder / "manage.py", "up", "--demo"],
+        log=log,
+        patience=20.0,
+        environment={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "PYTHONPATH": str(project_folder),
+            "PORT": console.url.rpartition(":")[2],
+            "EMAILSYNC_DATA_DIR": str(console.folder),
+            "EMAILSYNC_ADMIN_PASSWORD": console.password,
+        },
+    )
+    try:
+        wait_until(lambda: "emailsync is ready." in tail(log), what="emailsync is ready", seconds=120)
+        yield console
+    finally:
+        process.close()
+
+
+@pytest.fixture(scope="module")
+def browser_page(browser: Browser) -> Iterator[Page]:
+    """Give a page that the tests of a module share."""
+    with browser.new_context() as context:
+        yield context.new_page()
+
+
+@pytest.fixture
+def signed_in(page: Page, console: Console) -> Page:
+    """Give a browser in which the administrator has signed in."""
+    return console.sign_in(page)
+
+
+@pytest.fixture(scope="session")
+def visit(browser: Browser, console: Console) -> Iterator[Visit]:
+    """Give a function that returns a signed-in page of a width and a theme; each signs in once."""
+    contexts: dict[tuple[int, Scheme], BrowserContext] = {}
+    pages: dict[tuple[int, Scheme], Page] = {}
+
+    def open_page(width: int, scheme: Scheme) -> Page:
+        wanted = (width, scheme)
+        if wanted not in contexts:
+            contexts[wanted] = browser.new_context(
+                viewport={"width": width, "height": 844}, color_scheme=scheme, reduced_motion="reduce"
+            )
+            pages[wanted] = console.sign_in(contexts[wanted].new_page())
+        return pages[wanted]
+
+    yield open_page
+    for context in contexts.values():
+        context.close()

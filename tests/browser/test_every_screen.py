@@ -1,0 +1,109 @@
+"""Every main screen of the running demo: no violation that axe knows, and no scrolling sideways."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import DEMO, PATIENCE, Console, Scheme, Visit
+
+pytestmark = [
+    pytest.mark.browser,
+    # pytest-playwright's own fixtures; pytest 10 will want them written otherwise.
+    pytest.mark.filterwarnings("ignore:Session-scoped fixtures defined as instance methods"),
+]
+FITS = "document.documentElement.scrollWidth <= innerWidth"
+#: What to click, one after the other, from the list of mailboxes.
+PATHS = {
+    "mailbox": ["Ana Bowman"],
+    "mailbox with trouble": ["Yusuf Demir"],
+    "emails": ["Ana Bowman", "Emails"],
+    "email": ["Ana Bowman", "Emails", "This month: quieter hinges, longer warranty"],
+    "new email": ["Ana Bowman", "Emails", "New email"],
+    "reply": ["Ana Bowman", "Emails", "Offer 2231 for forty desks", "Reply"],
+}
+SCREENS = {
+    "environments": "/environments/",
+    "new environment": "/environments/new/",
+    "settings": f"{DEMO}/settings/",
+    "email settings": f"{DEMO}/email-settings/",
+    "server profiles": f"{DEMO}/server-profiles/",
+    "new server profile": f"{DEMO}/server-profiles/new/",
+    "mailboxes": f"{DEMO}/mailboxes/",
+    "new mailbox": f"{DEMO}/mailboxes/new/",
+    "jobs": f"{DEMO}/jobs/",
+    "job": f"{DEMO}/jobs/1/",
+    "alerts": "/alerts/",
+    "search": "/search/?q=ana",
+    "help": "/help/",
+    "nowhere": "/nowhere/",
+}
+widths = pytest.mark.parametrize("width", [1440, 390])
+schemes = pytest.mark.parametrize("scheme", ["light", "dark"])
+
+
+def check(page: Page) -> None:
+    """Refuse what axe refuses, and a page wider than the screen."""
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate(FITS)
+
+
+def follow(page: Page, console: Console, words: list[str]) -> None:
+    """Go from the list of mailboxes by links."""
+    page.goto(f"{console.url}{DEMO}/mailboxes/")
+    for word in words:
+        page.locator("main").get_by_role("link", name=word, exact=True).last.click(timeout=PATIENCE)
+        page.wait_for_load_state()
+
+
+@widths
+@schemes
+@pytest.mark.parametrize("screen", list(SCREENS))
+def test_a_screen_is_accessible_and_fits(
+    visit: Visit, console: Console, screen: str, width: int, scheme: Scheme
+) -> None:
+    page = visit(width, scheme)
+    page.goto(console.url + SCREENS[screen])
+    check(page)
+
+
+@widths
+@schemes
+@pytest.mark.parametrize("screen", list(PATHS))
+def test_a_screen_of_a_mailbox_is_accessible_and_fits(
+    visit: Visit, console: Console, screen: str, width: int, scheme: Scheme
+) -> None:
+    page = visit(width, scheme)
+    follow(page, console, PATHS[screen])
+    check(page)
+
+
+@widths
+@schemes
+def test_the_sign_in_is_accessible_and_fits(page: Page, console: Console, width: int, scheme: Scheme) -> None:
+    page.set_viewport_size({"width": width, "height": 844})
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{console.url}/sign-in/")
+    check(page)
+
+
+@schemes
+def test_a_question_before_a_command_is_accessible_on_a_phone(
+    visit: Visit, console: Console, scheme: Scheme
+) -> None:
+    page = visit(390, scheme)
+    page.goto(f"{console.url}{DEMO}/mailboxes/")
+    page.get_by_label("Select Invoices").check()
+    page.locator(".cmdbar").get_by_role("button", name="Test & Enable").click()
+    expect(page.locator("dialog:modal")).to_be_visible()
+    check(page)
+
+
+def test_a_phone_reaches_every_section_by_the_menu(visit: Visit, console: Console) -> None:
+    page = visit(390, "light")
+    page.goto(f"{console.url}{DEMO}/settings/")
+    page.get_by_role("button", name="Navigation").click()
+    page.locator("#nav").get_by_role("link", name="Mailboxes").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Active Mailboxes")
+    page.get_by_role("link", name="Ana Bowman").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Ana Bowman")
