@@ -25,6 +25,8 @@ from emailsync.mail.wire import Wire
 Direction = Literal["incoming", "outgoing"]
 SEEN_LIMIT = 2_000
 SECOND_LOOK = 5.0
+#: What stands before the server's own words in `Step.seen`.
+SAID = "The server said: "
 
 
 class Outcome(StrEnum):
@@ -133,7 +135,7 @@ class _Probe:
             outcome=Outcome.FAILURE,
             started_at=at,
             duration_ms=_milliseconds(started),
-            seen=f"The server said: {problem.server_reply}" if problem.server_reply else "",
+            seen=f"{SAID}{problem.server_reply}" if problem.server_reply else "",
             error_code=problem.code,
             remedy=problem.remedy,
             permanent=problem.permanent,

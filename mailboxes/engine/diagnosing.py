@@ -15,7 +15,7 @@ from django.utils import timezone
 from emailsync.mail.composing import Draft
 from emailsync.mail.errors import MailError, Scope
 from emailsync.mail.parsing import Address
-from emailsync.mail.probing import Outcome, Step, probe_incoming, probe_outgoing
+from emailsync.mail.probing import SAID, Outcome, Step, probe_incoming, probe_outgoing
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, ResultStatus, RunState, StepOutcome
 from mailboxes.engine import connecting, eligibility, scheduling
@@ -222,7 +222,7 @@ def _apply_failure(
         last_error=failure.title[:2000],
         last_error_on=now,
     )
-    cause = wall.Cause(failure.title, failure.remedy, failure.error_code, failure.seen)
+    cause = wall.Cause(failure.title, failure.remedy, failure.error_code, failure.seen.removeprefix(SAID))
     if failure.error_code == "not_approved":
         state_rows.update(is_enabled=False, due_at=None)
         # Both directions wait for the one approval, so one test counts once.
