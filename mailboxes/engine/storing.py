@@ -105,7 +105,8 @@ def save(lease: scheduling.Lease, folder: Folder, batch: Batch, *, now: datetime
         log.warning("A batch was refused by the database and is stored one by one: %s", error)
     saved = Saved()
     for item in batch.prepared:
-        alone = Batch([], [], item.source.uid)
+        # The cursor waits for what was noted: see the last line.
+        alone = Batch([], [], 0)
         try:
             part = _store(lease, folder, [item], alone, now=now)
         except REFUSALS as error:
