@@ -6,7 +6,7 @@ from unittest import mock
 import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.utils import timezone
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -66,9 +66,9 @@ class Lifecycle(RuleBasedStateMachine):
         transaction.set_rollback(True)
         self.example.__exit__(None, None, None)
 
-    @initialize()
-    def begin(self) -> None:
-        """Create the mailbox as a person would."""
+    @initialize(ready=st.sampled_from([True, True, True, False]))
+    def begin(self, *, ready: bool) -> None:
+        """Create the mailbox as a person would, and in most examples make it ready for work."""
         self.now = timezone.now()
         environment = Environment.objects.create(slug="contoso", name="Contoso")
         EmailSettings.objects.create(environment=environment)
@@ -96,6 +96,9 @@ class Lifecycle(RuleBasedStateMachine):
         self.fences: dict[str, int] = {}
         self.lease: tuple[scheduling.Lease, str] | None = None
         self.is_void = False
+        if ready:
+            self.approve()
+            self.test_and_enable(incoming=None, outgoing=None)
 
     @property
     def mailbox(self) -> Mailbox:
@@ -107,7 +110,7 @@ class Lifecycle(RuleBasedStateMachine):
         return WorkerState.objects.get(mailbox=self.pk, direction=direction)
 
     @property
-    def chosen(self) -> "editing.QuerySet[Mailbox]":
+    def chosen(self) -> QuerySet[Mailbox]:
         """Return the mailbox as a selection."""
         return Mailbox.objects.filter(pk=self.pk)
 
@@ -188,9 +191,10 @@ class Lifecycle(RuleBasedStateMachine):
                 assert state.is_enabled == (before[direction] and not fault.permanent)
         assert not Diagnosis.objects.unfinished().exists()
 
-    @rule(direction=DIRECTIONS)
+    @rule(direction=DIRECTIONS, later=st.sampled_from([600, 600, 0]))
     @precondition(lambda self: self.lease is None)
-    def begin_work(self, direction: str) -> None:
+    def begin_work(self, direction: str, later: int) -> None:
+        self.now += timedelta(seconds=later)
         state = self.state(direction)
         due = state.due_at is not None and state.due_at <= self.now
         lease = scheduling.claim_running(WorkerState, state.pk, now=self.now)
@@ -221,10 +225,27 @@ class Lifecycle(RuleBasedStateMachine):
             return
         assert not self.is_void, "a lease from before the change committed after it"
 
-    @rule(seconds=st.integers(1, 400))
+    @rule(
+        direction=DIRECTIONS,
+        fault=st.none() | FAULTS,
+        change=st.sampled_from(["reject", "deactivate", "address", "password", "method"]),
+    )
     @precondition(lambda self: self.lease is None)
-    def time_passes(self, seconds: int) -> None:
-        self.now += timedelta(seconds=seconds)
+    def change_under_work(self, direction: str, fault: MailError | None, change: str) -> None:
+        self.begin_work(direction, later=600)
+        if self.lease is None:
+            return
+        if change == "reject":
+            self.reject()
+        elif change == "deactivate":
+            self.switch(active=False)
+        elif change == "address":
+            self.change_address("somebody@example.org")
+        elif change == "password":
+            self.change_password("three")
+        else:
+            self.change_method(IncomingMethod.NONE)
+        self.end_work(fault)
 
     def trouble(self, direction: str) -> list[str]:
         """Return the open alerts about failures of a direction."""
@@ -262,5 +283,5 @@ class Lifecycle(RuleBasedStateMachine):
 
 @pytest.mark.django_db
 def test_the_lifecycle_of_a_mailbox() -> None:
-    bounds = settings(max_examples=40, stateful_step_count=30, deadline=None, database=None)
+    bounds = settings(max_examples=60, stateful_step_count=20, deadline=None, database=None)
     run_state_machine_as_test(Lifecycle, settings=bounds)
