@@ -1,0 +1,225 @@
+"""Workers, tickers and people at the same row at the same time, in real threads."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from emailsync.mail.composing import Draft
+from emailsync.mail.parsing import Address
+from mailboxes.alerts import wall
+from mailboxes.choices import Direction, OutgoingStatus
+from mailboxes.engine import delivering, scheduling
+from mailboxes.models import Alert, Mailbox, OutgoingMessage, WorkerState
+from mailboxes.services import editing, outgoing
+from profiles.choices import AuthenticationType
+from profiles.models import Environment, ServerProfile, StaleRecord
+from tests.servers.scripted import ScriptedSmtp
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(
+        connection.vendor == "sqlite", reason="in memory, SQLite fails at once where the real one waits"
+    ),
+]
+ROUNDS = 25
+T = TypeVar("T")
+
+
+def together(*works: Callable[[], T]) -> list[T]:
+    """Do all of it at once and return what each returned; raises what any raised."""
+    start = threading.Barrier(len(works))
+    found: list[T] = []
+    problems: list[BaseException] = []
+
+    def run(work: Callable[[], T]) -> None:
+        try:
+            start.wait()
+            found.append(work())
+        except BaseException as problem:  # noqa: BLE001  (raised again below, in the thread of the test)
+            problems.append(problem)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    if problems:
+        raise problems[0]
+    return found
+
+
+@pytest.fixture
+def profile(environment: Environment) -> ServerProfile:
+    """Give a profile whose one account opens all mailboxes, by two connections at most."""
+    return ServerProfile.objects.create(
+        environment=environment,
+        name="Shared account",
+        incoming_location="localhost",
+        incoming_port=993,
+        outgoing_location="localhost",
+        outgoing_port=465,
+        authentication_type=AuthenticationType.IN_PROFILE,
+        user_name="service",
+        maximum_concurrent_connections=2,
+    )
+
+
+@pytest.fixture
+def states(profile: ServerProfile, now: datetime) -> list[WorkerState]:
+    """Give eight due directions of that profile."""
+    found = []
+    for number in range(8):
+        mailbox = Mailbox.objects.create(
+            environment=profile.environment,
+            name=f"Box {number}",
+            address=f"box{number}@example.org",
+            server_profile=profile,
+        )
+        found.append(
+            WorkerState.objects.create(
+                mailbox=mailbox,
+                direction=Direction.INCOMING,
+                is_enabled=True,
+                due_at=now - timedelta(minutes=1),
+            )
+        )
+    return found
+
+
+def test_of_many_claimers_one_wins_every_time(states: list[WorkerState]) -> None:
+    state = states[0]
+
+    def claim() -> scheduling.Lease | None:
+        return scheduling.claim_running(WorkerState, state.pk, now=timezone.now())
+
+    for number in range(1, ROUNDS + 1):
+        winners = [lease for lease in together(claim, claim, claim, claim) if lease]
+        assert [lease.fence for lease in winners] == [number]
+        scheduling.release(winners[0])
+
+
+def test_two_tickers_hand_out_every_row_once(states: list[WorkerState]) -> None:
+    def tick() -> list[int]:
+        return [row.pk for row in scheduling.claim_due(WorkerState, now=timezone.now())]
+
+    for _ in range(ROUNDS):
+        first, second, third = together(tick, tick, tick)
+        assert sorted(first + second + third) == sorted(state.pk for state in states)
+        WorkerState.objects.update(queued_until=None)
+
+
+def test_an_account_for_all_never_has_more_connections_than_allowed(
+    profile: ServerProfile, states: list[WorkerState]
+) -> None:
+    lock = threading.Lock()
+    open_now = peak = served = 0
+
+    @contextmanager
+    def connected() -> Iterator[None]:
+        nonlocal open_now, peak, served
+        with lock:
+            open_now += 1
+            served += 1
+            peak = max(peak, open_now)
+        time.sleep(0.05)
+        with lock:
+            open_now -= 1
+        yield
+
+    def work(pk: int) -> None:
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            lease = scheduling.claim_running(WorkerState, pk, now=timezone.now() + timedelta(seconds=3))
+            assert lease is not None
+            if not scheduling.must_wait_for_place(profile, lease):
+                with connected():
+                    scheduling.release(lease, due_at=None)
+                return
+            time.sleep(0.02)
+
+    together(*[partial(work, state.pk) for state in states])
+    assert served == len(states)
+    assert peak <= 2
+
+
+def test_whoever_comes_together_does_not_send_everybody_away(
+    profile: ServerProfile, states: list[WorkerState]
+) -> None:
+    leases = [scheduling.claim_running(WorkerState, state.pk, now=timezone.now()) for state in states]
+
+    waiting = together(
+        *[partial(scheduling.must_wait_for_place, profile, lease) for lease in leases if lease is not None]
+    )
+    assert sorted(waiting) == [False] * 2 + [True] * 6
+
+
+def test_an_alert_raised_by_many_at_once_is_one_with_a_count(states: list[WorkerState]) -> None:
+    mailbox = Mailbox.objects.select_related("server_profile").get(pk=states[0].mailbox_id)
+
+    def tell() -> bool:
+        return wall.raise_alert("not_approved", now=timezone.now(), mailbox=mailbox)
+
+    for number in range(1, ROUNDS + 1):
+        told = together(tell, tell, tell, tell)
+        assert told.count(True) == 1
+        assert Alert.objects.open().get().count == 4
+        wall.resolve("not_approved", mailbox=mailbox, now=timezone.now())
+        assert Alert.objects.count() == number
+
+
+def test_of_two_who_save_the_same_mailbox_one_is_told(states: list[WorkerState]) -> None:
+    def save(notes: str, read: threading.Barrier) -> str:
+        mailbox = Mailbox.objects.get(pk=states[0].mailbox_id)
+        read.wait()
+        mailbox.notes = notes
+        try:
+            editing.update(mailbox, by=None)
+        except StaleRecord:
+            return "told"
+        return notes
+
+    for number in range(ROUNDS):
+        read = threading.Barrier(2)
+        results = together(partial(save, "one", read), partial(save, "two", read))
+        assert results.count("told") == 1
+        mailbox = Mailbox.objects.get(pk=states[0].mailbox_id)
+        assert mailbox.notes in results
+        assert mailbox.version == number + 2
+
+
+def test_mail_queued_while_a_worker_gives_back_its_row_is_not_forgotten(
+    box: Mailbox, smtp: ScriptedSmtp
+) -> None:
+    state = WorkerState.objects.get(mailbox=box, direction=Direction.OUTGOING)
+
+    def ask() -> None:
+        draft = Draft(
+            sender=Address(box.name, box.address),
+            to=(Address("", "ben@example.org"),),
+            subject="Hello",
+            text="How are you?",
+        )
+        outgoing.queue(box, draft, by=None, now=timezone.now())
+
+    def work() -> None:
+        delivering.run(state.pk)
+
+    for _ in range(ROUNDS):
+        ask()
+        together(work, ask)
+        state.refresh_from_db()
+        waiting = OutgoingMessage.objects.filter(status=OutgoingStatus.PENDING_SEND)
+        assert not waiting.exists() or (state.due_at is not None and state.due_at <= timezone.now())
+        delivering.run(state.pk)
+        assert not waiting.exists()
+    assert len(smtp.bodies) == 2 * ROUNDS
