@@ -53,9 +53,7 @@ def run(diagnosis_pk: int) -> None:
 
 
 def _run(lease: scheduling.Lease) -> None:
-    diagnosis = Diagnosis.objects.select_related("mailbox__server_profile", "mailbox__environment").get(
-        pk=lease.pk
-    )
+    diagnosis = Diagnosis.objects.select_related("mailbox").get(pk=lease.pk)
     with scheduling.fenced(lease, state=RunState.RUNNING, incoming="", outgoing=""):
         diagnosis.steps.all().delete()
     if lease.fence > ATTEMPTS:
@@ -66,15 +64,16 @@ def _run(lease: scheduling.Lease) -> None:
     for direction in Direction.values:
         steps: list[Step] = []
         tested = _settings(diagnosis.mailbox)
-        for step in _steps(diagnosis.mailbox, direction):
+        mailbox = Mailbox.objects.select_related("server_profile", "environment").get(pk=diagnosis.mailbox_id)
+        for step in _steps(mailbox, direction):
             with scheduling.fenced(lease):
                 _save_step(diagnosis, step, position)
             position += 1
             steps.append(step)
         results[direction] = _judge(steps)
         with scheduling.fenced(lease, **{direction: results[direction].value}):
-            if tested == _settings(diagnosis.mailbox, lock=True):
-                _apply(diagnosis.mailbox, direction, steps, results[direction], now=timezone.now())
+            if tested == _settings(mailbox, lock=True):
+                _apply(mailbox, direction, steps, results[direction], now=timezone.now())
                 continue
         # The result is about settings that are no more: it must not enable the new ones.
         results[direction] = Outcome.FAILURE
@@ -87,9 +86,9 @@ def _run(lease: scheduling.Lease) -> None:
 def _settings(mailbox: Mailbox, *, lock: bool = False) -> tuple[object, ...]:
     """Return what a result depends on, as it is stored now, and locked if it is to stay so."""
     stored = Mailbox.objects.select_for_update(of=("self",)) if lock else Mailbox.objects.all()
-    names = ("address", "incoming", "outgoing", "allow_credentials", "user_name", "password")
-    profile = ("server_profile_id", "server_profile__version")
-    return tuple(stored.values_list(*names, *profile).get(pk=mailbox.pk))
+    ways = ("address", "incoming", "outgoing", "allow_credentials", "user_name", "password")
+    rights = ("address_status", "is_active", "server_profile_id", "server_profile__version")
+    return tuple(stored.values_list(*ways, *rights).get(pk=mailbox.pk))
 
 
 def _give_up(lease: scheduling.Lease, diagnosis: Diagnosis) -> None:
@@ -184,6 +183,9 @@ def _apply(mailbox: Mailbox, direction: str, steps: list[Step], result: Outcome,
     state = WorkerState.objects.filter(mailbox=mailbox, direction=direction)
     if result is Outcome.SKIPPED:
         state.update(status=ResultStatus.NOT_RUN, is_enabled=False, due_at=None)
+        # A direction that nobody wants any more has no trouble either.
+        for trouble in ("untested", "test_interrupted", "stopped", "retrying"):
+            wall.resolve(f"{direction}_{trouble}", mailbox=mailbox, now=now)
     elif result is Outcome.SUCCESS:
         state.update(
             status=ResultStatus.SUCCESS,

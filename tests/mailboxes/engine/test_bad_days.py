@@ -18,11 +18,12 @@ from emailsync.mail import parsing
 from emailsync.mail.incoming import Spool
 from emailsync.mail.parsing import ParsedMessage
 from mailboxes.choices import LedgerOutcome, ResultStatus, RunState
-from mailboxes.engine import diagnosing, storing
+from mailboxes.engine import diagnosing, storing, syncing
 from mailboxes.models import Alert, Diagnosis, LedgerEntry, Mailbox, Message, RawMessage, WorkerState
-from mailboxes.services import diagnosis, editing
+from mailboxes.services import approval, diagnosis, editing
+from profiles.choices import IncomingMethod
 from profiles.models import ServerProfile
-from tests.servers.scripted import Peer, ScriptedImap, ScriptedSmtp
+from tests.servers.scripted import Peer, ScriptedImap, ScriptedSmtp, refuse
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Receive = Callable[[Mailbox], WorkerState]
@@ -201,6 +202,32 @@ def test_a_test_of_settings_that_were_changed_meanwhile_enables_nothing(
     assert (state.is_enabled, state.status) == (False, ResultStatus.NOT_RUN)
 
 
+def test_a_direction_that_is_switched_off_has_no_trouble_left(
+    box: Mailbox, imap: ScriptedImap, receive: Receive
+) -> None:
+    imap.on("AUTHENTICATE", refuse(b"[AUTHENTICATIONFAILED] Wrong"))
+    receive(box)
+    edited = Mailbox.objects.get()
+    edited.incoming = IncomingMethod.NONE
+    editing.update(edited, by=None)
+    diagnosing.run(start_test(box).pk)
+    assert not Alert.objects.open().exclude(level="information").exists()
+
+
+def test_an_address_rejected_during_its_test_is_not_enabled(box: Mailbox, imap: ScriptedImap) -> None:
+    WorkerState.objects.update(is_enabled=False, due_at=None)
+    wanted = start_test(box)
+
+    def change(peer: Peer, tag: bytes, rest: bytes) -> None:
+        approval.reject(Mailbox.objects.all(), by=None, now=timezone.now())
+        connection.close()
+        peer.send(tag + b" OK done\r\n")
+
+    imap.on("AUTHENTICATE", change)
+    diagnosing.run(wanted.pk)
+    assert not WorkerState.objects.filter(is_enabled=True).exists()
+
+
 def test_a_test_that_never_ends_is_given_up(box: Mailbox) -> None:
     wanted = start_test(box)
     Diagnosis.objects.update(fence=diagnosing.ATTEMPTS)
@@ -223,8 +250,6 @@ def test_a_mailbox_deleted_while_it_is_read_ends_the_run_quietly(
         imap._do_examine(peer, tag, rest)
 
     imap.on("EXAMINE", vanish)
-    from mailboxes.engine import syncing  # noqa: PLC0415
-
     syncing.run(state.pk)
     assert not Mailbox.objects.exists()
     assert not Message.objects.exists()
