@@ -66,7 +66,11 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["DATABASE_URL"] = server.url("emailsync")
     # Imported here because importing it earlier would be too early: see above.
     from django.conf import settings  # noqa: PLC0415
+    from django.db import connections  # noqa: PLC0415
 
+    if connections["default"].vendor == "sqlite":
+        # A file, as in an installation: in memory, a second writer fails at once instead of waiting.
+        connections["default"].settings_dict["TEST"]["NAME"] = str(Path(_data_folder) / "tests.sqlite3")
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     # No `collectstatic` before tests, so no manifest of hashed names.
     settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}

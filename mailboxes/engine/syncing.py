@@ -13,13 +13,9 @@ Deletions on the server come last and only for rows whose commit is known.
 """
 
 import logging
-import queue
-import threading
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Self
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -33,31 +29,20 @@ from emailsync.mail.errors import (
     FolderMissing,
     FolderRenumbered,
     MailError,
-    MessageUnreadable,
 )
-from emailsync.mail.incoming import FolderStatus, IncomingClient, RemoteMessage
+from emailsync.mail.incoming import FolderStatus, IncomingClient
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, LedgerOutcome
-from mailboxes.engine import connecting, eligibility, outcomes, scheduling, storing
+from mailboxes.engine import connecting, eligibility, outcomes, reading, scheduling, storing
 from mailboxes.models import FolderCursor, LedgerEntry, Mailbox, WorkerState
 
 log = logging.getLogger(__name__)
 
-INBOX = "INBOX"
 UNDELIVERABLE = "Undeliverable"
 #: How long after a message was withheld by the server it is asked for again.
 ASK_AGAIN = timedelta(hours=1)
 #: How long after a renumbering the next one in a row is taken up: each means reading everything again.
 RENUMBERING_PAUSE = timedelta(minutes=30)
-#: UIDs described (size, INTERNALDATE) with one command.
-WINDOW = 1000
-#: One transaction stores at most this many messages or bytes.
-BATCH_MESSAGES = 200
-BATCH_BYTES = 8 * 1024 * 1024
-#: What a slow server has sent is stored after this many seconds at the latest.
-BATCH_SECONDS = 10.0
-#: Batches that may wait, fetched, while one is being stored. It bounds the memory.
-BATCHES_AHEAD = 1
 
 
 @dataclass
@@ -106,7 +91,7 @@ def sync(lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient) -> R
 
     Raises MailError from the server and LeaseLost when somebody else has taken over.
     """
-    status = client.status(INBOX)
+    status = client.status(reading.INBOX)
     cursor = _cursor(lease, mailbox, client, status)
     result = Result()
     withheld = _withheld(mailbox, cursor)
@@ -140,10 +125,12 @@ def _cursor(
 
     Raises FolderRenumbered when it was broken again before anybody saw it kept once.
     """
-    cursor = FolderCursor.objects.filter(mailbox=mailbox, folder=INBOX).first()
+    cursor = FolderCursor.objects.filter(mailbox=mailbox, folder=reading.INBOX).first()
     if cursor is None:
         with scheduling.fenced(lease):
-            return FolderCursor.objects.create(mailbox=mailbox, folder=INBOX, uidvalidity=status.uidvalidity)
+            return FolderCursor.objects.create(
+                mailbox=mailbox, folder=reading.INBOX, uidvalidity=status.uidvalidity
+            )
     if _is_kept(client, cursor, status):
         if cursor.is_rescan and cursor.uidnext:
             with scheduling.fenced(lease):
@@ -155,7 +142,7 @@ def _cursor(
         raise FolderRenumbered("The server gives the messages of the Inbox new numbers again and again.")
     with scheduling.fenced(lease):
         # Entries of the numbering before stay until the next one; older ones say nothing about any server.
-        outdated = LedgerEntry.objects.filter(mailbox=mailbox, folder=INBOX)
+        outdated = LedgerEntry.objects.filter(mailbox=mailbox, folder=reading.INBOX)
         if cursor.uidvalidity != status.uidvalidity:
             outdated = outdated.exclude(uidvalidity=cursor.uidvalidity)
         outdated.delete()
@@ -173,22 +160,19 @@ def _is_kept(client: IncomingClient, cursor: FolderCursor, status: FolderStatus)
     if status.uidnext > cursor.last_uid:
         return True
     # While the last message is still there under its UID, only the UIDNEXT is wrong.
-    _open(client, cursor, read_only=True)
+    reading.open_inbox(client, cursor, read_only=True)
     return cursor.last_uid in client.ids_after(cursor.last_uid - 1)
-
-
-def _open(client: IncomingClient, cursor: FolderCursor, *, read_only: bool) -> None:
-    """Open the Inbox, and refuse to go on when its UIDs no longer mean what the cursor says."""
-    if client.open_folder(INBOX, read_only=read_only).uidvalidity != cursor.uidvalidity:
-        raise FolderRenumbered("The server gave the messages of the Inbox new numbers meanwhile.")
 
 
 def _withheld(mailbox: Mailbox, cursor: FolderCursor) -> list[int]:
     """Return the UIDs that the server listed but did not hand out, when it is time to ask again."""
     entries = LedgerEntry.objects.withheld().filter(
-        mailbox=mailbox, folder=INBOX, uidvalidity=cursor.uidvalidity, seen_on__lt=timezone.now() - ASK_AGAIN
+        mailbox=mailbox,
+        folder=reading.INBOX,
+        uidvalidity=cursor.uidvalidity,
+        seen_on__lt=timezone.now() - ASK_AGAIN,
     )
-    return _uids(entries.order_by("uid")[:WINDOW])
+    return _uids(entries.order_by("uid")[: reading.WINDOW])
 
 
 def _uids(entries: QuerySet[LedgerEntry]) -> list[int]:
@@ -204,14 +188,14 @@ def _receive(
     *,
     withheld: list[int],
 ) -> None:
-    folder = storing.Folder(mailbox, INBOX, cursor.uidvalidity, is_rescan=cursor.is_rescan)
+    folder = storing.Folder(mailbox, reading.INBOX, cursor.uidvalidity, is_rescan=cursor.is_rescan)
     # A run never takes so long that others starve; what is left is due at once.
     ends = time.monotonic() + settings.RUN_DEADLINE.total_seconds() / 2
     # Stored by a run that ended between two cursor moves: not fetched again.
     known = LedgerEntry.objects.filter(
-        mailbox=mailbox, folder=INBOX, uidvalidity=cursor.uidvalidity, uid__gt=cursor.last_uid
+        mailbox=mailbox, folder=reading.INBOX, uidvalidity=cursor.uidvalidity, uid__gt=cursor.last_uid
     )
-    reader = _Reader(
+    reader = reading.Reader(
         client,
         cursor,
         known=set(_uids(known)),
@@ -237,7 +221,7 @@ def _receive(
     if result.is_complete and withheld:
         # Those that vanished meanwhile are asked for no more often than the others.
         LedgerEntry.objects.withheld().filter(
-            mailbox=mailbox, folder=INBOX, uidvalidity=cursor.uidvalidity, uid__in=withheld
+            mailbox=mailbox, folder=reading.INBOX, uidvalidity=cursor.uidvalidity, uid__in=withheld
         ).update(seen_on=timezone.now())
 
 
@@ -269,7 +253,7 @@ def _tell(mailbox: Mailbox, batch: storing.Batch, saved: storing.Saved, *, now: 
 def _move_undeliverable(client: IncomingClient, cursor: FolderCursor, result: Result) -> None:
     """Move what went into quarantine out of the way; its bytes are kept and told of, moved or not."""
     try:
-        _open(client, cursor, read_only=False)
+        reading.open_inbox(client, cursor, read_only=False)
         client.move(result.undeliverable, UNDELIVERABLE)
     except (FolderMissing, FolderForbidden, CommandRefused) as error:
         log.warning("A message in quarantine stays in the Inbox: %s %s", error, error.server_reply)
@@ -278,133 +262,9 @@ def _move_undeliverable(client: IncomingClient, cursor: FolderCursor, result: Re
 def _delete_processed(mailbox: Mailbox, client: IncomingClient, cursor: FolderCursor) -> None:
     """Remove from the server what is stored and marked to go; what fails is tried by the next run."""
     entries = LedgerEntry.objects.filter(mailbox=mailbox, is_to_delete=True)
-    entries.exclude(folder=INBOX, uidvalidity=cursor.uidvalidity).update(is_to_delete=False)
-    uids = _uids(entries[:WINDOW])
+    entries.exclude(folder=reading.INBOX, uidvalidity=cursor.uidvalidity).update(is_to_delete=False)
+    uids = _uids(entries[: reading.WINDOW])
     if uids:
-        _open(client, cursor, read_only=False)
+        reading.open_inbox(client, cursor, read_only=False)
         client.delete(uids)
         entries.filter(uid__in=uids).update(is_to_delete=False)
-
-
-class _Reader:
-    """Fetches and parses ahead in a thread of its own, while the database stores what came before."""
-
-    def __init__(
-        self,
-        client: IncomingClient,
-        cursor: FolderCursor,
-        *,
-        known: set[int],
-        again: list[int],
-        start: datetime | None,
-    ) -> None:
-        self._client, self._cursor, self._known, self._again, self._start = (
-            client,
-            cursor,
-            known,
-            again,
-            start,
-        )
-        self._queue: queue.Queue[storing.Batch | BaseException | None] = queue.Queue(maxsize=BATCHES_AHEAD)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._read, name="mail-reader", daemon=True)
-        self._is_exhausted = False
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        # The reader may be waiting for room; taking what it offers lets it see the stop.
-        while self._thread.is_alive():
-            self._discard()
-            self._thread.join(timeout=0.05)
-        self._discard()
-
-    def _discard(self) -> None:
-        while not self._queue.empty():
-            item = self._queue.get_nowait()
-            if isinstance(item, storing.Batch):
-                for message in item.prepared:
-                    message.source.body.close()
-
-    def is_exhausted(self) -> bool:
-        """Say whether nothing is left to read after the batches already taken."""
-        return self._is_exhausted and self._queue.empty()
-
-    def batches(self) -> Iterator[storing.Batch]:
-        """Return the batches in the order of their UIDs; raises what the reading raised."""
-        while True:
-            item = self._queue.get()
-            if item is None:
-                return
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-
-    def _read(self) -> None:
-        try:
-            for batch in self._produce():
-                self._put(batch)
-                if self._stop.is_set():
-                    return
-            self._is_exhausted = True
-            self._put(None)
-        except BaseException as error:  # noqa: BLE001  (carried to the thread that waits, which raises it)
-            self._put(error)
-
-    def _put(self, item: storing.Batch | BaseException | None) -> None:
-        while not self._stop.is_set():
-            try:
-                self._queue.put(item, timeout=0.2)
-            except queue.Full:
-                continue
-            return
-
-    def _produce(self) -> Iterator[storing.Batch]:
-        _open(self._client, self._cursor, read_only=True)
-        after = self._client.ids_after(self._cursor.last_uid)
-        uids = self._again + [uid for uid in after if uid not in self._known]
-        for at in range(0, len(uids), WINDOW):
-            window = uids[at : at + WINDOW]
-            described = self._client.describe(window)
-            noted = [storing.Noted(m, outcome) for m in described if (outcome := self._without_fetching(m))]
-            skipped = {note.remote.uid for note in noted}
-            wanted = [message for message in described if message.uid not in skipped]
-            yield from self._fetch(wanted, noted, window[-1])
-
-    def _without_fetching(self, message: RemoteMessage) -> LedgerOutcome | None:
-        if self._start is not None and message.received_at < self._start:
-            return LedgerOutcome.BEFORE_START
-        if message.size > settings.MAXIMUM_MESSAGE_SIZE:
-            return LedgerOutcome.OVERSIZE
-        return None
-
-    def _fetch(
-        self, wanted: Sequence[RemoteMessage], noted: Sequence[storing.Noted], last_uid: int
-    ) -> Iterator[storing.Batch]:
-        """Yield the window's batches. The last one carries what was noted and moves the cursor to its end."""
-        waiting: list[storing.Prepared] = []
-        size = 0
-        withheld: tuple[int, ...] = ()
-        ends = time.monotonic() + BATCH_SECONDS
-        try:
-            for message in self._client.fetch(wanted):
-                waiting.append(storing.prepare(message))
-                size += message.body.size
-                is_late = time.monotonic() > ends
-                if is_late or len(waiting) >= BATCH_MESSAGES or size >= BATCH_BYTES:
-                    # The cursor may only pass UIDs of which all lower ones are accounted for.
-                    yield storing.Batch(waiting, [], 0)
-                    waiting, size, ends = [], 0, time.monotonic() + BATCH_SECONDS
-        except MessageUnreadable as error:
-            # Listed, asked for twice and not handed out. It is noted, told, and asked for again later.
-            withheld = error.uids
-        except MailError:
-            # What came before the trouble is kept, so that a failing server is read to its end bit by bit.
-            if waiting:
-                yield storing.Batch(waiting, [], 0)
-            raise
-        lost = [storing.Noted(m, LedgerOutcome.QUARANTINED) for m in wanted if m.uid in withheld]
-        yield storing.Batch(waiting, [*noted, *lost], last_uid)

@@ -25,9 +25,6 @@ from tests.servers.scripted import ScriptedSmtp
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(
-        connection.vendor == "sqlite", reason="in memory, SQLite fails at once where the real one waits"
-    ),
 ]
 ROUNDS = 25
 T = TypeVar("T")

@@ -1,0 +1,156 @@
+"""Read a mailbox's Inbox ahead: fetch and parse in one thread while another stores what came before.
+
+The queue between the two bounds the memory. What goes wrong while reading is raised where the batches are
+taken.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Self
+
+from django.conf import settings
+
+from emailsync.mail.errors import FolderRenumbered, MailError, MessageUnreadable
+from emailsync.mail.incoming import IncomingClient, RemoteMessage
+from mailboxes.choices import LedgerOutcome
+from mailboxes.engine import storing
+from mailboxes.models import FolderCursor
+
+INBOX = "INBOX"
+#: UIDs described (size, INTERNALDATE) with one command.
+WINDOW = 1000
+#: One transaction stores at most this many messages or bytes.
+BATCH_MESSAGES = 200
+BATCH_BYTES = 8 * 1024 * 1024
+#: What a slow server has sent is stored after this many seconds at the latest.
+BATCH_SECONDS = 10.0
+#: Batches that may wait, fetched, while one is being stored. It bounds the memory.
+BATCHES_AHEAD = 1
+
+
+def open_inbox(client: IncomingClient, cursor: FolderCursor, *, read_only: bool) -> None:
+    """Open the Inbox, and refuse to go on when its UIDs no longer mean what the cursor says."""
+    if client.open_folder(INBOX, read_only=read_only).uidvalidity != cursor.uidvalidity:
+        raise FolderRenumbered("The server gave the messages of the Inbox new numbers meanwhile.")
+
+
+class Reader:
+    """Fetches and parses ahead in a thread of its own, while the database stores what came before."""
+
+    def __init__(
+        self,
+        client: IncomingClient,
+        cursor: FolderCursor,
+        *,
+        known: set[int],
+        again: list[int],
+        start: datetime | None,
+    ) -> None:
+        self._client, self._cursor = client, cursor
+        self._known, self._again, self._start = known, again, start
+        self._queue: queue.Queue[storing.Batch | BaseException | None] = queue.Queue(maxsize=BATCHES_AHEAD)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="mail-reader", daemon=True)
+        self._is_exhausted = False
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        # The reader may be waiting for room; taking what it offers lets it see the stop.
+        while self._thread.is_alive():
+            self._discard()
+            self._thread.join(timeout=0.05)
+        self._discard()
+
+    def _discard(self) -> None:
+        while not self._queue.empty():
+            item = self._queue.get_nowait()
+            if isinstance(item, storing.Batch):
+                for message in item.prepared:
+                    message.source.body.close()
+
+    def is_exhausted(self) -> bool:
+        """Say whether nothing is left to read after the batches already taken."""
+        return self._is_exhausted and self._queue.empty()
+
+    def batches(self) -> Iterator[storing.Batch]:
+        """Return the batches in the order of their UIDs; raises what the reading raised."""
+        while True:
+            item = self._queue.get()
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def _read(self) -> None:
+        try:
+            for batch in self._produce():
+                self._put(batch)
+                if self._stop.is_set():
+                    return
+            self._is_exhausted = True
+            self._put(None)
+        except BaseException as error:  # noqa: BLE001  (carried to the thread that waits, which raises it)
+            self._put(error)
+
+    def _put(self, item: storing.Batch | BaseException | None) -> None:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=0.2)
+            except queue.Full:
+                continue
+            return
+
+    def _produce(self) -> Iterator[storing.Batch]:
+        open_inbox(self._client, self._cursor, read_only=True)
+        after = self._client.ids_after(self._cursor.last_uid)
+        uids = self._again + [uid for uid in after if uid not in self._known]
+        for at in range(0, len(uids), WINDOW):
+            window = uids[at : at + WINDOW]
+            described = self._client.describe(window)
+            noted = [storing.Noted(m, outcome) for m in described if (outcome := self._without_fetching(m))]
+            skipped = {note.remote.uid for note in noted}
+            wanted = [message for message in described if message.uid not in skipped]
+            yield from self._fetch(wanted, noted, window[-1])
+
+    def _without_fetching(self, message: RemoteMessage) -> LedgerOutcome | None:
+        if self._start is not None and message.received_at < self._start:
+            return LedgerOutcome.BEFORE_START
+        if message.size > settings.MAXIMUM_MESSAGE_SIZE:
+            return LedgerOutcome.OVERSIZE
+        return None
+
+    def _fetch(
+        self, wanted: Sequence[RemoteMessage], noted: Sequence[storing.Noted], last_uid: int
+    ) -> Iterator[storing.Batch]:
+        """Yield the window's batches. The last one carries what was noted and moves the cursor to its end."""
+        waiting: list[storing.Prepared] = []
+        size = 0
+        withheld: tuple[int, ...] = ()
+        ends = time.monotonic() + BATCH_SECONDS
+        try:
+            for message in self._client.fetch(wanted):
+                waiting.append(storing.prepare(message))
+                size += message.body.size
+                is_late = time.monotonic() > ends
+                if is_late or len(waiting) >= BATCH_MESSAGES or size >= BATCH_BYTES:
+                    # The cursor may only pass UIDs of which all lower ones are accounted for.
+                    yield storing.Batch(waiting, [], 0)
+                    waiting, size, ends = [], 0, time.monotonic() + BATCH_SECONDS
+        except MessageUnreadable as error:
+            # Listed, asked for twice and not handed out. It is noted, told, and asked for again later.
+            withheld = error.uids
+        except MailError:
+            # What came before the trouble is kept, so that a failing server is read to its end bit by bit.
+            if waiting:
+                yield storing.Batch(waiting, [], 0)
+            raise
+        lost = [storing.Noted(m, LedgerOutcome.QUARANTINED) for m in wanted if m.uid in withheld]
+        yield storing.Batch(waiting, [*noted, *lost], last_uid)
