@@ -6,6 +6,7 @@ whether it waits for TLS, because that is the commonest mistake of all.
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -75,7 +76,7 @@ def probe_outgoing(
     return _Outgoing(endpoint, credential, wire, draft=draft, now=now).steps(now)
 
 
-class _Probe:
+class _Probe(ABC):
     """Do what both directions have in common."""
 
     direction: Direction
@@ -86,9 +87,9 @@ class _Probe:
         self.addresses: tuple[ResolvedAddress, ...] = ()
         self.connection: Connection | None = None
 
+    @abstractmethod
     def plans(self) -> tuple[Plan, ...]:
         """List the steps in their order, which depends on when TLS begins."""
-        raise NotImplementedError
 
     def steps(self, now: datetime) -> Iterator[Step]:
         """Do the steps, and after a failure only name the rest."""
