@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from django.apps import apps
 from django.conf import settings
-from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, FilteredRelation, Q
@@ -26,10 +25,6 @@ class MailboxQuerySet(models.QuerySet["Mailbox"]):
     def active(self) -> "MailboxQuerySet":
         """Return the mailboxes that are switched on."""
         return self.filter(is_active=True)
-
-    def owned_by(self, user: User) -> "MailboxQuerySet":
-        """Return the mailboxes whose alerts `user` sees."""
-        return self.filter(owner=user)
 
     def pending_approval(self) -> "MailboxQuerySet":
         """Return the mailboxes whose address waits for an administrator."""
@@ -58,10 +53,6 @@ class MailboxQuerySet(models.QuerySet["Mailbox"]):
     def failing(self) -> "MailboxQuerySet":
         """Return the mailboxes with a direction whose last test failed or that workers stopped."""
         return self.filter(models.Exists(self._states().filter(status=ResultStatus.FAILURE)))
-
-    def never_tried(self) -> "MailboxQuerySet":
-        """Return the mailboxes of which no direction was ever tested."""
-        return self.exclude(models.Exists(self._states().exclude(status=ResultStatus.NOT_RUN)))
 
     def working(self) -> "MailboxQuerySet":
         """Return the mailboxes with an enabled direction and no failure."""
