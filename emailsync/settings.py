@@ -130,7 +130,7 @@ LOGIN_REDIRECT_URL = "profiles:environment_list"
 LOGOUT_REDIRECT_URL = "login"
 
 LANGUAGE_CODE = "en"
-USE_I18N = False
+USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
 

@@ -10,6 +10,17 @@ class EnvironmentKind(models.TextChoices):
     SANDBOX = "sandbox", "Sandbox"
 
 
+class Role(models.TextChoices):
+    """What somebody is in an environment; `profiles.access` says what each role may do."""
+
+    SYSTEM_ADMINISTRATOR = "system_administrator", "System Administrator"
+    SYSTEM_CUSTOMIZER = "system_customizer", "System Customizer"
+    MAILBOX_ADMINISTRATOR = "mailbox_administrator", "Mailbox Administrator"
+    EMAIL_APPROVER = "email_approver", "Email Approver"
+    AUDITOR = "auditor", "Auditor"
+    MEMBER = "member", "Member"
+
+
 class ServerType(models.TextChoices):
     """The kind of mail system a profile talks to; fixed after creation."""
 

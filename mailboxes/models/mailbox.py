@@ -117,6 +117,9 @@ class Mailbox(Versioned):
     approved_on = models.DateTimeField(null=True, blank=True, editable=False)
     notes = models.TextField(blank=True)
 
+    #: What the person at hand may do with this mailbox, set by `mailboxes.access.enter` for templates.
+    may: frozenset[str] = frozenset()
+
     objects = MailboxQuerySet.as_manager()
 
     class Meta:

@@ -23,13 +23,13 @@ NewMailbox = Callable[..., Mailbox]
 @pytest.fixture
 def person(db: None) -> User:
     """Give an administrator."""
-    return User.objects.create_user(username="rosa", first_name="Rosa", last_name="Keller")
+    return User.objects.create_user(is_superuser=True, username="rosa", first_name="Rosa", last_name="Keller")
 
 
 @pytest.fixture
 def colleague(db: None) -> User:
     """Give another administrator."""
-    return User.objects.create_user(username="paul", first_name="Paul", last_name="Brand")
+    return User.objects.create_user(is_superuser=True, username="paul", first_name="Paul", last_name="Brand")
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ NewMailbox = Callable[..., Mailbox]
 @pytest.fixture
 def person(db: None) -> User:
     """Give an administrator."""
-    return User.objects.create_user(username="rosa", first_name="Rosa", last_name="Keller")
+    return User.objects.create_user(is_superuser=True, username="rosa", first_name="Rosa", last_name="Keller")
 
 
 @pytest.fixture

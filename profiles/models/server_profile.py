@@ -1,4 +1,4 @@
-"""Environments, how to reach servers (server profiles), and the defaults for new mailboxes."""
+"""Server profiles: how to reach one mail system."""
 
 import uuid
 from typing import ClassVar
@@ -7,68 +7,23 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import F, Q
-from django.urls import reverse
+from django.db.models import Q
 
 from emailsync.crypto.fields import EncryptedTextField
 from emailsync.mail.endpoint import Endpoint, Protocol, Security
 from profiles import rules
 from profiles.choices import (
-    ActMethod,
     AuthenticationProtocol,
     AuthenticationType,
     ConnectionSecurity,
-    EnvironmentKind,
     Impersonation,
-    IncomingMethod,
     IncomingProtocol,
-    OutgoingMethod,
     ServerType,
 )
+from profiles.models.environment import Environment
+from profiles.models.versioned import Versioned
 
 MAXIMUM_ATTACHMENT_KB = 131_072
-
-
-class Versioned(models.Model):
-    """A record people edit. `version` counts the saves, so that a second editor is told, not overwritten."""
-
-    version = models.PositiveIntegerField(default=1, editable=False)
-    created_on = models.DateTimeField(auto_now_add=True)
-    modified_on = models.DateTimeField(auto_now=True)
-    modified_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        null=True,
-        blank=True,
-        editable=False,
-        on_delete=models.SET_NULL,
-        related_name="+",
-    )
-
-    class Meta:
-        abstract = True
-
-
-class Environment(Versioned):
-    """A place of its own: profiles, settings and mailboxes that belong together."""
-
-    slug = models.SlugField(max_length=60, unique=True)
-    name = models.CharField(max_length=100)
-    kind = models.CharField(max_length=20, choices=EnvironmentKind, default=EnvironmentKind.PRODUCTION)
-    #: Made and removed by the demo; nothing else is ever marked so.
-    is_demo = models.BooleanField(default=False, editable=False)
-
-    class Meta:
-        ordering: ClassVar[list[str]] = ["name"]
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.CheckConstraint(condition=Q(kind__in=EnvironmentKind.values), name="environment_kind"),
-        ]
-
-    def __str__(self) -> str:
-        return self.name
-
-    def get_absolute_url(self) -> str:
-        """Return the address of this environment's settings."""
-        return reverse("profiles:environment_settings", args=[self.slug])
 
 
 class ServerProfileQuerySet(models.QuerySet["ServerProfile"]):
@@ -254,107 +209,3 @@ class ServerProfile(Versioned):
             port=self.outgoing_port,
             security=Security(self.outgoing_security),
         )
-
-
-class EmailSettings(Versioned):
-    """One row per environment: what new mailboxes start with, who must be approved, which alerts are kept.
-
-    The default server profile is not repeated here: it is the environment's profile with `is_default`.
-    """
-
-    environment = models.OneToOneField(Environment, on_delete=models.CASCADE, related_name="email_settings")
-    incoming = models.CharField(
-        "incoming email", max_length=40, choices=IncomingMethod, default=IncomingMethod.SERVER_SIDE
-    )
-    outgoing = models.CharField(
-        "outgoing email", max_length=40, choices=OutgoingMethod, default=OutgoingMethod.SERVER_SIDE
-    )
-    act = models.CharField(
-        "appointments, contacts, and tasks", max_length=40, choices=ActMethod, default=ActMethod.NONE
-    )
-
-    process_only_approved_users = models.BooleanField("process emails only for approved users", default=True)
-    process_only_approved_queues = models.BooleanField(
-        "process emails only for approved queues", default=True
-    )
-    sync_rights_managed_email = models.BooleanField(default=False)
-    delete_appointments_on_ownership_change = models.BooleanField(default=False)
-
-    alert_errors = models.BooleanField("errors", default=True)
-    alert_warnings = models.BooleanField("warnings", default=True)
-    alert_information = models.BooleanField("information", default=True)
-    notify_mailbox_owner = models.BooleanField(default=False)
-
-    maximum_attachment_kb = models.PositiveIntegerField(
-        "maximum file size for attachments (KB)",
-        default=5120,
-        validators=[MinValueValidator(1), MaxValueValidator(MAXIMUM_ATTACHMENT_KB)],
-    )
-    blocked_attachment_types = models.TextField(
-        default="ade;adp;app;asp;bat;cer;chm;cmd;com;cpl;exe;hta;inf;ins;isp;jar;js;jse;lnk;mda;mdb;mde;mdz;msc;msi;"
-        "msp;mst;pcd;pif;reg;scr;sct;shs;url;vb;vbe;vbs;wsc;wsf;wsh",
-        blank=True,
-    )
-    use_secure_frames = models.BooleanField(
-        "use secure frames to restrict email message content", default=False
-    )
-    send_to_unresolved_recipients = models.BooleanField(default=False)
-    unresolve_ambiguous_recipients = models.BooleanField(default=False)
-    apply_manual_resolution_to_similar = models.BooleanField(default=True)
-
-    use_correlation = models.BooleanField(default=True)
-    use_tracking_token = models.BooleanField(default=True)
-    tracking_prefix = models.CharField(max_length=20, default="CRM")
-    tracking_base_number = models.PositiveIntegerField(default=0)
-    tracking_user_digits = models.PositiveIntegerField(
-        default=3, validators=[MinValueValidator(1), MaxValueValidator(10)]
-    )
-    tracking_message_digits = models.PositiveIntegerField(
-        default=3, validators=[MinValueValidator(1), MaxValueValidator(9)]
-    )
-    use_smart_matching = models.BooleanField(default=False)
-    track_between_users_as_two = models.BooleanField(default=True)
-
-    class Meta:
-        verbose_name_plural = "email settings"
-        constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.CheckConstraint(condition=Q(incoming__in=IncomingMethod.values), name="settings_incoming"),
-            models.CheckConstraint(condition=Q(outgoing__in=OutgoingMethod.values), name="settings_outgoing"),
-            # IMAP and POP3 carry no appointments, contacts or tasks.
-            models.CheckConstraint(condition=Q(act=ActMethod.NONE), name="settings_act_is_none"),
-            models.CheckConstraint(
-                condition=Q(maximum_attachment_kb__range=(1, MAXIMUM_ATTACHMENT_KB)),
-                name="settings_attachment_limit",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"Email settings of {self.environment}"
-
-    @property
-    def server_profile(self) -> ServerProfile | None:
-        """Return the default profile for new mailboxes."""
-        return self.environment.server_profiles.filter(is_default=True).first()
-
-    def wants(self, level: str) -> bool:
-        """Say whether alerts of `level` (error, warning, information) are written."""
-        return {"error": self.alert_errors, "warning": self.alert_warnings}.get(level, self.alert_information)
-
-
-def save_version(instance: Versioned) -> None:
-    """Save `instance`, in a transaction, if nobody saved it since it was read; count the version up.
-
-    Raises StaleRecord when somebody did; nothing is written then.
-    """
-    held = instance.version
-    claimed = (
-        type(instance)._base_manager.filter(pk=instance.pk, version=held).update(version=F("version") + 1)
-    )
-    if not claimed:
-        raise StaleRecord(instance)
-    instance.version = held + 1
-    instance.save()
-
-
-class StaleRecord(Exception):
-    """Somebody else saved this record after it was read for editing."""

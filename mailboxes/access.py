@@ -1,0 +1,75 @@
+"""Which mailboxes somebody may see or work on: all of an environment, or those they own."""
+
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+from django.http import Http404
+
+from mailboxes.models import Mailbox
+from profiles import access
+from profiles.access import Permission, Person
+from profiles.models import Environment
+
+
+def within(
+    mailboxes: QuerySet[Mailbox], user: Person | None, permission: Permission, *, environment: Environment
+) -> QuerySet[Mailbox]:
+    """Return those of `mailboxes` with which `user` may do this in `environment`; None is the system.
+
+    Raises PermissionDenied when that can be none: not in all of the environment, nor with one's own.
+    """
+    mailboxes = mailboxes.filter(environment=environment)
+    if user is None or permission in access.permissions(user, environment):
+        return mailboxes
+    if permission in access.OWN and access.belongs(user, environment):
+        return mailboxes.filter(owner=user.pk)
+    raise access.refusal(permission)
+
+
+def everywhere(user: Person, permission: Permission) -> Q:
+    """Return the condition for mailboxes of all environments with which `user` may do this."""
+    if user.is_superuser and user.is_active:
+        return Q()
+    known = access.memberships(user)
+    whole = [pk for pk, given in known.items() if permission in given]
+    condition = Q(environment__in=whole)
+    if permission in access.OWN:
+        condition |= Q(environment__in=list(known), owner=user.pk)
+    return condition
+
+
+def require(user: Person | None, permission: Permission, mailbox: Mailbox) -> None:
+    """Let `user` do this with `mailbox`. Raises PermissionDenied."""
+    access.require(user, permission, mailbox.environment_id, owner_id=mailbox.owner_id)
+
+
+def may(user: Person, permission: Permission, mailbox: Mailbox) -> bool:
+    """Say whether `user` may do this with `mailbox`."""
+    return access.may(user, permission, mailbox.environment_id, owner_id=mailbox.owner_id)
+
+
+def enter(
+    user: Person,
+    slug: str,
+    pk: UUID,
+    permission: Permission,
+    *,
+    mailboxes: QuerySet[Mailbox] | None = None,
+) -> tuple[Environment, Mailbox]:
+    """Return an environment and one mailbox of it, from `mailboxes` when given.
+
+    Both know what `user` may do: `environment.may` in all of it, `mailbox.may` with this one. Raises Http404
+    for strangers and for a mailbox one may not see, and PermissionDenied without `permission`.
+    """
+    environment = access.enter(user, slug)
+    found = Mailbox.objects.all() if mailboxes is None else mailboxes
+    mailbox = found.filter(environment=environment, pk=pk).first()
+    if mailbox is None:
+        raise Http404("There is no such mailbox.")
+    mailbox.environment = environment
+    mailbox.may = frozenset(each for each in Permission if may(user, each, mailbox))
+    if permission not in mailbox.may:
+        if Permission.READ_MAILBOXES not in mailbox.may:
+            raise Http404("There is no such mailbox.")
+        raise access.refusal(permission)
+    return environment, mailbox
