@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from django.db.models import Count, F, Model, Q, QuerySet
 from django.db.models.expressions import Combinable
 from django.http import QueryDict
+from django.utils.http import urlencode
 
 M = TypeVar("M", bound=Model)
 
@@ -85,7 +86,9 @@ class Listing(Generic[M]):
     search: ClassVar[Sequence[str]] = ()
     views: ClassVar[Sequence[View]] = ()
     facets: ClassVar[Sequence[Facet]] = ()
-    page_sizes: ClassVar[Sequence[int]] = (25, 50, 100)
+    page_sizes: ClassVar[Sequence[int]] = (25, 50, 100, 250)
+    #: Whether commands reach all records that match, beyond the page.
+    offers_all: ClassVar[bool] = False
     default_sort: ClassVar[str] = ""
     #: What the records are called, one and many.
     noun: ClassVar[tuple[str, str]] = ("record", "records")
@@ -102,6 +105,8 @@ class Listing(Generic[M]):
             (size for size in self.page_sizes if str(size) == state.get("size")), self.page_sizes[0]
         )
         self.sort = self._known_sort(state.get("sort", "")) or self._known_sort(self.default_sort)
+        #: Whether all records that match are chosen for a command, on all pages.
+        self.everything = self.offers_all and state.get("all") == "1"
         self._asked_page = state.get("page", "")
         self._queryset = queryset
 
@@ -241,6 +246,16 @@ class Listing(Generic[M]):
     def here(self) -> str:
         """Return the address of what is shown now."""
         return self.link(page=str(self.page) if self.page > 1 else "")
+
+    @property
+    def words(self) -> str:
+        """Return the state as it stands in the address: what a command on all that match is sent with."""
+        return urlencode(self.state)
+
+    @property
+    def everything_url(self) -> str:
+        """Return the address of this page with all records that match chosen."""
+        return self.link(page=str(self.page) if self.page > 1 else "", all="1")
 
     @property
     def clear_url(self) -> str:

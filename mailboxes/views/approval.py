@@ -1,20 +1,17 @@
 """Commands on selected mailboxes: approve, reject, test and enable, activate, deactivate.
 
-The rows that were ticked come as `ids`, the command as `action` ("approve", or "approve:ID" from a row's
-own menu). What destroys or reaches many records is asked first; the answer comes back with `confirm`.
-Both times the selection is read again from the database, within the environment of the address.
+The command comes as `action`, the mailboxes as `mailboxes.views.selection` describes. What destroys or
+reaches many records is asked first; the answer comes back with `confirm`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
-from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
@@ -25,6 +22,8 @@ from mailboxes.models import Mailbox
 from mailboxes.services import approval, diagnosis, editing
 from mailboxes.views.mailbox_form import detail_page
 from mailboxes.views.mailbox_list import list_page
+from mailboxes.views.selection import Selection, chosen
+from profiles.access import Permission, enter
 from profiles.models import Environment
 
 #: A confirmation names this many mailboxes and counts the rest.
@@ -108,6 +107,15 @@ DIAGNOSE = Question(
     "Test {}? Incoming and outgoing email are tested on their own: signing in, opening the Inbox, and "
     "sending a message from the mailbox to itself. What succeeds is enabled. It runs in the background.",
 )
+#: What one must be allowed for each command.
+NEEDS = {
+    "edit": Permission.READ_MAILBOXES,
+    "diagnose": Permission.DIAGNOSE,
+    "approve": Permission.APPROVE,
+    "reject": Permission.APPROVE,
+    "activate": Permission.WRITE_MAILBOXES,
+    "deactivate": Permission.WRITE_MAILBOXES,
+}
 #: What the confirmation counts.
 ADDRESSES = ("approve", "reject")
 
@@ -115,46 +123,28 @@ ADDRESSES = ("approve", "reject")
 @require_http_methods(["GET", "HEAD", "POST"])
 def mailbox_command(request: HttpRequest, slug: str) -> HttpResponse:
     """Carry out a command on the selected mailboxes, or ask first."""
-    environment = get_object_or_404(Environment, slug=slug)
+    environment = enter(cast("User", request.user), slug)
     if request.method != "POST":  # a question that was reloaded, or left for the sign-in page
-        return HttpResponseRedirect(_back(request, environment, []))
-    action, _, only = request.POST.get("action", "").partition(":")
-    mailboxes = selection(environment, [only] if only else request.POST.getlist("ids"))
-    found = list(mailboxes)
-    back = _back(request, environment, found)
-    if not found:
-        title = (
-            "These mailboxes are gone" if request.POST.getlist("ids") or only else "Select a mailbox first"
-        )
-        return saved_response(request, back, title=title, text="Nothing was changed.", intent="error")
-    if action == "edit":
-        return _edit(request, found, back=back)
-    question = DIAGNOSE if action == "diagnose" else _command(action).question
-    if question and "confirm" not in request.POST:
-        return _ask(request, environment, action, question, found, back=back)
-    doing = Doing(environment, mailboxes, cast("User", request.user), timezone.now())
-    if action == "diagnose":
-        job = diagnosis.start(mailboxes, environment=environment, by=doing.by, now=doing.now)
-        return redirect_response(request, job.get_absolute_url())
-    return _carry_out(request, _command(action), doing, found, noun=_noun(action), back=back)
-
-
-def selection(environment: Environment, ids: list[str]) -> QuerySet[Mailbox]:
-    """Return the mailboxes of `environment` that are among `ids`; what is no id at all names none."""
-    return Mailbox.objects.filter(environment=environment, pk__in=[pk for pk in map(_uuid, ids) if pk])
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-def _command(action: str) -> Command:
-    if action not in COMMANDS:
+        return HttpResponseRedirect(reverse("mailboxes:mailbox_list", args=[slug]))
+    action = request.POST.get("action", "").partition(":")[0]
+    if action not in NEEDS:
         raise Http404("There is no such command.")
-    return COMMANDS[action]
+    selection = chosen(request, environment, NEEDS[action])
+    if not selection.count:
+        title = "Select a mailbox first" if selection.was_empty else "These mailboxes are gone"
+        return saved_response(
+            request, selection.list_url, title=title, text="Nothing was changed.", intent="error"
+        )
+    if action == "edit":
+        return _edit(request, selection)
+    question = DIAGNOSE if action == "diagnose" else COMMANDS[action].question
+    if question and "confirm" not in request.POST:
+        return _ask(request, action, question, selection)
+    doing = Doing(environment, selection.mailboxes, cast("User", request.user), timezone.now())
+    if action == "diagnose":
+        job = diagnosis.start(doing.mailboxes, environment=environment, by=doing.by, now=doing.now)
+        return redirect_response(request, job.get_absolute_url())
+    return _carry_out(request, action, doing, selection)
 
 
 def _noun(action: str) -> tuple[str, str]:
@@ -171,78 +161,72 @@ def _is_from_page(request: HttpRequest) -> bool:
     return request.POST.get("from") == "mailbox"
 
 
-def _back(request: HttpRequest, environment: Environment, found: list[Mailbox]) -> str:
-    if _is_from_page(request) and found:
-        return reverse("mailboxes:mailbox_detail", args=[environment.slug, found[0].pk])
-    url = reverse("mailboxes:mailbox_list", args=[environment.slug])
-    return f"{url}?{request.GET.urlencode()}" if request.GET else url
+def _back(request: HttpRequest, selection: Selection) -> str:
+    if _is_from_page(request):
+        pk = selection.names(1)[0].pk
+        return reverse("mailboxes:mailbox_detail", args=[selection.environment.slug, pk])
+    return selection.list_url
 
 
-def _edit(request: HttpRequest, found: list[Mailbox], *, back: str) -> HttpResponse:
-    if len(found) == 1:
-        return redirect_response(request, found[0].get_absolute_url())
+def _edit(request: HttpRequest, selection: Selection) -> HttpResponse:
+    if selection.count == 1:
+        pk = selection.names(1)[0].pk
+        return redirect_response(
+            request, reverse("mailboxes:mailbox_detail", args=[selection.environment.slug, pk])
+        )
     return saved_response(
-        request, back, title="Select one mailbox to edit", text="Nothing was changed.", intent="error"
+        request,
+        selection.list_url,
+        title="Select one mailbox to edit",
+        text="Nothing was changed.",
+        intent="error",
     )
 
 
-def _ask(
-    request: HttpRequest,
-    environment: Environment,
-    action: str,
-    question: Question,
-    found: list[Mailbox],
-    *,
-    back: str,
-) -> HttpResponse:
-    found.sort(key=lambda mailbox: mailbox.name.casefold())
-    unapproved = [mailbox for mailbox in found if mailbox.address_status != AddressStatus.APPROVED]
+def _ask(request: HttpRequest, action: str, question: Question, selection: Selection) -> HttpResponse:
+    number, mailboxes = selection.count, selection.mailboxes
+    tests = action == "diagnose"
     context = {
-        "environment": environment,
+        "environment": selection.environment,
         "action": action,
-        "title": "Test & Enable Mailbox" if question is DIAGNOSE and len(found) == 1 else question.title,
+        "title": "Test & Enable Mailbox" if tests and number == 1 else question.title,
         "question": question,
-        "text": question.text.format(counted(len(found), _noun(action))),
-        "named": found[:NAMED],
-        "further": len(found) - NAMED if len(found) > NAMED else 0,
-        "ids": [mailbox.pk for mailbox in found],
-        "unapproved": len(unapproved) if action == "diagnose" else 0,
-        "inactive": len([mailbox for mailbox in found if not mailbox.is_active])
-        if action == "diagnose"
-        else 0,
+        "text": question.text.format(counted(number, _noun(action))),
+        "named": selection.names(NAMED),
+        "further": max(number - NAMED, 0),
+        "selection": selection,
+        "unapproved": mailboxes.exclude(address_status=AddressStatus.APPROVED).count() if tests else 0,
+        "inactive": mailboxes.filter(is_active=False).count() if tests else 0,
         "shows_approval": action in {*ADDRESSES, "diagnose"},
         "from_page": _is_from_page(request),
-        "dialog_url": request.get_full_path(),
-        "back_url": back,
+        "dialog_url": request.path,
+        "back_url": _back(request, selection),
     }
     return dialog_response(
-        request, "mailboxes/_command_dialog.html", context, page=_below(request, environment, found)
+        request, "mailboxes/_command_dialog.html", context, page=_below(request, selection)
     )
 
 
-def _below(request: HttpRequest, environment: Environment, found: list[Mailbox]) -> Page:
+def _below(request: HttpRequest, selection: Selection) -> Page:
     """Return the page that the dialog stands on when there is no script."""
+    environment = selection.environment
     if _is_from_page(request):
-        return lambda: detail_page(request, environment.slug, found[0].pk, is_bound=False)
-    return lambda: list_page(request, environment, state=request.GET)
+        pk = selection.names(1)[0].pk
+        return lambda: detail_page(request, environment.slug, pk, is_bound=False)
+    return lambda: list_page(request, environment, state=selection.state)
 
 
-def _carry_out(
-    request: HttpRequest,
-    command: Command,
-    doing: Doing,
-    found: list[Mailbox],
-    *,
-    noun: tuple[str, str],
-    back: str,
-) -> HttpResponse:
+def _carry_out(request: HttpRequest, action: str, doing: Doing, selection: Selection) -> HttpResponse:
+    command, noun = COMMANDS[action], _noun(action)
+    # Carried out, the command may have changed what the list selects: these are read before.
+    number, back = selection.count, _back(request, selection)
     changed = command.run(doing)
     if changed:
         title, text = command.said.format(counted(changed, noun)), command.then
-        rest = len(found) - changed
+        rest = number - changed
         text = f"{text} {counted(rest, noun)} needed no change.".strip() if rest else text
     else:
-        verb = "is" if len(found) == 1 else "are"
-        title, text = command.unchanged.format(f"{counted(len(found), noun)} {verb}"), ""
+        verb = "is" if number == 1 else "are"
+        title, text = command.unchanged.format(f"{counted(number, noun)} {verb}"), ""
     intent = "success" if changed else "information"
     return saved_response(request, back, title=title, text=text, intent=intent, leave=_is_from_page(request))

@@ -6,15 +6,15 @@ from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Coalesce, Greatest, Lower
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
-from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
 from emailsync.web.listing import Column, Facet, Listing, View
 from emailsync.web.responses import page_response
+from mailboxes import access
 from mailboxes.choices import AddressStatus, ResultStatus
 from mailboxes.models import Mailbox
+from profiles.access import Permission, enter
 from profiles.models import Environment
 
 FAILING = Q(incoming_status=ResultStatus.FAILURE) | Q(outgoing_status=ResultStatus.FAILURE)
@@ -56,15 +56,17 @@ class MailboxListing(Listing[Mailbox]):
     )
     default_sort: ClassVar[str] = "name"
     noun: ClassVar[tuple[str, str]] = ("mailbox", "mailboxes")
+    offers_all: ClassVar[bool] = True
 
 
 def rows_of(environment: Environment, *, user: User) -> QuerySet[Mailbox]:
     """Return the environment's mailboxes with everything a row of the list shows."""
     both = Greatest("incoming_tested_on", "outgoing_tested_on")
+    visible = access.within(
+        Mailbox.objects.with_states(), user, Permission.READ_MAILBOXES, environment=environment
+    )
     return (
-        Mailbox.objects.with_states()
-        .filter(environment=environment)
-        .select_related("server_profile")
+        visible.select_related("server_profile")
         .defer("password", "notes", "server_profile__password", "server_profile__outgoing_password")
         .annotate(
             # SQLite's greatest of a value and nothing is nothing.
@@ -74,23 +76,24 @@ def rows_of(environment: Environment, *, user: User) -> QuerySet[Mailbox]:
     )
 
 
+def listing_of(environment: Environment, *, user: User, state: QueryDict) -> MailboxListing:
+    """Return the list that `state` asks for, of the mailboxes that `user` may see."""
+    url = reverse("mailboxes:mailbox_list", args=[environment.slug])
+    return MailboxListing(state, rows_of(environment, user=user), url=url)
+
+
 def list_page(
     request: HttpRequest, environment: Environment, *, state: QueryDict
 ) -> tuple[str, dict[str, Any]]:
     """Return the template and context of the list; dialogs stand on it when there is no script."""
-    user = cast("User", request.user)
-    url = reverse("mailboxes:mailbox_list", args=[environment.slug])
-    listing = MailboxListing(state, rows_of(environment, user=user), url=url)
+    listing = listing_of(environment, user=cast("User", request.user), state=state)
     is_new = not listing.total and not Mailbox.objects.filter(environment=environment).exists()
-    words = urlencode(listing.state)
-    commands_url = reverse("mailboxes:mailbox_command", args=[environment.slug])
     context = {
         "environment": environment,
         "listing": listing,
         "is_new": is_new,
         "has_profiles": is_new and environment.server_profiles.active().exists(),
-        # The way back: a command without script returns to the list as it was.
-        "commands_url": f"{commands_url}?{words}" if words else commands_url,
+        "commands_url": reverse("mailboxes:mailbox_command", args=[environment.slug]),
     }
     return "mailboxes/mailbox_list.html", context
 
@@ -98,6 +101,6 @@ def list_page(
 @require_safe
 def mailbox_list(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the mailboxes of an environment."""
-    environment = get_object_or_404(Environment, slug=slug)
+    environment = enter(cast("User", request.user), slug)
     template, context = list_page(request, environment, state=request.GET)
     return page_response(request, template, "mailboxes/_mailbox_rows.html", context)

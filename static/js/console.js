@@ -21,16 +21,20 @@
   };
   const syncGrid = grid => {
     const rows = [...grid.querySelectorAll(".rowcheck")], on = rows.filter(r => r.checked), all = grid.querySelector("[data-all]");
+    const beyond = grid.querySelector("[data-everything] [name=all]"), number = beyond ? +beyond.dataset.total : on.length;
+    if (beyond) rows.forEach(r => { r.disabled = false; });                 // without script all stays all: with it, unticking one ends it
     if (all) { all.checked = rows.length > 0 && on.length === rows.length; all.indeterminate = on.length > 0 && !all.checked; }
+    grid.querySelectorAll("[data-offer]").forEach(b => b.toggleAttribute("data-on", all?.checked));
     grid.querySelectorAll("[data-needs-rows]").forEach(b => {               // data-needs-rows="1": exactly one
       const one = b.dataset.needsRows === "1";
-      b.disabled = one ? on.length !== 1 : on.length === 0;
+      b.disabled = one ? number !== 1 : number === 0;
     });
     const sel = grid.querySelector("[data-selection]");
-    const count = sel?.querySelector("[data-count]");
-    if (sel) sel.hidden = on.length === 0;
-    if (count && count.textContent !== `${on.length}`) count.textContent = on.length;      // unequal only: the observer below would loop
+    const count = sel?.querySelector("[data-count]"), words = number.toLocaleString(root.lang);
+    if (sel) sel.hidden = number === 0;
+    if (count && count.textContent !== words) count.textContent = words;    // unequal only: the observer below would loop
   };
+  const leaveEverything = grid => grid.querySelectorAll("[data-everything]").forEach(b => b.remove());
   const dirty = form => !!form.querySelector("#form-errors, [data-said]") || [...form.elements].some(e => e.type === "hidden" ? false
     : e.type === "checkbox" || e.type === "radio" ? e.checked !== e.defaultChecked
     : e.options ? e.selectedIndex !== Math.max([...e.options].findIndex(o => o.defaultSelected), 0)
@@ -72,6 +76,7 @@
   document.addEventListener("change", e => {
     const grid = e.target.closest("[data-grid]");
     if (!grid) return;
+    if (e.target.matches(".rowcheck, [data-all]") && !e.target.checked) leaveEverything(grid);
     if (e.target.matches("[data-all]")) grid.querySelectorAll(".rowcheck").forEach(r => { r.checked = e.target.checked; });
     syncGrid(grid);
   });
@@ -99,7 +104,7 @@
       }
       last = row;
     }
-    if (t.closest("[data-clear]")) { const g = t.closest("[data-grid]"); g.querySelectorAll(".rowcheck").forEach(r => { r.checked = false; }); syncGrid(g); g.querySelector("[data-all]")?.focus(); }
+    if (t.closest("[data-clear]")) { const g = t.closest("[data-grid]"); leaveEverything(g); g.querySelectorAll(".rowcheck").forEach(r => { r.checked = false; }); syncGrid(g); g.querySelector("[data-all]")?.focus(); }
     if (t.closest("dialog:modal button[data-close]")) { e.preventDefault(); t.closest("dialog").close(); }    // htmx keeps the button's own submit from closing it
     if (t.closest("[data-dismiss]")) t.closest(".toast").remove();
     if (t.closest("[data-back]")) history.length > 1 ? history.back() : location.assign("/");

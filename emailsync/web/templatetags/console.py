@@ -10,6 +10,7 @@ from django import template
 from django.forms import BaseForm
 from django.template.defaultfilters import date as format_date
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
@@ -163,6 +164,12 @@ def moment(value: datetime | None, empty: str = "Never") -> SafeString | str:
 def day(value: datetime) -> str:
     """Name the day of a time in the reader's zone, to group a list by."""
     return _day(timezone.localtime(value), timezone.localtime(timezone.now()))
+
+
+@register.filter
+def number(value: int) -> str:
+    """Show a whole number with its thousands apart: "1,234"."""
+    return number_format(value, use_l10n=True, force_grouping=True)
 
 
 @register.filter
