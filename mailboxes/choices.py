@@ -1,6 +1,7 @@
 """The fixed sets of statuses, with the words the console shows."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class MailboxKind(models.TextChoices):
@@ -44,6 +45,61 @@ class LedgerOutcome(models.TextChoices):
     NOT_WANTED = "not_wanted", "Not wanted"
     OVERSIZE = "oversize", "Larger than the limit"
     QUARANTINED = "quarantined", "Quarantined"
+    #: It was to be read again and is no longer there.
+    GONE = "gone", "No longer on the server"
+
+
+class TrackIncoming(models.TextChoices):
+    """Which incoming mail of a mailbox is kept; docs/decisions/0010 says what the words mean here."""
+
+    ALL = "all", _("All email messages")
+    IN_RESPONSE = "in_response", _("Email messages in response to email")
+    FROM_CONTACTS = "from_contacts", _("Email messages from Leads, Contacts, and Accounts")
+    FROM_ENABLED = "from_enabled", _("Email messages from records that are email enabled")
+    NONE = "none", _("No email messages")
+
+
+class Correlation(models.TextChoices):
+    """How a message was found to belong to an earlier one."""
+
+    IN_REPLY_TO = "in_reply_to", _("It names the earlier email (In-Reply-To, References)")
+    TRACKING_TOKEN = "tracking_token", _("Its subject holds the tracking token")
+    SMART_MATCHING = "smart_matching", _("Subject and people are the same (smart matching)")
+
+
+class Reason(models.TextChoices):
+    """Why a message was kept, or why it was not: stored with every decision."""
+
+    ALL_WANTED = "all_wanted", _("All email messages of this mailbox are kept")
+    REPLY = "reply", _("It answers a tracked email")
+    TRACKING_TOKEN = "tracking_token", _("Its subject holds the tracking token of a tracked email")
+    SMART_MATCH = "smart_match", _("Subject and people match a tracked email (smart matching)")
+    KNOWN_SENDER = "known_sender", _("Its sender has been written to from this environment")
+    EMAIL_ENABLED_SENDER = "email_enabled_sender", _("Its sender is a mailbox of this environment")
+    SAME_CONTENT = "same_content", _("The same message is stored already")
+    COPY_BETWEEN_USERS = "copy_between_users", _("Another mailbox of this environment holds this email")
+    BEFORE_START_DATE = "before_start_date", _("It was received before the start date")
+    TOO_LARGE = "too_large", _("It is larger than the limit")
+    UNREADABLE = "unreadable", _("It could not be read")
+    WITHHELD = "withheld", _("The server lists it but does not hand it out")
+    VANISHED = "vanished", _("It was removed from the server before it could be read")
+    NO_CORRELATION_MATCH = "no_correlation_match", _("NoCorrelationMatch: it answers no tracked email")
+    UNKNOWN_SENDER = (
+        "unknown_sender",
+        _("NoSenderMatch: nobody of this environment has written to its sender"),
+    )
+    SENDER_NOT_ENABLED = (
+        "sender_not_enabled",
+        _("NoSenderMatch: its sender is no mailbox of this environment"),
+    )
+    NOTHING_WANTED = "nothing_wanted", _("The mailbox is set to keep no email messages")
+
+
+class BlockedBecause(models.TextChoices):
+    """Why an attachment of received mail is not handed out."""
+
+    TYPE = "type", _("Files of this type are blocked")
+    SIZE = "size", _("It is larger than the limit for attachments")
 
 
 class OutgoingStatus(models.TextChoices):

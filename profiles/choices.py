@@ -1,6 +1,7 @@
 """The fixed sets that profiles and mailboxes choose from, with the labels the console shows."""
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class EnvironmentKind(models.TextChoices):
@@ -93,3 +94,27 @@ class ActMethod(models.TextChoices):
 
     NONE = "none", "None"
     SERVER_SIDE = "server_side_synchronization", "Server-Side Synchronization"
+
+
+#: Rows of Email settings that have no effect here: the name of the field, its label and why. The page shows
+#: them where the admin center does, switched off.
+UNRESOLVED_RECIPIENTS = (
+    (
+        "send_to_unresolved_recipients",
+        _("People can send emails with unresolved recipients"),
+        _("Always allowed here: there are no contact records that an address could be resolved to."),
+    ),
+    (
+        "unresolve_ambiguous_recipients",
+        _("If there are multiple possible recipient matches in To, CC, BCC, set them as unresolved"),
+        _("Without effect here: an address is itself, and never stands for one of several records."),
+    ),
+    (
+        "apply_manual_resolution_to_similar",
+        _(
+            "When someone manually resolves an unresolved email address, apply it to all similar "
+            "unresolved addresses"
+        ),
+        _("Without effect here: no address is ever unresolved, so nobody has to resolve one."),
+    ),
+)

@@ -1,6 +1,7 @@
 """What operators edit (mailbox), what workers write (state, ledger, message), what people read (alert)."""
 
 from mailboxes.models.alert import Alert
+from mailboxes.models.claim import SyncClaim, TokenCounter
 from mailboxes.models.diagnosis import Diagnosis, DiagnosisStep, Job
 from mailboxes.models.ledger import FolderCursor, LedgerEntry
 from mailboxes.models.mailbox import Mailbox
@@ -21,5 +22,7 @@ __all__ = [
     "OutgoingMessage",
     "RawMessage",
     "Recipient",
+    "SyncClaim",
+    "TokenCounter",
     "WorkerState",
 ]

@@ -25,6 +25,8 @@ class Job(models.Model):
     )
     created_on = models.DateTimeField()
     finished_on = models.DateTimeField(null=True)
+    #: "Sync items … from this org only": addresses that another environment synchronizes are taken over.
+    takes_over = models.BooleanField(default=False)
 
     class Meta:
         ordering: ClassVar[list[str]] = ["-created_on", "-id"]

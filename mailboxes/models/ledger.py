@@ -5,9 +5,9 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
-from mailboxes.choices import LedgerOutcome
+from mailboxes.choices import LedgerOutcome, Reason
 from mailboxes.models.mailbox import Mailbox
-from mailboxes.models.message import Message
+from mailboxes.models.message import SELDOM, Message
 
 
 class FolderCursor(models.Model):
@@ -42,7 +42,7 @@ class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):
 
 
 class LedgerEntry(models.Model):
-    """What became of one UID (or, over POP3, one UIDL)."""
+    """What became of one UID (or, over POP3, one UIDL; or of one message attached to a forwarded one)."""
 
     mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="ledger")
     folder = models.CharField(max_length=255, default="INBOX")
@@ -50,12 +50,19 @@ class LedgerEntry(models.Model):
     uid = models.PositiveBigIntegerField(null=True)
     uidl = models.CharField(max_length=70, null=True)  # noqa: DJ001  (NULL keeps IMAP rows out of the unique key)
     outcome = models.CharField(max_length=20, choices=LedgerOutcome)
+    #: Why; `get_reason_display` is the sentence for people.
+    reason = models.CharField(max_length=30, choices=Reason, blank=True)
     message = models.ForeignKey(Message, null=True, on_delete=models.SET_NULL, related_name="ledger")
     size = models.PositiveBigIntegerField(default=0)
     received_at = models.DateTimeField(null=True)
     seen_on = models.DateTimeField()
     #: To be removed from the server ("Delete Emails after Processing"), now that it is stored.
     is_to_delete = models.BooleanField(default=False)
+    #: The folder on the server into which it was moved, out of the way ("Undeliverable").
+    moved_to = models.CharField(max_length=255, blank=True)
+    #: For mail that came through the forward mailbox: the message there in which it was attached. Such an
+    #: entry has no UID of its own; its `uidl` names the attachment.
+    origin = models.ForeignKey(Message, on_delete=models.SET_NULL, related_name="unpacked_entries", **SELDOM)
 
     objects = LedgerEntryQuerySet.as_manager()
 
@@ -79,6 +86,12 @@ class LedgerEntry(models.Model):
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["mailbox"], condition=Q(is_to_delete=True), name="ledger_to_delete"),
+            models.Index(
+                fields=["mailbox", "outcome", "received_at"],
+                condition=Q(outcome__in=[LedgerOutcome.QUARANTINED, LedgerOutcome.BEFORE_START]),
+                name="ledger_to_look_at_again",
+            ),
+            models.Index(fields=["origin"], condition=Q(origin__isnull=False), name="ledger_origin"),
         ]
 
     def __str__(self) -> str:

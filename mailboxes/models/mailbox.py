@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from emailsync.crypto.fields import EncryptedTextField
 from mailboxes import rules
-from mailboxes.choices import AddressStatus, Direction, MailboxKind, ResultStatus
+from mailboxes.choices import AddressStatus, Direction, MailboxKind, ResultStatus, TrackIncoming
 from profiles.choices import ActMethod, IncomingMethod, OutgoingMethod
 from profiles.models import Environment, ServerProfile, Versioned
 
@@ -98,6 +98,9 @@ class Mailbox(Versioned):
     password = EncryptedTextField(max_length=200)
 
     process_email_from = models.DateTimeField("process email received after", null=True, blank=True)
+    track_incoming = models.CharField(
+        "track incoming email", max_length=20, choices=TrackIncoming, default=TrackIncoming.ALL
+    )
 
     address_status = models.CharField(
         "email address status",
@@ -132,6 +135,9 @@ class Mailbox(Versioned):
             models.CheckConstraint(condition=Q(outgoing__in=OutgoingMethod.values), name="mailbox_outgoing"),
             models.CheckConstraint(
                 condition=Q(address_status__in=AddressStatus.values), name="mailbox_address_status"
+            ),
+            models.CheckConstraint(
+                condition=Q(track_incoming__in=TrackIncoming.values), name="mailbox_track_incoming"
             ),
             # IMAP and POP3 carry no appointments, contacts or tasks.
             models.CheckConstraint(condition=Q(act=ActMethod.NONE), name="mailbox_act_is_none"),
@@ -169,6 +175,17 @@ class Mailbox(Versioned):
         return max((date for date in (self.process_email_from, profile_start) if date), default=None)
 
     def syncs(self, direction: str) -> bool:
-        """Say whether this mailbox is configured to be worked on by the server in `direction`."""
-        method = self.incoming if direction == Direction.INCOMING else self.outgoing
-        return method == IncomingMethod.SERVER_SIDE
+        """Say whether workers connect to this mailbox's server for `direction`."""
+        return self._method(direction) == IncomingMethod.SERVER_SIDE
+
+    def uses(self, direction: str) -> bool:
+        """Say whether mail goes this way at all: by workers, or through the forward mailbox."""
+        return self._method(direction) != IncomingMethod.NONE
+
+    def _method(self, direction: str) -> str:
+        return self.incoming if direction == Direction.INCOMING else self.outgoing
+
+    @property
+    def is_fed_by_forwarding(self) -> bool:
+        """Say whether its mail comes out of the environment's forward mailbox."""
+        return self.incoming == IncomingMethod.FORWARD_MAILBOX

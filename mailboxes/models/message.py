@@ -3,13 +3,17 @@
 HTML and attachments are cut from the raw bytes when somebody asks for them.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
 
-from mailboxes.choices import RecipientKind
+from mailboxes.choices import BlockedBecause, Correlation, Reason, RecipientKind
 from mailboxes.models.mailbox import Mailbox
+
+#: References that few rows have: an index without the others, and nothing to check for each row stored.
+#: What is deleted while a batch refers to it leaves a number behind that leads nowhere.
+SELDOM: dict[str, Any] = {"null": True, "db_index": False, "db_constraint": False}
 
 
 class Message(models.Model):
@@ -41,13 +45,39 @@ class Message(models.Model):
     defects = models.JSONField(default=list)
     is_quarantined = models.BooleanField(default=False)
 
+    #: Why it was kept; `get_kept_because_display` is the sentence for people.
+    kept_because = models.CharField(max_length=30, choices=Reason, blank=True)
+    #: Shared by all messages and outgoing messages of one conversation, and by nothing else. Show one with
+    #: Message.objects.filter(conversation=...) and OutgoingMessage.objects.filter(conversation=...), narrowed
+    #: to the mailboxes that the person may read. NULL belongs to an older message that stands alone.
+    conversation = models.UUIDField(null=True)
+    #: How it was found to belong there, and the received or sent message that it answers: at most one of
+    #: the two is set, and both are NULL again when that message is deleted.
+    correlation = models.CharField(max_length=20, choices=Correlation, blank=True)
+    correlated_with = models.ForeignKey(
+        "self", related_name="correlated", on_delete=models.SET_NULL, **SELDOM
+    )
+    correlated_with_outgoing = models.ForeignKey(
+        "mailboxes.OutgoingMessage", related_name="correlated", on_delete=models.SET_NULL, **SELDOM
+    )
+    #: Hash of subject words and people; empty unless smart matching is on.
+    smart_key = models.CharField(max_length=32, blank=True)
+    #: The message of the forward mailbox in which it came as an attachment.
+    forwarded_in = models.ForeignKey("self", related_name="unpacked", on_delete=models.SET_NULL, **SELDOM)
+
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["mailbox", "sha256"], name="message_stored_once"),
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["mailbox", "-received_at", "-id"], name="message_by_time"),
-            models.Index(fields=["mailbox", "message_id"], name="message_by_message_id"),
+            models.Index(fields=["message_id", "mailbox"], name="message_by_message_id"),
+            models.Index(fields=["conversation"], name="message_by_conversation"),
+            models.Index(fields=["smart_key"], condition=~Q(smart_key=""), name="message_by_smart_key"),
+            *(
+                models.Index(fields=[name], condition=Q(**{f"{name}__isnull": False}), name=f"by_{name}")
+                for name in ("correlated_with", "correlated_with_outgoing", "forwarded_in")
+            ),
         ]
 
     def __str__(self) -> str:
@@ -85,6 +115,9 @@ class Attachment(models.Model):
     sha256 = models.CharField(max_length=64)
     content_id = models.CharField(max_length=998, blank=True)
     is_inline = models.BooleanField(default=False)
+    #: Not handed out, because of the email settings when it came; the raw message still holds it.
+    is_blocked = models.BooleanField(default=False)
+    blocked_because = models.CharField(max_length=10, choices=BlockedBecause, blank=True)
 
     class Meta:
         ordering: ClassVar[list[str]] = ["message", "position"]

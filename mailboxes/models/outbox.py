@@ -45,6 +45,12 @@ class OutgoingMessage(models.Model):
     size = models.PositiveBigIntegerField()
     attachment_count = models.PositiveIntegerField(default=0)
     answers = models.ForeignKey(Message, null=True, on_delete=models.SET_NULL, related_name="answered_by")
+    #: Shared with the received messages of the same conversation: see `Message.conversation`.
+    conversation = models.UUIDField(null=True)
+    #: What stands at the end of the subject so that an answer is recognised; empty when the setting is off.
+    tracking_token = models.CharField(max_length=60, blank=True)
+    #: Hash of subject words and people; empty unless smart matching is on.
+    smart_key = models.CharField(max_length=32, blank=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -78,6 +84,11 @@ class OutgoingMessage(models.Model):
                 name="outgoing_due",
             ),
             models.Index(fields=["mailbox", "-created_on", "-id"], name="outgoing_by_time"),
+            models.Index(fields=["conversation"], name="outgoing_by_conversation"),
+            models.Index(
+                fields=["tracking_token"], condition=~Q(tracking_token=""), name="outgoing_by_token"
+            ),
+            models.Index(fields=["smart_key"], condition=~Q(smart_key=""), name="outgoing_by_smart_key"),
         ]
 
     def __str__(self) -> str:

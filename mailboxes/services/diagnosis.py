@@ -18,8 +18,13 @@ def start(
     by: User | None,
     now: datetime,
     server_profile: ServerProfile | None = None,
+    takes_over: bool = False,
 ) -> Job:
-    """Write a job with one diagnosis per mailbox; a job without mailboxes is finished at once."""
+    """Write a job with one diagnosis per mailbox; a job without mailboxes is finished at once.
+
+    `takes_over` is the box "Sync items … from this org only": addresses that another environment
+    synchronizes become this one's, and the other is told.
+    """
     pks = list(mailboxes.filter(environment=environment).order_by("name").values_list("pk", flat=True))
     job = Job.objects.create(
         environment=environment,
@@ -27,6 +32,7 @@ def start(
         created_by=by,
         created_on=now,
         finished_on=None if pks else now,
+        takes_over=takes_over,
     )
     Diagnosis.objects.bulk_create([Diagnosis(job=job, mailbox_id=pk) for pk in pks], batch_size=500)
     return job

@@ -56,6 +56,7 @@ STATUSES = {
     "duplicate": ("minus", "Duplicate", "none"),
     "before_start": ("minus", "Before the start date", "none"),
     "not_wanted": ("minus", "Not wanted", "none"),
+    "gone": ("minus", "No longer on the server", "none"),
     "oversize": ("warning-f", "Too large", "pending"),
     "quarantined": ("warning-f", "Quarantined", "pending"),
     "error": ("error-f", "Error", "failure"),
