@@ -11,6 +11,8 @@ QUIETLY := .ci/quietly
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --no-header --no-annotate $(if $(UPGRADE),--upgrade)
+# Each process has its own servers; the tests of a file stay together, for the fixtures they share.
+PYTEST := $(BIN)/python -m pytest --quiet --numprocesses=auto --maxprocesses=4 --dist=loadfile
 TEMPLATES = $(shell find templates -name '*.html')
 
 .PHONY: help
@@ -23,10 +25,10 @@ run: .venv/run.stamp ## Run emailsync with the demo (HOST, PORT, EMAILSYNC_DATA_
 
 .PHONY: test
 test: packages check ## Run everything: lint, types, contracts, all tests on real servers, browser tests
-	@$(QUIETLY) "Django's tests on PostgreSQL" $(BIN)/python -m pytest --quiet --database=postgres \
+	@$(QUIETLY) "Django's tests on PostgreSQL" $(PYTEST) --database=postgres \
 	    $(addprefix --ignore=tests/,acceptance house mail servers)
-	@$(BIN)/python -m pytest --quiet
-	@$(BIN)/python -m pytest --quiet -m browser
+	@$(PYTEST)
+	@$(PYTEST) -m browser
 
 .PHONY: check
 check: .venv/test.stamp ## Run the fast checks: lint, types, import contracts, lock files, image

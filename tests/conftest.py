@@ -58,6 +58,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Start PostgreSQL when asked to, and only then let Django read its settings."""
     config.add_cleanup(lambda: shutil.rmtree(_data_folder, ignore_errors=True))
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        # This process only hands out tests. Each of its workers makes a folder and a database of its own, so
+        # none may inherit the settings of this one.
+        del os.environ["DJANGO_SETTINGS_MODULE"]
+        return
     if config.getoption("--database") == "postgres":
         server = Postgres(fsync=False)
         server.__enter__()

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 
-from emailsync.web import icons
+from emailsync.web import icons, zone
 from emailsync.web.templatetags import console
 from mailboxes import choices
 from tests.web.trial import LIST_URL
@@ -148,3 +148,18 @@ def test_a_link_without_target_is_left_out(signed_in: Client) -> None:
 
 def test_the_help_is_a_page(signed_in: Client) -> None:
     assert "When mail does not move" in signed_in.get("/help/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("accepted", "written"),
+    [
+        ("de-AT,de;q=0.9,en;q=0.5", '<span lang="de-at">20. November 2019</span>'),
+        ("fr;q=0.4, ja;q=0.9", '<span lang="ja">2019年11月20日</span>'),
+        ("en-GB", "20 Nov 2019"),
+        ("tlh, *;q=0.1", "Nov 20, 2019"),
+        ("", "Nov 20, 2019"),
+    ],
+)
+def test_a_date_is_written_in_the_language_of_the_reader(accepted: str, written: str) -> None:
+    with zone.dates_in(zone.language_of_dates(accepted)):
+        assert f">{written}, 11:05</time>" in console.moment(datetime(2019, 11, 20, 11, 5, tzinfo=UTC))

@@ -8,13 +8,13 @@ from typing import Any
 
 from django import template
 from django.forms import BaseForm
-from django.template.defaultfilters import date as format_date
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext
 
-from emailsync.web import icons, navigation
+from emailsync.web import icons, navigation, zone
 from emailsync.web.forms import FieldError, field_errors
 
 register = template.Library()
@@ -140,10 +140,12 @@ def avatar(name: object, classes: str = "") -> dict[str, object]:
 
 def _day(moment: datetime, today: datetime) -> str:
     if moment.date() == today.date():
-        return "Today"
+        return gettext("Today")
     if moment.date() == (today - timedelta(days=1)).date():
-        return "Yesterday"
-    return format_date(moment, "M j" if moment.year == today.year else "M j, Y")
+        return gettext("Yesterday")
+    day = zone.write_day(moment, with_year=moment.year != today.year)
+    language = zone.foreign_language()
+    return format_html('<span lang="{}">{}</span>', language, day) if language else day
 
 
 @register.filter(expects_localtime=False)
@@ -155,9 +157,9 @@ def moment(value: datetime | None, empty: str = "Never") -> SafeString | str:
     return format_html(
         '<time datetime="{}" title="{}">{}, {}</time>',
         value.astimezone(UTC).isoformat(timespec="seconds"),
-        format_date(local, "l, F j, Y, H:i:s T"),
+        zone.write_in_full(local),
         _day(local, timezone.localtime(timezone.now())),
-        format_date(local, "H:i"),
+        f"{local:%H:%M}",
     )
 
 
