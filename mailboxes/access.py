@@ -30,17 +30,23 @@ def everywhere(user: Person, permission: Permission) -> Q:
     """Return the condition for mailboxes of all environments with which `user` may do this."""
     if user.is_superuser and user.is_active:
         return Q()
-    known = access.memberships(user)
-    whole = [pk for pk, given in known.items() if permission in given]
-    condition = Q(environment__in=whole)
+    condition = Q(environment__in=access.where(user, permission))
     if permission in access.OWN:
-        condition |= Q(environment__in=list(known), owner=user.pk)
+        condition |= Q(environment__in=list(access.memberships(user)), owner=user.pk)
     return condition
 
 
 def require(user: Person | None, permission: Permission, mailbox: Mailbox) -> None:
     """Let `user` do this with `mailbox`. Raises PermissionDenied."""
     access.require(user, permission, mailbox.environment_id, owner_id=mailbox.owner_id)
+
+
+def require_each(user: Person | None, permission: Permission, mailboxes: QuerySet[Mailbox]) -> None:
+    """Let `user` do this with all of `mailboxes`, wherever they are. Raises PermissionDenied."""
+    if user is None or (user.is_superuser and user.is_active):
+        return
+    if mailboxes.exclude(everywhere(user, permission)).exists():
+        raise access.refusal(permission)
 
 
 def may(user: Person, permission: Permission, mailbox: Mailbox) -> bool:

@@ -186,6 +186,11 @@ def refusal(permission: Permission) -> PermissionDenied:
     )
 
 
+def where(user: Person, permission: Permission) -> list[int]:
+    """Return the environments in all of which `user` may do this by a role; a superuser needs none."""
+    return [pk for pk, given in memberships(user).items() if permission in given]
+
+
 def environments_of(user: Person) -> QuerySet[Environment]:
     """Return the environments that `user` knows of."""
     if user.is_superuser and user.is_active:

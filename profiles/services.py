@@ -11,11 +11,17 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, ProtectedError, QuerySet
 from django.utils.text import slugify
+from django.utils.translation import gettext_lazy
 
-from profiles.models import EmailSettings, Environment, ServerProfile, save_version
+from profiles import access
+from profiles.access import Permission
+from profiles.choices import Role
+from profiles.models import EmailSettings, Environment, Membership, ServerProfile, save_version
 
 #: Slugs that would read like a command in an address.
 RESERVED_SLUGS = frozenset({"new"})
+#: Completes "You may not …".
+CREATE_ENVIRONMENTS = gettext_lazy("create environments")
 DEFAULT_STAYS = "It is the default for new mailboxes. Set another profile as default first."
 
 
@@ -39,15 +45,21 @@ def environment_name_is_taken(environment: Environment) -> bool:
 def save_environment(environment: Environment, *, by: User | None) -> Environment:
     """Save an environment; a new one gets its address from its name, and its email settings.
 
-    Raises StaleRecord when somebody saved it after it was read.
+    Whoever creates one administers it. Raises StaleRecord when somebody saved it after it was read.
     """
     environment.modified_by = by
     if not environment._state.adding:  # noqa: SLF001  (Django documents it)
+        access.require(by, Permission.ADMINISTER, environment)
         save_version(environment)
         return environment
+    access.require_superuser(by, to=CREATE_ENVIRONMENTS)
     environment.slug = free_slug(environment.name)
     environment.save(force_insert=True)
     EmailSettings.objects.create(environment=environment, modified_by=by)
+    if by is not None:
+        Membership.objects.create(
+            environment=environment, user=by, role=Role.SYSTEM_ADMINISTRATOR, created_by=by
+        )
     return environment
 
 
@@ -78,6 +90,7 @@ def save_profile(profile: ServerProfile, *, by: User | None, now: datetime) -> S
 
     Raises StaleRecord when somebody saved it after it was read, and NameTaken.
     """
+    access.require(by, Permission.WRITE_PROFILES, profile.environment_id)
     _lock(profile.environment_id)
     stored = ServerProfile.objects.filter(pk=profile.pk).only("name", "is_default").first()
     if (stored is None or stored.name != profile.name) and profile_name_is_taken(profile):
@@ -97,6 +110,7 @@ def save_profile(profile: ServerProfile, *, by: User | None, now: datetime) -> S
 @transaction.atomic
 def set_default(profile: ServerProfile, *, by: User | None, now: datetime) -> bool:
     """Make `profile` what new mailboxes start with; returns whether it was not before. Raises NotPossible."""
+    access.require(by, Permission.WRITE_PROFILES, profile.environment_id)
     _lock(profile.environment_id)
     current = ServerProfile.objects.only("name", "is_active", "is_default").get(pk=profile.pk)
     if current.is_default:
@@ -131,6 +145,7 @@ def set_active(profiles: QuerySet[ServerProfile], *, active: bool, by: User | No
     """Switch `profiles` on or off; returns how many changed. Raises NotPossible for the default profile."""
     changing = list(profiles.exclude(is_active=active).only("name", "is_default", "environment"))
     for pk in sorted({profile.environment_id for profile in changing}):
+        access.require(by, Permission.WRITE_PROFILES, pk)
         _lock(pk)
     found = ServerProfile.objects.filter(pk__in=[profile.pk for profile in changing])
     if not active:
@@ -140,8 +155,9 @@ def set_active(profiles: QuerySet[ServerProfile], *, active: bool, by: User | No
 
 
 @transaction.atomic
-def delete_profile(profile: ServerProfile) -> None:
+def delete_profile(profile: ServerProfile, *, by: User | None) -> None:
     """Delete a profile that nothing uses, with its alerts. Raises NotPossible."""
+    access.require(by, Permission.WRITE_PROFILES, profile.environment_id)
     _lock(profile.environment_id)
     current = ServerProfile.objects.only("name", "is_default", "environment").get(pk=profile.pk)
     obstacle = deletion_obstacle(current, mailboxes=0)
@@ -165,6 +181,7 @@ def save_settings(
 
     Raises StaleRecord when somebody saved them, or moved the default, after they were read, and NotPossible.
     """
+    access.require(by, Permission.WRITE_SETTINGS, settings.environment_id)
     _lock(settings.environment_id)
     settings.modified_by = by
     if settings._state.adding:  # noqa: SLF001  (Django documents it)

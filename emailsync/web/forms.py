@@ -8,7 +8,7 @@ follow the reader's zone, secrets never leave the server. Tips and units are dec
         units = {"minimum_polling_interval": "min"}
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, cast
@@ -175,6 +175,8 @@ class ConsoleForm(forms.BaseForm):
     tips: ClassVar[Mapping[str, str]] = {}
     #: Field name and the unit shown inside the control.
     units: ClassVar[Mapping[str, str]] = {}
+    #: Whether the reader may change nothing: the page then shows no Save.
+    is_locked = False
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Give each field the console's control."""
@@ -182,6 +184,13 @@ class ConsoleForm(forms.BaseForm):
         super().__init__(*args, **options)
         for name, field in self.fields.items():
             self._dress(name, field)
+
+    def lock(self, *, but: Collection[str] = ()) -> None:
+        """Let the form only be read, except for the fields named in `but`: whatever is sent is ignored."""
+        self.is_locked = not but
+        for name, field in self.fields.items():
+            if name not in but:
+                field.disabled = True
 
     def _dress(self, name: str, field: forms.Field) -> None:
         widget = field.widget

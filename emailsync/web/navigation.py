@@ -25,6 +25,8 @@ class Place(Protocol):
 
     slug: str
     name: str
+    #: What the reader may do there, in words.
+    may: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,10 @@ def build(request: HttpRequest | None, *, environment: Place | None) -> Navigati
         return tuple(link for link in made if link.url)
 
     inside = (environment.slug,) if environment else ()
+    reads_settings = environment is not None and "read_settings" in environment.may
+    settings = ("profiles:email_settings", "Email settings", "sliders")
+    mailboxes = ("mailboxes:mailbox_list", "Mailboxes", "inbox")
+    server_profiles = ("profiles:profile_list", "Server profiles", "server")
     return Navigation(
         console=links(
             ("profiles:environment_list", "Environments", "globe"),
@@ -91,9 +97,7 @@ def build(request: HttpRequest | None, *, environment: Place | None) -> Navigati
         if environment
         else (),
         email=links(
-            ("profiles:email_settings", "Email settings", "sliders"),
-            ("mailboxes:mailbox_list", "Mailboxes", "inbox"),
-            ("profiles:profile_list", "Server profiles", "server"),
+            *((settings, mailboxes, server_profiles) if reads_settings else (mailboxes,)),
             args=inside,
         )
         if environment

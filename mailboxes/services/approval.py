@@ -6,15 +6,18 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, QuerySet
 
+from mailboxes import access
 from mailboxes.alerts import wall
 from mailboxes.choices import AddressStatus
 from mailboxes.models import Mailbox, WorkerState
 from mailboxes.services import editing
+from profiles.access import Permission
 
 
 @transaction.atomic
 def approve(mailboxes: QuerySet[Mailbox], *, by: User | None, now: datetime) -> int:
     """Approve the addresses of `mailboxes`; returns how many were not approved before."""
+    access.require_each(by, Permission.APPROVE, mailboxes)
     found = list(mailboxes.exclude(address_status=AddressStatus.APPROVED))
     changed = Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in found])
     changed.update(
@@ -37,6 +40,7 @@ def reject(mailboxes: QuerySet[Mailbox], *, by: User | None, now: datetime) -> i
 
     Email under way for them can commit nothing more.
     """
+    access.require_each(by, Permission.APPROVE, mailboxes)
     pks = list(mailboxes.exclude(address_status=AddressStatus.REJECTED).values_list("pk", flat=True))
     Mailbox.objects.filter(pk__in=pks).update(
         address_status=AddressStatus.REJECTED,

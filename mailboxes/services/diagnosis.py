@@ -6,7 +6,9 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
 
+from mailboxes import access
 from mailboxes.models import Diagnosis, Job, Mailbox
+from profiles.access import Permission
 from profiles.models import Environment, ServerProfile
 
 
@@ -20,12 +22,13 @@ def start(
     server_profile: ServerProfile | None = None,
     takes_over: bool = False,
 ) -> Job:
-    """Write a job with one diagnosis per mailbox; a job without mailboxes is finished at once.
+    """Write a job with one diagnosis per mailbox that `by` may test; without any it is finished at once.
 
     `takes_over` is the box "Sync items … from this org only": addresses that another environment
     synchronizes become this one's, and the other is told.
     """
-    pks = list(mailboxes.filter(environment=environment).order_by("name").values_list("pk", flat=True))
+    chosen = access.within(mailboxes, by, Permission.DIAGNOSE, environment=environment)
+    pks = list(chosen.order_by("name").values_list("pk", flat=True))
     job = Job.objects.create(
         environment=environment,
         server_profile=server_profile,

@@ -8,13 +8,18 @@ from django.db.models import F, QuerySet
 
 from emailsync.crypto.fields import Secret
 from emailsync.crypto.keyring import SecretUnreadable
+from mailboxes import access
 from mailboxes.choices import AddressStatus, Direction, MailboxKind, ResultStatus
 from mailboxes.models import Alert, Mailbox, WorkerState
+from profiles.access import Permission
 from profiles.choices import OutgoingMethod
 from profiles.models import EmailSettings, Environment, save_version
 
 #: A change of one of these makes the last test result meaningless.
 CONNECTION_FIELDS = ("address", "server_profile_id", "incoming", "outgoing", "allow_credentials", "user_name")
+#: What the owner of a mailbox may fill in without being allowed to change it otherwise.
+CREDENTIALS = frozenset({"allow_credentials", "user_name", "password"})
+BOOKKEEPING = frozenset({"version", "created_on", "modified_on", "modified_by_id"})
 
 
 def create_defaults(environment: Environment, *, kind: str = MailboxKind.USER) -> Mailbox:
@@ -34,6 +39,7 @@ def create_defaults(environment: Environment, *, kind: str = MailboxKind.USER) -
 @transaction.atomic
 def create(mailbox: Mailbox, *, by: User | None) -> Mailbox:
     """Save a new mailbox, waiting for approval, with a worker state for each direction."""
+    access.require(by, Permission.WRITE_MAILBOXES, mailbox)
     mailbox.modified_by = by
     mailbox.address_status = AddressStatus.PENDING
     mailbox.save(force_insert=True)
@@ -51,6 +57,7 @@ def update(mailbox: Mailbox, *, by: User | None) -> Mailbox:
     and stops both directions until they are tested again.
     """
     stored = Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+    _require_change(by, stored, mailbox)
     if stored.address.lower() != mailbox.address.lower():
         mailbox.address_status = AddressStatus.PENDING
         mailbox.approved_by, mailbox.approved_on = None, None
@@ -60,6 +67,16 @@ def update(mailbox: Mailbox, *, by: User | None) -> Mailbox:
     if changed or is_changed_secret(stored.password, mailbox.password):
         reset(Mailbox.objects.filter(pk=mailbox.pk))
     return mailbox
+
+
+def _require_change(by: User | None, stored: Mailbox, changed: Mailbox) -> None:
+    """Let `by` save what differs; credentials alone need less. Raises PermissionDenied."""
+    fields = {field.attname for field in Mailbox._meta.concrete_fields} - CREDENTIALS - BOOKKEEPING
+    is_more = any(getattr(stored, name) != getattr(changed, name) for name in fields)
+    needed = Permission.WRITE_MAILBOXES if is_more else Permission.GIVE_CREDENTIALS
+    if not is_more and by is not None and access.may(by, Permission.WRITE_MAILBOXES, stored):
+        return
+    access.require(by, needed, stored)
 
 
 def is_changed_secret(before: Secret, after: Secret) -> bool:
@@ -88,6 +105,7 @@ def reset(mailboxes: QuerySet[Mailbox]) -> None:
 @transaction.atomic
 def set_active(mailboxes: QuerySet[Mailbox], *, active: bool, by: User | None, now: datetime) -> int:
     """Switch `mailboxes` on or off; returns how many changed. Switched on, enabled ones are due at once."""
+    access.require_each(by, Permission.WRITE_MAILBOXES, mailboxes)
     pks = list(mailboxes.exclude(is_active=active).values_list("pk", flat=True))
     found = Mailbox.objects.filter(pk__in=pks)
     found.update(is_active=active, modified_by=by, modified_on=now, version=F("version") + 1)
@@ -106,7 +124,8 @@ def make_due(mailboxes: QuerySet[Mailbox], *, now: datetime) -> None:
 
 
 @transaction.atomic
-def delete(mailbox: Mailbox) -> None:
+def delete(mailbox: Mailbox, *, by: User | None) -> None:
     """Delete a mailbox with everything stored for it."""
+    access.require(by, Permission.WRITE_MAILBOXES, mailbox)
     Alert.objects.filter(mailbox=mailbox).delete()
     mailbox.delete()

@@ -8,9 +8,11 @@ from django.db import transaction
 from django.db.models import Case, F, Value, When
 
 from emailsync.mail.composing import Draft, compose, new_message_id
+from mailboxes import access
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, OutgoingStatus
 from mailboxes.models import Mailbox, Message, OutgoingMessage, WorkerState
+from profiles.access import Permission
 
 PREVIEW_CHARACTERS = 200
 
@@ -27,6 +29,7 @@ def queue(
 
     Raises ValueError, naming the field, when a header of the draft holds a line break or a NUL.
     """
+    access.require(by, Permission.SEND_EMAIL, mailbox)
     message_id = new_message_id(mailbox.address.rpartition("@")[2])
     code_page = mailbox.server_profile.encoding_code_page if mailbox.server_profile else ""
     if code_page:
@@ -66,8 +69,9 @@ def _wake(mailbox: Mailbox, *, now: datetime) -> None:
 
 
 @transaction.atomic
-def retry(message: OutgoingMessage, *, now: datetime) -> None:
+def retry(message: OutgoingMessage, *, by: User | None, now: datetime) -> None:
     """Send a failed or uncertain message again, to those who have not accepted it. Raises NotNow."""
+    access.require(by, Permission.SEND_EMAIL, message.mailbox)
     _move(
         message,
         (OutgoingStatus.FAILED, OutgoingStatus.UNCERTAIN),
@@ -84,18 +88,20 @@ def retry(message: OutgoingMessage, *, now: datetime) -> None:
     _wake(message.mailbox, now=now)
 
 
-def cancel(message: OutgoingMessage, *, now: datetime) -> None:
+def cancel(message: OutgoingMessage, *, by: User | None, now: datetime) -> None:
     """Take back a message that still waits, has failed, or is uncertain. Raises NotNow."""
+    access.require(by, Permission.SEND_EMAIL, message.mailbox)
     takeable = (OutgoingStatus.PENDING_SEND, OutgoingStatus.FAILED, OutgoingStatus.DRAFT)
     _move(message, takeable, status=OutgoingStatus.CANCELED, next_attempt_at=None)
     _resolve(message, now=now)
 
 
-def settle(message: OutgoingMessage, *, sent: bool, now: datetime) -> None:
+def settle(message: OutgoingMessage, *, sent: bool, by: User | None, now: datetime) -> None:
     """Decide about an uncertain message: it was sent, or it is to be sent again. Raises NotNow."""
     if not sent:
-        retry(message, now=now)
+        retry(message, by=by, now=now)
         return
+    access.require(by, Permission.SEND_EMAIL, message.mailbox)
     _move(
         message,
         (OutgoingStatus.UNCERTAIN,),

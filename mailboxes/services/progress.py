@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Max, Q, QuerySet
 from django.urls import reverse
 
 from mailboxes.choices import AddressStatus, Direction, ResultStatus, RunState, StepOutcome
@@ -60,10 +60,10 @@ class Counts:
         return not self.is_finished and not self.running and now - self.last_sign_of_life > PICK_UP
 
 
-def count(job: Job, *, now: datetime) -> Counts:
-    """Count the mailboxes of `job` by how far they have come, in one query."""
+def count(job: Job, diagnoses: QuerySet[Diagnosis], *, now: datetime) -> Counts:
+    """Count `diagnoses`, the visible ones of `job`, by how far they have come, in one query."""
     working = Q(state=RunState.RUNNING, leased_until__gt=now)
-    found = job.diagnoses.aggregate(
+    found = diagnoses.aggregate(
         total=Count("pk"),
         failed=Count("pk", filter=DONE & FAILED),
         enabled=Count("pk", filter=DONE & SUCCEEDED & ~FAILED),

@@ -8,6 +8,8 @@ from django.db.models import Q, QuerySet
 from mailboxes.choices import AlertLevel
 from mailboxes.models import Alert, Mailbox
 from mailboxes.models.alert import AlertQuerySet
+from profiles import access as profiles_access
+from profiles.access import Permission, Person
 from profiles.models import ServerProfile
 
 
@@ -24,13 +26,28 @@ def of_profile(profile: ServerProfile) -> AlertQuerySet:
 
 
 def of_person(user: User) -> AlertQuerySet:
-    """Return the alerts of the mailboxes and profiles that `user` owns."""
-    return _alerts().for_person(user)
+    """Return the alerts of the mailboxes and profiles that `user` owns, in environments they belong to."""
+    mine = _alerts().for_person(user)
+    if user.is_superuser:
+        return mine
+    return mine.filter(environment__in=list(profiles_access.memberships(user)))
 
 
-def of_everybody() -> AlertQuerySet:
-    """Return every alert of every environment."""
-    return _alerts()
+def of_everybody(user: User) -> AlertQuerySet:
+    """Return every alert that `user` may see: of whole environments, and their own."""
+    if user.is_superuser:
+        return _alerts()
+    whole = Q(environment__in=profiles_access.where(user, Permission.READ_ALERTS))
+    return _alerts().filter(whole | Q(pk__in=of_person(user).values("pk")))
+
+
+def deletable(user: Person) -> Q:
+    """Return the condition for alerts that `user` may delete: of whole environments, and of what they own."""
+    if user.is_superuser and user.is_active:
+        return Q()
+    whole = Q(environment__in=profiles_access.where(user, Permission.DELETE_ALERTS))
+    owned = Q(mailbox__owner=user.pk) | Q(server_profile__owner=user.pk)
+    return whole | (Q(environment__in=list(profiles_access.memberships(user))) & owned)
 
 
 def _alerts() -> AlertQuerySet:
@@ -42,8 +59,9 @@ def open_count(alerts: AlertQuerySet) -> int:
     return alerts.open().exclude(level=AlertLevel.INFORMATION).count()
 
 
-def delete(alerts: QuerySet[Alert], *, until: datetime | None = None) -> int:
-    """Delete `alerts`, or only those last seen by `until`; returns how many there were."""
+def delete(alerts: QuerySet[Alert], *, by: User | None, until: datetime | None = None) -> int:
+    """Delete those of `alerts` that `by` may delete, or only those last seen by `until`; returns how many."""
+    alerts = alerts if by is None else alerts.filter(deletable(by))
     seen = alerts if until is None else alerts.filter(last_seen_on__lte=until)
     count, _ = Alert.objects.filter(pk__in=seen.order_by().values("pk")).delete()
     return count

@@ -24,12 +24,16 @@ from django.views.decorators.http import require_POST, require_safe
 from emailsync.web.listing import MOST_WORDS, Choice, Column, Facet, Listing, View
 from emailsync.web.responses import dialog_response, is_fragment, page_response, saved_response
 from emailsync.web.templatetags.console import day
+from mailboxes import access
+from mailboxes.access import everywhere
 from mailboxes.alerts.kinds import KINDS, Presented, present
 from mailboxes.choices import AlertLevel
 from mailboxes.models import Alert, Mailbox
 from mailboxes.services import wall
 from mailboxes.views.email_listing import inside_json
 from mailboxes.views.head import mailbox_head
+from profiles import access as profiles_access
+from profiles.access import Permission
 from profiles.models import ServerProfile
 
 
@@ -166,7 +170,8 @@ def _profile_wall(state: QueryDict, profile: ServerProfile) -> Wall:
 
 def _personal_wall(request: HttpRequest, state: QueryDict) -> Wall:
     whose = "everybody" if state.get("whose") == "everybody" else ""
-    alerts = wall.of_everybody() if whose else wall.of_person(cast("User", request.user))
+    user = cast("User", request.user)
+    alerts = wall.of_everybody(user) if whose else wall.of_person(user)
     return Wall(
         listing=AlertListing(state, _loaded(alerts), url=reverse("mailboxes:alert_list"), whose=whose),
         scope={},
@@ -179,15 +184,18 @@ def _personal_wall(request: HttpRequest, state: QueryDict) -> Wall:
 @require_safe
 def mailbox_alerts(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     """Show the alerts about a mailbox."""
-    mailbox, head = mailbox_head(slug, pk, tab="alerts")
+    mailbox, head = mailbox_head(request.user, slug, pk, Permission.READ_ALERTS, tab="alerts")
     return _show(request, _mailbox_wall(request.GET, mailbox, head))
 
 
 @require_safe
 def profile_alerts(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     """Show the alerts about a server profile and the errors of its mailboxes."""
-    found = ServerProfile.objects.select_related("environment").defer("password", "outgoing_password")
-    profile = get_object_or_404(found, environment__slug=slug, pk=pk)
+    environment = profiles_access.enter(request.user, slug)
+    found = ServerProfile.objects.defer("password", "outgoing_password")
+    profile = get_object_or_404(found, environment=environment, pk=pk)
+    profiles_access.require(request.user, Permission.READ_ALERTS, environment, owner_id=profile.owner_id)
+    profile.environment = environment
     return _show(request, _profile_wall(request.GET, profile))
 
 
@@ -227,7 +235,7 @@ def alert_delete(request: HttpRequest) -> HttpResponse:
     rows = [alert.pk for alert in shown.listing.rows]
     asked = request.POST.get("alert", "")
     number = int(asked) if asked.isascii() and asked.isdecimal() else 0
-    deleted = wall.delete(shown.listing.selected.filter(pk=number))
+    deleted = wall.delete(shown.listing.selected.filter(pk=number), by=cast("User", request.user))
     title = "Alert deleted" if deleted else "This alert is already gone"
     after = _wall_of(request)
     if not is_fragment(request):
@@ -245,7 +253,7 @@ def alert_delete(request: HttpRequest) -> HttpResponse:
 
 def _delete_all(request: HttpRequest, shown: Wall) -> HttpResponse:
     until: datetime | None = parse_datetime(request.POST.get("until", ""))
-    deleted = wall.delete(shown.listing.selected, until=until)
+    deleted = wall.delete(shown.listing.selected, by=cast("User", request.user), until=until)
     back = shown.listing.link(facet="", q="")
     words = f"{deleted:,} alert{'' if deleted == 1 else 's'} deleted"
     return saved_response(request, back, title=words)
@@ -255,12 +263,19 @@ def _wall_of(request: HttpRequest) -> Wall:
     """Return the wall that a deletion comes from."""
     state = request.POST
     if "mailbox" in state:
-        found = Mailbox.objects.select_related("environment")
-        mailbox = get_object_or_404(found, pk=_uuid(state["mailbox"]))
+        visible = Mailbox.objects.filter(everywhere(request.user, Permission.READ_MAILBOXES))
+        mailbox = get_object_or_404(visible.select_related("environment"), pk=_uuid(state["mailbox"]))
+        access.require(request.user, Permission.DELETE_ALERTS, mailbox)
         return _mailbox_wall(state, mailbox, {"open_alerts": wall.open_count(wall.of_mailbox(mailbox))})
     if "profile" in state:
-        profiles = ServerProfile.objects.select_related("environment").defer("password", "outgoing_password")
-        return _profile_wall(state, get_object_or_404(profiles, pk=_uuid(state["profile"])))
+        environments = profiles_access.environments_of(request.user)
+        profiles = ServerProfile.objects.filter(environment__in=environments).select_related("environment")
+        found = profiles.defer("password", "outgoing_password")
+        profile = get_object_or_404(found, pk=_uuid(state["profile"]))
+        profiles_access.require(
+            request.user, Permission.DELETE_ALERTS, profile.environment_id, owner_id=profile.owner_id
+        )
+        return _profile_wall(state, profile)
     return _personal_wall(request, state)
 
 

@@ -18,12 +18,14 @@ from emailsync.mail.composing import Draft, DraftAttachment
 from emailsync.mail.errors import MailError
 from emailsync.mail.parsing import Address, parse
 from emailsync.web.responses import dialog_response, is_fragment, saved_response
+from mailboxes import access
 from mailboxes.choices import Direction, OutgoingStatus
 from mailboxes.forms.compose import ComposeForm, answer_to
 from mailboxes.models import Mailbox, Message, OutgoingMessage
 from mailboxes.services import outgoing, reading
 from mailboxes.views.condition import Condition, conditions
 from mailboxes.views.head import mailbox_head
+from profiles.access import Permission, Person
 from profiles.models import EmailSettings
 
 #: For how many seconds a form that was sent is known.
@@ -43,12 +45,12 @@ def email_create(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def email_reply(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponse:
     """Show the form of an answer to a received message, or queue what was written."""
-    found = Message.objects.filter(mailbox__environment__slug=slug, mailbox_id=pk)
-    return _compose(request, slug, pk, answers=get_object_or_404(found, pk=number))
+    _, mailbox = access.enter(request.user, slug, pk, Permission.READ_EMAIL)
+    return _compose(request, slug, pk, answers=get_object_or_404(Message, mailbox=mailbox, pk=number))
 
 
 def _compose(request: HttpRequest, slug: str, pk: UUID, *, answers: Message | None) -> HttpResponse:
-    mailbox, head = mailbox_head(slug, pk, tab="emails")
+    mailbox, head = mailbox_head(request.user, slug, pk, Permission.SEND_EMAIL, tab="emails")
     limits = EmailSettings.objects.filter(environment_id=mailbox.environment_id).first() or EmailSettings()
     is_sent = request.method == "POST"
     form = ComposeForm(
@@ -169,7 +171,7 @@ def _url(name: str, mailbox: Mailbox, *numbers: int) -> str:
 @require_safe
 def outgoing_detail(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponse:
     """Show an outgoing email; while it is on its way, the page asks how it gets on."""
-    template, context = _outgoing_page(slug, pk, number)
+    template, context = _outgoing_page(request.user, slug, pk, number)
     if is_fragment(request):
         if request.GET.get("seen") == context["seen"]:
             return HttpResponse(status=204)
@@ -177,8 +179,8 @@ def outgoing_detail(request: HttpRequest, slug: str, pk: UUID, number: int) -> H
     return render(request, template, context)
 
 
-def _outgoing_page(slug: str, pk: UUID, number: int) -> tuple[str, dict[str, Any]]:
-    mailbox, head = mailbox_head(slug, pk, tab="emails")
+def _outgoing_page(user: Person, slug: str, pk: UUID, number: int) -> tuple[str, dict[str, Any]]:
+    mailbox, head = mailbox_head(user, slug, pk, Permission.READ_EMAIL, tab="emails")
     found = OutgoingMessage.objects.select_related("created_by", "answers")
     message = get_object_or_404(found, mailbox=mailbox, pk=number)
     is_waiting = message.status == OutgoingStatus.PENDING_SEND
@@ -247,28 +249,29 @@ SAID = {
 @require_http_methods(["GET", "HEAD", "POST"])
 def outgoing_command(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponse:
     """Retry, cancel or decide about an outgoing email; a decision that cannot be undone is asked first."""
-    found = OutgoingMessage.objects.select_related("mailbox__environment")
-    message = get_object_or_404(found, mailbox__environment__slug=slug, mailbox_id=pk, pk=number)
+    _, mailbox = access.enter(request.user, slug, pk, Permission.SEND_EMAIL)
+    message = get_object_or_404(OutgoingMessage, mailbox=mailbox, pk=number)
+    message.mailbox = mailbox
     action = (request.POST if request.method == "POST" else request.GET).get("action", "")
     if action not in SAID or (request.method != "POST" and action not in QUESTIONS):
         raise Http404("There is no such command.")
     back = _url("outgoing_detail", message.mailbox, message.pk)
     if action in QUESTIONS and "confirmed" not in request.POST:
         return _ask(request, slug, message, action, back=back)
-    now = timezone.now()
+    by, now = cast("User", request.user), timezone.now()
     try:
         if action == "retry":
-            outgoing.retry(message, now=now)
+            outgoing.retry(message, by=by, now=now)
         elif action == "cancel":
-            outgoing.cancel(message, now=now)
+            outgoing.cancel(message, by=by, now=now)
         else:
-            outgoing.settle(message, sent=action == "mark_sent", now=now)
+            outgoing.settle(message, sent=action == "mark_sent", by=by, now=now)
     except outgoing.NotNow as error:
         return saved_response(request, back, title="Nothing was changed", text=str(error), intent="warning")
     title, text = SAID[action]
     if is_fragment(request) and action not in QUESTIONS:
         # The button is gone with the old state: the new state takes the focus.
-        _, context = _outgoing_page(slug, message.mailbox_id, message.pk)
+        _, context = _outgoing_page(request.user, slug, message.mailbox_id, message.pk)
         return render(request, "mailboxes/_delivery.html", {**context, "focus": True})
     return saved_response(request, back, title=title, text=text)
 
@@ -290,5 +293,5 @@ def _ask(
         request,
         "mailboxes/_outgoing_dialog.html",
         context,
-        page=lambda: _outgoing_page(slug, message.mailbox_id, message.pk),
+        page=lambda: _outgoing_page(request.user, slug, message.mailbox_id, message.pk),
     )

@@ -22,11 +22,13 @@ from django.views.decorators.http import require_safe
 from emailsync.mail.parsing import AttachmentInfo, ParsedMessage, attachment_content
 from emailsync.web.responses import is_fragment, page_response
 from emailsync.web.security import content_security
+from mailboxes import access
 from mailboxes.choices import RecipientKind
 from mailboxes.models import Message, OutgoingMessage, Recipient
 from mailboxes.services import reading
 from mailboxes.views.email_listing import EmailListing
 from mailboxes.views.head import mailbox_head
+from profiles.access import Permission, Person
 
 #: The ways to look at a message.
 FACES = {"html": "Message", "text": "Text", "headers": "Headers", "source": "Source"}
@@ -37,7 +39,7 @@ LONGEST_TEXT = 500_000
 @require_safe
 def mailbox_emails(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     """Show the mail of a mailbox. A list that asks for news gets an answer only when there is some."""
-    mailbox, head = mailbox_head(slug, pk, tab="emails")
+    mailbox, head = mailbox_head(request.user, slug, pk, Permission.READ_EMAIL, tab="emails")
     listing = EmailListing(request.GET, mailbox, url=request.path)
     if is_fragment(request) and request.GET.get("seen") == listing.signature:
         return HttpResponse(status=204)
@@ -49,7 +51,7 @@ def mailbox_emails(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
 @content_security(frame_src="'self'")
 def message_detail(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponse:
     """Show a received message: who wrote to whom, what, and what came with it."""
-    mailbox, head = mailbox_head(slug, pk, tab="emails")
+    mailbox, head = mailbox_head(request.user, slug, pk, Permission.READ_EMAIL, tab="emails")
     message = get_object_or_404(Message, mailbox=mailbox, pk=number)
     faces = _faces(message)
     asked = request.GET.get("show", "")
@@ -100,9 +102,9 @@ def _content(message: Message, face: str) -> dict[str, Any]:
     return {"text": parsed.text[:LONGEST_TEXT], "is_cut": len(parsed.text) > LONGEST_TEXT}
 
 
-def _message(slug: str, pk: UUID, number: int) -> Message:
-    found = Message.objects.filter(mailbox__environment__slug=slug, mailbox_id=pk)
-    return get_object_or_404(found, pk=number)
+def _message(user: Person, slug: str, pk: UUID, number: int) -> Message:
+    _, mailbox = access.enter(user, slug, pk, Permission.READ_EMAIL)
+    return get_object_or_404(Message, mailbox=mailbox, pk=number)
 
 
 @require_safe
@@ -119,7 +121,7 @@ def _message(slug: str, pk: UUID, number: int) -> Message:
 )
 def message_html(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponse:
     """Send the harmless HTML of a message, as a document for its frame."""
-    message = _message(slug, pk, number)
+    message = _message(request.user, slug, pk, number)
     if message.is_quarantined or not message.has_html:
         raise Http404("This message has no HTML.")
     context: dict[str, Any] = {}
@@ -142,7 +144,7 @@ def message_html(request: HttpRequest, slug: str, pk: UUID, number: int) -> Http
 @content_security(script_src="'none'", style_src="'none'", sandbox="")
 def message_raw(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponseBase:
     """Send the bytes of a message as they came, as a file; with `?show=1` as plain text in the browser."""
-    message = _message(slug, pk, number)
+    message = _message(request.user, slug, pk, number)
     try:
         stream = reading.open_raw(message)
     except reading.RawMissing as missing:
@@ -157,7 +159,7 @@ def message_raw(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpR
 @never_cache
 @content_security(script_src="'none'", style_src="'none'", sandbox="")
 def message_attachment(
-    request: HttpRequest,  # noqa: ARG001  (every view is given one)
+    request: HttpRequest,
     slug: str,
     pk: UUID,
     number: int,
@@ -165,7 +167,7 @@ def message_attachment(
 ) -> HttpResponseBase:
     """Send one attachment as a file to be saved, whatever it claims to be."""
     try:
-        info, chunks = reading.attachment(_message(slug, pk, number), position)
+        info, chunks = reading.attachment(_message(request.user, slug, pk, number), position)
     except (reading.RawMissing, LookupError) as missing:
         raise Http404("This message has no such attachment.") from missing
     return _file(info, chunks)
@@ -175,15 +177,15 @@ def message_attachment(
 @never_cache
 @content_security(script_src="'none'", style_src="'none'", sandbox="")
 def outgoing_attachment(
-    request: HttpRequest,  # noqa: ARG001  (every view is given one)
+    request: HttpRequest,
     slug: str,
     pk: UUID,
     number: int,
     position: int,
 ) -> HttpResponseBase:
     """Send one attachment of an outgoing email as a file to be saved."""
-    found = OutgoingMessage.objects.filter(mailbox__environment__slug=slug, mailbox_id=pk)
-    message = get_object_or_404(found, pk=number)
+    _, mailbox = access.enter(request.user, slug, pk, Permission.READ_EMAIL)
+    message = get_object_or_404(OutgoingMessage, mailbox=mailbox, pk=number)
     try:
         info, content = attachment_content(bytes(message.content), position)
     except LookupError as missing:

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.db.models import Count, F, Min, Q, QuerySet
 from django.db.models.functions import Lower
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
@@ -19,6 +19,8 @@ from mailboxes.choices import RunState
 from mailboxes.models import Diagnosis, Job, Mailbox
 from mailboxes.services import diagnosis, progress
 from mailboxes.views.approval import counted
+from profiles import access
+from profiles.access import Permission, Person
 from profiles.models import Environment, ServerProfile
 from profiles.views.profile_list import list_page
 
@@ -57,14 +59,19 @@ class DiagnosisListing(Listing[Diagnosis]):
     noun: ClassVar[tuple[str, str]] = ("mailbox", "mailboxes")
 
 
-def jobs_of(environment: Environment) -> QuerySet[Job]:
-    """Return the environment's jobs with the numbers that a row of the list shows."""
+def jobs_of(environment: Environment, *, user: Person) -> QuerySet[Job]:
+    """Return the environment's jobs with the numbers that a row of the list shows.
+
+    Who sees only some mailboxes sees the jobs on them, and only those mailboxes are counted.
+    """
+    jobs = Job.objects.filter(environment=environment)
+    if Permission.READ_MAILBOXES not in environment.may:
+        jobs = jobs.filter(diagnoses__mailbox__owner=user.pk)
     done = Q(diagnoses__state=RunState.DONE)
     failed = Q(diagnoses__incoming="failure") | Q(diagnoses__outgoing="failure")
     succeeded = Q(diagnoses__incoming="success") | Q(diagnoses__outgoing="success")
     return (
-        Job.objects.filter(environment=environment)
-        .select_related("created_by", "server_profile")
+        jobs.select_related("created_by", "server_profile")
         .defer("server_profile__password", "server_profile__outgoing_password")
         .annotate(
             total=Count("diagnoses"),
@@ -80,9 +87,10 @@ def jobs_of(environment: Environment) -> QuerySet[Job]:
 @require_safe
 def job_list(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the jobs of an environment."""
-    environment = get_object_or_404(Environment, slug=slug)
+    environment = access.enter(request.user, slug)
     url = reverse("mailboxes:job_list", args=[slug])
-    context = {"environment": environment, "listing": JobListing(request.GET, jobs_of(environment), url=url)}
+    jobs = jobs_of(environment, user=request.user)
+    context = {"environment": environment, "listing": JobListing(request.GET, jobs, url=url)}
     return page_response(request, "mailboxes/job_list.html", "mailboxes/_job_rows.html", context)
 
 
@@ -101,12 +109,11 @@ def job_progress(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 
 
 def _progress(request: HttpRequest, slug: str, pk: int) -> dict[str, Any]:
-    found = Job.objects.select_related("environment", "created_by", "server_profile")
-    job = get_object_or_404(found, environment__slug=slug, pk=pk)
+    job, diagnoses = _job(request.user, slug, pk)
     now = timezone.now()
-    counts = progress.count(job, now=now)
-    diagnoses = job.diagnoses.select_related("mailbox__server_profile")
-    listing = DiagnosisListing(request.GET, diagnoses, url=job.get_absolute_url())
+    counts = progress.count(job, diagnoses, now=now)
+    shown = diagnoses.select_related("mailbox__server_profile")
+    listing = DiagnosisListing(request.GET, shown, url=job.get_absolute_url())
     opened = {
         int(word)
         for word in request.GET.getlist("open")
@@ -132,6 +139,20 @@ def _progress(request: HttpRequest, slug: str, pk: int) -> dict[str, Any]:
         "time_left": _time_left(job, counts, now=now),
         "took": (job.finished_on or now) - job.created_on,
     }
+
+
+def _job(user: Person, slug: str, pk: int) -> tuple[Job, QuerySet[Diagnosis]]:
+    """Return a job, and those of its diagnoses whose mailboxes `user` may see."""
+    environment = access.enter(user, slug)
+    found = Job.objects.select_related("created_by", "server_profile")
+    job = get_object_or_404(found, environment=environment, pk=pk)
+    job.environment = environment
+    if Permission.READ_MAILBOXES in environment.may:
+        return job, Diagnosis.objects.filter(job=job)
+    own = Diagnosis.objects.filter(job=job, mailbox__owner=user.pk)
+    if not own.exists():
+        raise Http404("There is no such job.")
+    return job, own
 
 
 def _addresses(listing: DiagnosisListing, *, opened: set[int]) -> str:
@@ -175,8 +196,8 @@ def _time_left(job: Job, counts: progress.Counts, *, now: datetime) -> timedelta
 @require_POST
 def job_again(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Test those again that failed in a job, as a new job."""
-    job = get_object_or_404(Job, environment__slug=slug, pk=pk)
-    failed = job.diagnoses.filter(progress.DONE & progress.FAILED)
+    job, diagnoses = _job(request.user, slug, pk)
+    failed = diagnoses.filter(progress.DONE & progress.FAILED)
     mailboxes = Mailbox.objects.filter(pk__in=failed.values("mailbox"))
     if not mailboxes.exists():
         return saved_response(
@@ -194,10 +215,8 @@ def job_again(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile_diagnose(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     """Ask about, and then start, Test & Enable for all active mailboxes of a server profile."""
-    profile = get_object_or_404(
-        ServerProfile.objects.select_related("environment"), environment__slug=slug, pk=pk
-    )
-    environment = profile.environment
+    environment = access.enter(request.user, slug, Permission.DIAGNOSE)
+    profile = get_object_or_404(ServerProfile, environment=environment, pk=pk)
     mailboxes = Mailbox.objects.active().filter(environment=environment, server_profile=profile)
     number = mailboxes.count()
     back = reverse("profiles:profile_list", args=[slug])

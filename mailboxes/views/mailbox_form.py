@@ -8,7 +8,6 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
@@ -22,15 +21,19 @@ from mailboxes.services import editing
 from mailboxes.views.condition import conditions, notices
 from mailboxes.views.head import mailbox_head
 from mailboxes.views.mailbox_list import list_page
-from profiles.models import Environment, StaleRecord
+from profiles import access
+from profiles.access import Permission
+from profiles.models import StaleRecord
 
 RECENT = timedelta(days=7)
+#: What the owner of a mailbox may fill in without being allowed to change it otherwise.
+CREDENTIAL_FIELDS = (*editing.CREDENTIALS, "version")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def mailbox_create(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the panel for a new mailbox, or create it and go to its page."""
-    environment = get_object_or_404(Environment, slug=slug)
+    environment = access.enter(request.user, slug, Permission.WRITE_MAILBOXES)
     user = cast("User", request.user)
     start = editing.create_defaults(environment)
     start.owner = user
@@ -61,6 +64,8 @@ def mailbox_detail(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     """Show the General tab of a mailbox, or save what was changed on it."""
     template, context = detail_page(request, slug, pk)
     form = cast("EditMailboxForm", context["form"])
+    if request.method == "POST" and form.is_locked:
+        raise access.refusal(Permission.WRITE_MAILBOXES)
     if request.method == "POST" and form.is_valid() and _save(request, form):
         mailbox = form.instance
         return saved_response(
@@ -74,10 +79,12 @@ def detail_page(
     request: HttpRequest, slug: str, pk: UUID, *, is_bound: bool = True
 ) -> tuple[str, dict[str, Any]]:
     """Return the template and context of the General tab; dialogs stand on it when there is no script."""
-    mailbox, head = mailbox_head(slug, pk, tab="general")
+    mailbox, head = mailbox_head(request.user, slug, pk, Permission.READ_MAILBOXES, tab="general")
     data = request.POST if request.method == "POST" and is_bound else None
     # A refused form leaves typed values on its instance; the head goes on showing what is saved.
     form = EditMailboxForm(data, instance=copy(mailbox), credentials_locked=not is_protected(request))
+    if Permission.WRITE_MAILBOXES not in mailbox.may:
+        form.lock(but=CREDENTIAL_FIELDS if Permission.GIVE_CREDENTIALS in mailbox.may else ())
     found = conditions(mailbox)
     context = {
         **head,

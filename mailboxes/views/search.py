@@ -10,7 +10,10 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from mailboxes.access import everywhere
 from mailboxes.models import Mailbox
+from profiles import access
+from profiles.access import Permission, Person
 from profiles.models import Environment, ServerProfile
 
 LONGEST_QUERY = 200
@@ -42,7 +45,7 @@ class Group:
 def search(request: HttpRequest) -> HttpResponse:
     """Find environments, server profiles and mailboxes by name, address or location."""
     query = " ".join(request.GET.get("q", "").replace("\0", "").split())[:LONGEST_QUERY]
-    groups = find(query) if query else []
+    groups = find(query, user=request.user) if query else []
     context = {
         "search_query": query,
         "groups": groups,
@@ -52,12 +55,16 @@ def search(request: HttpRequest) -> HttpResponse:
     return render(request, "mailboxes/search.html", context)
 
 
-def find(query: str) -> list[Group]:
-    """Return what matches every word of `query`, by kind; kinds without a match are left out."""
-    mailboxes = Mailbox.objects.select_related("environment").only("name", "address", "kind", "environment")
+def find(query: str, *, user: Person) -> list[Group]:
+    """Return what matches every word of `query` and `user` may see; kinds without a match are left out."""
+    visible = Mailbox.objects.filter(everywhere(user, Permission.READ_MAILBOXES))
+    mailboxes = visible.select_related("environment").only("name", "address", "kind", "environment")
+    environments = access.environments_of(user)
     profiles = ServerProfile.objects.select_related("environment").only(
         "name", "incoming_location", "outgoing_location", "environment"
     )
+    if not user.is_superuser:
+        profiles = profiles.filter(environment__in=access.where(user, Permission.READ_SETTINGS))
     groups = [
         _group("Mailboxes", "inbox", _matching(mailboxes, query, "name", "address"), _mailbox),
         _group(
@@ -66,9 +73,7 @@ def find(query: str) -> list[Group]:
             _matching(profiles, query, "name", "incoming_location", "outgoing_location"),
             _profile,
         ),
-        _group(
-            "Environments", "globe", _matching(Environment.objects.all(), query, "name", "slug"), _environment
-        ),
+        _group("Environments", "globe", _matching(environments, query, "name", "slug"), _environment),
     ]
     return [group for group in groups if group.hits]
 

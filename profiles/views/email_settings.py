@@ -4,12 +4,12 @@ from typing import cast
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from emailsync.web.responses import page_response, saved_response
-from profiles import services
+from profiles import access, services
+from profiles.access import Permission
 from profiles.forms.email_settings import EmailSettingsForm
 from profiles.models import EmailSettings, Environment, StaleRecord
 
@@ -17,8 +17,11 @@ from profiles.models import EmailSettings, Environment, StaleRecord
 @require_http_methods(["GET", "HEAD", "POST"])
 def email_settings(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the email settings of an environment, or save them."""
-    environment = get_object_or_404(Environment, slug=slug)
+    needed = Permission.WRITE_SETTINGS if request.method == "POST" else Permission.READ_SETTINGS
+    environment = access.enter(request.user, slug, needed)
     form = EmailSettingsForm(request.POST or None, instance=_settings_of(environment))
+    if Permission.WRITE_SETTINGS not in environment.may:
+        form.lock()
     if request.method == "POST" and form.is_valid() and _save(request, form):
         return saved_response(request, request.path, title="Email settings saved", leave=True)
     context = {"environment": environment, "form": form}

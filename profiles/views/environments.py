@@ -6,13 +6,14 @@ from typing import Any, ClassVar, cast
 from django.contrib.auth.models import User
 from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from emailsync.web.listing import Column, Listing
 from emailsync.web.responses import Page, dialog_response, page_response, saved_response
-from profiles import services
+from profiles import access, services
+from profiles.access import Permission, Person
 from profiles.forms.environment import EnvironmentForm
 from profiles.models import Environment, StaleRecord
 from profiles.views.figures import pending_approval, with_figures
@@ -33,16 +34,19 @@ class EnvironmentListing(Listing[Environment]):
     noun: ClassVar[tuple[str, str]] = ("environment", "environments")
 
 
-def list_page(state: QueryDict) -> tuple[str, dict[str, Any]]:
+def list_page(user: Person, state: QueryDict) -> tuple[str, dict[str, Any]]:
     """Return the template and context of the list; dialogs stand on it when there is no script."""
-    environments = with_figures(Environment.objects.all())
+    environments = with_figures(access.environments_of(user))
     listing = EnvironmentListing(state, environments, url=reverse("profiles:environment_list"))
+    for environment in listing.rows:
+        environment.may = access.permissions(user, environment)
     return "profiles/environment_list.html", {"listing": listing}
 
 
-def settings_page(slug: str) -> tuple[str, dict[str, Any]]:
-    """Return the template and context of the settings of an environment."""
-    environment = get_object_or_404(pending_approval(with_figures(Environment.objects.all())), slug=slug)
+def settings_page(entered: Environment) -> tuple[str, dict[str, Any]]:
+    """Return the template and context of the settings of an environment that was entered."""
+    environment = pending_approval(with_figures(Environment.objects.all())).get(pk=entered.pk)
+    environment.may = entered.may
     profiles = list(environment.server_profiles.only("name", "is_active", "is_default"))
     context = {
         "environment": environment,
@@ -56,20 +60,21 @@ def settings_page(slug: str) -> tuple[str, dict[str, Any]]:
 @require_safe
 def environment_list(request: HttpRequest) -> HttpResponse:
     """Show all environments."""
-    template, context = list_page(request.GET)
+    template, context = list_page(request.user, request.GET)
     return page_response(request, template, "profiles/_environment_rows.html", context)
 
 
 @require_safe
 def environment_settings(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the categories of settings of an environment."""
-    template, context = settings_page(slug)
+    template, context = settings_page(access.enter(request.user, slug))
     return render(request, template, context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def environment_create(request: HttpRequest) -> HttpResponse:
     """Show the panel for a new environment, or create it and go to its settings."""
+    access.require_superuser(request.user, to=services.CREATE_ENVIRONMENTS)
     form = EnvironmentForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         environment = services.save_environment(form.instance, by=cast("User", request.user))
@@ -81,13 +86,13 @@ def environment_create(request: HttpRequest) -> HttpResponse:
             leave=True,
         )
     context = {"form": form, "back_url": reverse("profiles:environment_list")}
-    return _panel(request, form, context, page=lambda: list_page(QueryDict()))
+    return _panel(request, form, context, page=lambda: list_page(request.user, QueryDict()))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def environment_edit(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the panel that renames an environment, or save it. It stands on the page it was opened from."""
-    environment = get_object_or_404(Environment, slug=slug)
+    environment = access.enter(request.user, slug, Permission.ADMINISTER)
     saved_name = environment.name
     is_from_settings = request.GET.get("from") == "settings"
     back = environment.get_absolute_url() if is_from_settings else reverse("profiles:environment_list")
@@ -103,7 +108,9 @@ def environment_edit(request: HttpRequest, slug: str) -> HttpResponse:
         "dialog_url": request.get_full_path(),
     }
     page: Callable[[], tuple[str, dict[str, Any]]] = (
-        (lambda: settings_page(slug)) if is_from_settings else (lambda: list_page(QueryDict()))
+        (lambda: settings_page(access.enter(request.user, slug)))
+        if is_from_settings
+        else (lambda: list_page(request.user, QueryDict()))
     )
     return _panel(request, form, context, page=page)
 

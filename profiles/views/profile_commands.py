@@ -14,13 +14,13 @@ from uuid import UUID
 from django.contrib.auth.models import User
 from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
 from emailsync.web.responses import dialog_response, saved_response
-from profiles import services
+from profiles import access, services
+from profiles.access import Permission
 from profiles.models import Environment, ServerProfile
 from profiles.views.profile_list import list_page
 
@@ -75,7 +75,7 @@ def _mailbox_count(profile: ServerProfile) -> int:
 
 def _delete(doing: Doing) -> int:
     for profile in doing.profiles:
-        services.delete_profile(profile)
+        services.delete_profile(profile, by=doing.by)
     return len(doing.profiles)
 
 
@@ -123,18 +123,21 @@ COMMANDS = {
 #: Where commands on exactly one profile lead.
 ADDRESSES = {"edit": "profiles:profile_edit", "diagnose": "mailboxes:profile_diagnose"}
 SINGLE = {*ADDRESSES, "default"}
+#: What a command needs; all others change profiles.
+NEEDS = {"edit": Permission.READ_SETTINGS, "diagnose": Permission.DIAGNOSE}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile_command(request: HttpRequest, slug: str) -> HttpResponse:
     """Carry out a command on the selected server profiles, or ask first."""
-    environment = get_object_or_404(Environment, slug=slug)
+    environment = access.enter(request.user, slug, Permission.READ_SETTINGS)
     back = _back(request, environment)
     if request.method != "POST":  # a question that was reloaded, or left for the sign-in page
         return HttpResponseRedirect(back)
     action, _, only = request.POST.get("action", "").partition(":")
     if action not in COMMANDS and action not in ADDRESSES:
         raise Http404("There is no such command.")
+    access.require(request.user, NEEDS.get(action, Permission.WRITE_PROFILES), environment)
     found = selection(environment, [only] if only else request.POST.getlist("ids"))
     if not found:
         is_empty = not (only or request.POST.getlist("ids"))
@@ -187,7 +190,7 @@ def _ask(
     doable = [profile for profile in found if not reasons[profile.pk]]
     kept = [
         # One short question for each profile that cannot be deleted; few are selected at once.
-        Kept(profile, reasons[profile.pk], list(profile.mailboxes.only("name", "address")[:NAMED]))
+        Kept(profile, reasons[profile.pk], _some_mailboxes(profile, environment))
         for profile in found
         if reasons[profile.pk]
     ]
@@ -208,6 +211,13 @@ def _ask(
         context,
         page=lambda: list_page(environment, state=request.GET),
     )
+
+
+def _some_mailboxes(profile: ServerProfile, environment: Environment) -> list[object]:
+    """Return the first mailboxes of `profile`, for those who may see them."""
+    if Permission.READ_MAILBOXES not in environment.may:
+        return []
+    return list(profile.mailboxes.only("name", "address")[:NAMED])
 
 
 def _carry_out(

@@ -12,7 +12,8 @@ from django.views.decorators.http import require_http_methods
 
 from emailsync.web.channel import is_protected
 from emailsync.web.responses import dialog_response, redirect_response, saved_response
-from profiles import services
+from profiles import access, services
+from profiles.access import Permission
 from profiles.forms.profile import ServerProfileForm
 from profiles.models import Environment, ServerProfile, StaleRecord
 from profiles.templatetags.figures import mailboxes
@@ -45,7 +46,7 @@ CONNECTION_FIELDS = frozenset(
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile_create(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the panel for a new server profile, or create it."""
-    environment = get_object_or_404(Environment, slug=slug)
+    environment = access.enter(request.user, slug, Permission.WRITE_PROFILES)
     start = ServerProfile(environment=environment, owner=cast("User", request.user))
     form = ServerProfileForm(
         request.POST or None, instance=start, credentials_locked=not is_protected(request)
@@ -63,13 +64,16 @@ def profile_create(request: HttpRequest, slug: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile_edit(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     """Show the panel of an existing server profile, or save it."""
-    found = ServerProfile.objects.select_related("environment")
-    profile = get_object_or_404(found, environment__slug=slug, pk=pk)
-    environment = profile.environment
+    needed = Permission.WRITE_PROFILES if request.method == "POST" else Permission.READ_SETTINGS
+    environment = access.enter(request.user, slug, needed)
+    profile = get_object_or_404(ServerProfile, environment=environment, pk=pk)
+    profile.environment = environment
     used_by = profile.mailboxes.count()
     form = ServerProfileForm(
         request.POST or None, instance=profile, credentials_locked=not is_protected(request)
     )
+    if Permission.WRITE_PROFILES not in environment.may:
+        form.lock()
     if request.method == "POST" and form.is_valid() and _save(request, form):
         if request.POST.get("then") == "test":
             return redirect_response(request, reverse("mailboxes:profile_diagnose", args=[slug, pk]))

@@ -5,13 +5,14 @@ from typing import Any, ClassVar
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
 from emailsync.web.listing import Column, Listing, View
 from emailsync.web.responses import page_response
+from profiles import access
+from profiles.access import Permission
 from profiles.models import Environment, ServerProfile
 from profiles.views.figures import with_figures
 
@@ -64,6 +65,6 @@ def list_page(environment: Environment, *, state: QueryDict) -> tuple[str, dict[
 @require_safe
 def profile_list(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the server profiles of an environment."""
-    environment = get_object_or_404(Environment, slug=slug)
+    environment = access.enter(request.user, slug, Permission.READ_SETTINGS)
     template, context = list_page(environment, state=request.GET)
     return page_response(request, template, "profiles/_profile_rows.html", context)

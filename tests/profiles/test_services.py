@@ -94,18 +94,18 @@ def test_the_default_profile_stays_active(new_profile: NewProfile, person: User)
 
 def test_the_default_profile_is_not_deleted(new_profile: NewProfile) -> None:
     with pytest.raises(services.NotPossible, match="Set another profile as default first"):
-        services.delete_profile(new_profile("Main", is_default=True))
+        services.delete_profile(new_profile("Main", is_default=True), by=None)
 
 
 def test_a_profile_in_use_is_not_deleted(profile: ServerProfile, new_mailbox: NewMailbox) -> None:
     new_mailbox("anna", server_profile=profile)
     new_mailbox("ben", server_profile=profile)
     with pytest.raises(services.NotPossible, match="2 mailboxes use it"):
-        services.delete_profile(profile)
+        services.delete_profile(profile, by=None)
 
 
 def test_an_unused_profile_is_deleted(profile: ServerProfile) -> None:
-    services.delete_profile(profile)
+    services.delete_profile(profile, by=None)
     assert not ServerProfile.objects.exists()
 
 

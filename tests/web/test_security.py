@@ -68,15 +68,6 @@ def test_a_refusal_says_its_sentence(signed_in: Client) -> None:
     assert "You may not change server profiles." in response.content.decode()
 
 
-def test_a_view_without_the_permission_says_what_is_not_allowed(client: Client, db: None) -> None:
-    client.force_login(User.objects.create_user("ben"))
-    assert "You may not delete people. Ask an administrator" in client.get("/delete/").content.decode()
-
-
-def test_a_view_with_the_permission_opens(signed_in: Client) -> None:
-    assert signed_in.get("/delete/").content == b"deleted"
-
-
 def test_a_missing_page_names_the_way_back(signed_in: Client) -> None:
     response = signed_in.get("/nowhere/")
     assert response.status_code == 404

@@ -12,7 +12,6 @@ from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse
 from django.urls import include, path
 
-from emailsync.web.access import requires
 from emailsync.web.concurrency import VersionedForm
 from emailsync.web.forms import ConsoleForm, SecretField
 from emailsync.web.listing import Column, Facet, Listing, View
@@ -33,6 +32,7 @@ class Place:
 
     slug: str = "contoso"
     name: str = "Contoso (demo)"
+    may: frozenset[str] = frozenset({"read_settings"})
 
 
 class PeopleListing(Listing[User]):
@@ -108,12 +108,6 @@ def forbidden(request: HttpRequest) -> HttpResponse:
     raise PermissionDenied("You may not change server profiles.")
 
 
-@requires("auth.delete_user", to="delete people")
-def delete(request: HttpRequest) -> HttpResponse:
-    """Ask for a permission."""
-    return HttpResponse("deleted")
-
-
 @content_security(frame_src="'self'")
 def framing(request: HttpRequest) -> HttpResponse:
     """Hold a frame."""
@@ -136,6 +130,5 @@ urlpatterns = [
     path("", include((mailboxes, "mailboxes"))),
     path("crash/", crash),
     path("forbidden/", forbidden),
-    path("delete/", delete),
     path("framing/", framing),
 ]

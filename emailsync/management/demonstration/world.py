@@ -44,7 +44,7 @@ def remove() -> bool:
     files = set(raws.values_list("file", flat=True))
     with transaction.atomic():
         for mailbox in environment.mailboxes.all():
-            editing.delete(mailbox)
+            editing.delete(mailbox, by=None)
         environment.delete()
     for name in files - set(RawMessage.objects.filter(file__in=files).values_list("file", flat=True)):
         default_storage.delete(name)

@@ -162,8 +162,8 @@ def test_a_wall_asks_as_many_questions_for_fifty_alerts_as_for_two(
         "profile": reverse("mailboxes:profile_alerts", args=["contoso", profile.pk]),
         "person": "/alerts/",
     }
-    # session, user, mailbox or profile, open alerts, counts, rows, the bell
-    with django_assert_max_num_queries(7):
+    # session, user, environment, mailbox or profile, open alerts, counts, rows, the bell
+    with django_assert_max_num_queries(8):
         reader.get(f"{urls[place]}?size=100")
 
 

@@ -17,8 +17,8 @@ from profiles.models import Environment, ServerProfile
 from tests.mailboxes.console.conftest import NewMailbox
 
 HTMX = {"HX-Request": "true"}
-# Session, person, job, counts of mailboxes, counts of the filter, rows, steps and the bell's number.
-QUERIES = 8
+# Session, person, environment, job, counts of mailboxes and of the filter, rows, steps, the bell.
+QUERIES = 9
 StartJob = Callable[..., Job]
 
 

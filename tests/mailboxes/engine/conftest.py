@@ -79,7 +79,7 @@ def mailbox(profile: ServerProfile, owner: User, account: Account, now: datetime
         user_name=account.user_name,
         password=account.password,
     )
-    editing.create(mailbox, by=owner)
+    editing.create(mailbox, by=None)
     Mailbox.objects.filter(pk=mailbox.pk).update(address_status=AddressStatus.APPROVED, approved_on=now)
     WorkerState.objects.filter(mailbox=mailbox).update(is_enabled=True, due_at=now)
     return Mailbox.objects.get(pk=mailbox.pk)
@@ -158,7 +158,7 @@ def box(
         user_name="ana",
         password="a password",
     )
-    editing.create(box, by=owner)
+    editing.create(box, by=None)
     Mailbox.objects.filter(pk=box.pk).update(address_status=AddressStatus.APPROVED, approved_on=now)
     WorkerState.objects.filter(mailbox=box).update(is_enabled=True, due_at=now)
     return Mailbox.objects.get(pk=box.pk)

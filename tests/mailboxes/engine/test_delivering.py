@@ -173,7 +173,7 @@ def test_a_person_can_have_an_uncertain_message_sent_again(
     message = outgoing.queue(mailbox, draft(mailbox, other.address), by=None, now=now)
     OutgoingMessage.objects.update(status=OutgoingStatus.UNCERTAIN, data_started_at=now)
     message.refresh_from_db()
-    outgoing.settle(message, sent=False, now=now)
+    outgoing.settle(message, sent=False, by=None, now=now)
     send(mailbox)
     message.refresh_from_db()
     assert message.status == OutgoingStatus.SENT

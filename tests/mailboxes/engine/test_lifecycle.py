@@ -72,7 +72,7 @@ class Lifecycle(RuleBasedStateMachine):
         self.now = timezone.now()
         environment = Environment.objects.create(slug="contoso", name="Contoso")
         EmailSettings.objects.create(environment=environment)
-        self.by = User.objects.create_user("olga")
+        self.by = User.objects.create_superuser("olga")
         self.profile = ServerProfile.objects.create(
             environment=environment,
             name="Mail",
