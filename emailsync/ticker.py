@@ -15,7 +15,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from emailsync import health
-from mailboxes import tasks
+from mailboxes import searching, tasks
 from mailboxes.choices import Direction
 from mailboxes.engine import scheduling
 from mailboxes.models import Diagnosis, WorkerState
@@ -63,14 +63,16 @@ def tick() -> None:
     for state in scheduling.claim_due(WorkerState, now=now):
         assert isinstance(state, WorkerState)
         _send(tasks.sync_mailbox if state.direction == Direction.INCOMING else tasks.deliver, state.pk)
+    if searching.is_behind():
+        _send(tasks.index_emails)
 
 
-def _send(task: "Task[[int], None]", pk: int) -> None:
-    """Send one wake-up, void once its row is handed out anew.
+def _send(task: "Task[..., None]", *arguments: int) -> None:
+    """Send one wake-up, void once what it is about is handed out anew.
 
     Raises kombu's OperationalError when the broker is away.
     """
-    task.apply_async(args=(pk,), retry=False, expires=scheduling.WAKE_UP_PATIENCE.total_seconds())
+    task.apply_async(args=arguments, retry=False, expires=scheduling.WAKE_UP_PATIENCE.total_seconds())
 
 
 _ticker = Ticker()

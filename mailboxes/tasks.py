@@ -5,6 +5,7 @@ import threading
 from celery import shared_task
 from django.conf import settings
 
+from mailboxes import searching
 from mailboxes.engine import delivering, diagnosing, syncing
 
 #: Threads of a worker that long receiving runs must leave to tests and sending.
@@ -33,3 +34,9 @@ def deliver(state_pk: int) -> None:
 def diagnose(diagnosis_pk: int) -> None:
     """Test one mailbox and enable what works."""
     diagnosing.run(diagnosis_pk)
+
+
+@shared_task
+def index_emails() -> None:
+    """Make the words of new mail quick to search."""
+    searching.catch_up()

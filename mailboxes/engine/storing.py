@@ -18,9 +18,19 @@ from psycopg.types.json import Jsonb
 from emailsync.mail.errors import SpoolFailed
 from emailsync.mail.incoming import FetchedMessage, RemoteMessage
 from emailsync.mail.parsing import Address, ParsedMessage, parse, parse_file
+from mailboxes import searching
 from mailboxes.choices import LedgerOutcome, RecipientKind
 from mailboxes.engine import scheduling
-from mailboxes.models import Attachment, FolderCursor, LedgerEntry, Mailbox, Message, RawMessage, Recipient
+from mailboxes.models import (
+    Attachment,
+    FolderCursor,
+    LedgerEntry,
+    Mailbox,
+    Message,
+    MessageWords,
+    RawMessage,
+    Recipient,
+)
 
 log = logging.getLogger(__name__)
 
@@ -252,6 +262,7 @@ class _Rows:
         self.raws: list[tuple[Any, ...]] = []
         self.recipients: list[tuple[Any, ...]] = []
         self.attachments: list[tuple[Any, ...]] = []
+        self.words: list[tuple[Any, ...]] = []
         self.ledger: list[tuple[Any, ...]] = []
 
     def add_ledger(
@@ -274,7 +285,14 @@ class _Rows:
 
     def add_message(self, folder: Folder, item: Prepared, pk: int, *, now: datetime) -> None:
         source, parsed = item.source, item.parsed
-        head = (pk, folder.mailbox.pk, folder.name, folder.uidvalidity, source.uid)
+        head = (
+            pk,
+            folder.mailbox.pk,
+            folder.mailbox.environment_id,
+            folder.name,
+            folder.uidvalidity,
+            source.uid,
+        )
         tail = (source.received_at, now, source.body.size, item.sha256)
         if parsed is None:
             blank = ("", "", "", "", "", "", None)
@@ -291,6 +309,8 @@ class _Rows:
             seen = (_preview(parsed), bool(parsed.html), len(parsed.attachments), list(parsed.defects), False)
             self.messages.append((*head, *said, *came, *tail, *seen))
             self._add_children(pk, parsed)
+            people = (str(one) for one in (sender, *parsed.to, *parsed.cc, *parsed.bcc, *parsed.reply_to))
+            self.words.append((pk, searching.words(parsed.subject, people, parsed.text)))
         self.raws.append((pk, item.content, item.file))
 
     def _add_children(self, pk: int, parsed: ParsedMessage) -> None:
@@ -313,7 +333,7 @@ class _Rows:
     def insert(self) -> None:
         _insert(
             Message,
-            "id mailbox_id folder uidvalidity uid message_id in_reply_to references subject "
+            "id mailbox_id environment_id folder uidvalidity uid message_id in_reply_to references subject "
             "from_name from_address date received_at stored_on size sha256 "
             "preview has_html attachment_count defects is_quarantined",
             self.messages,
@@ -325,6 +345,7 @@ class _Rows:
             "message_id position filename content_type size sha256 content_id is_inline",
             self.attachments,
         )
+        _insert(MessageWords, "message_id words", self.words)
         _insert(
             LedgerEntry,
             "mailbox_id folder uidvalidity uid outcome message_id size received_at seen_on is_to_delete",

@@ -6,7 +6,8 @@ from mailboxes.models.diagnosis import Diagnosis, DiagnosisStep, Job
 from mailboxes.models.ledger import FolderCursor, LedgerEntry
 from mailboxes.models.mailbox import Mailbox
 from mailboxes.models.message import Attachment, Message, RawMessage, Recipient
-from mailboxes.models.outbox import OutgoingMessage
+from mailboxes.models.outbox import DraftFile, OutgoingMessage
+from mailboxes.models.search import MessageWords, OutgoingWords
 from mailboxes.models.state import WorkerState
 
 __all__ = [
@@ -14,12 +15,15 @@ __all__ = [
     "Attachment",
     "Diagnosis",
     "DiagnosisStep",
+    "DraftFile",
     "FolderCursor",
     "Job",
     "LedgerEntry",
     "Mailbox",
     "Message",
+    "MessageWords",
     "OutgoingMessage",
+    "OutgoingWords",
     "RawMessage",
     "Recipient",
     "SyncClaim",

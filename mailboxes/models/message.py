@@ -10,6 +10,7 @@ from django.db.models import Q
 
 from mailboxes.choices import BlockedBecause, Correlation, Reason, RecipientKind
 from mailboxes.models.mailbox import Mailbox
+from profiles.models import Environment
 
 #: References that few rows have: an index without the others, and nothing to check for each row stored.
 #: What is deleted while a batch refers to it leaves a number behind that leads nowhere.
@@ -20,6 +21,10 @@ class Message(models.Model):
     """One received message, stored once per mailbox whatever UIDs it had."""
 
     mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="messages")
+    #: The mailbox's, repeated so that the mail of an environment comes out of one index in its order.
+    environment = models.ForeignKey(
+        Environment, on_delete=models.CASCADE, related_name="+", db_index=False, editable=False
+    )
     folder = models.CharField(max_length=255, default="INBOX")
     uidvalidity = models.PositiveBigIntegerField(null=True)
     uid = models.PositiveBigIntegerField(null=True)
@@ -78,10 +83,16 @@ class Message(models.Model):
                 models.Index(fields=[name], condition=Q(**{f"{name}__isnull": False}), name=f"by_{name}")
                 for name in ("correlated_with", "correlated_with_outgoing", "forwarded_in")
             ),
+            models.Index(fields=["environment", "-received_at", "-id"], name="message_of_environment"),
         ]
 
     def __str__(self) -> str:
         return self.subject or "(no subject)"
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Save the message in the environment of its mailbox."""
+        self.environment_id = self.mailbox.environment_id
+        super().save(*args, **options)
 
 
 class Recipient(models.Model):

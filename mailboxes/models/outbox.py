@@ -1,7 +1,7 @@
 """Outgoing mail. Bytes are composed once, when it is queued, and sent as they are."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -10,6 +10,7 @@ from django.db.models import Q
 from mailboxes.choices import OutgoingStatus
 from mailboxes.models.mailbox import Mailbox
 from mailboxes.models.message import Message
+from profiles.models import Environment
 
 
 class OutgoingMessageQuerySet(models.QuerySet["OutgoingMessage"]):
@@ -28,6 +29,10 @@ class OutgoingMessage(models.Model):
     """One message on its way out."""
 
     mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="outgoing_messages")
+    #: The mailbox's, repeated as in received messages.
+    environment = models.ForeignKey(
+        Environment, on_delete=models.CASCADE, related_name="+", db_index=False, editable=False
+    )
     #: Fixed before the first attempt, so that every attempt and every bounce names the same message.
     message_id = models.CharField(max_length=250, unique=True)
     subject = models.TextField(blank=True)
@@ -41,6 +46,9 @@ class OutgoingMessage(models.Model):
     #: Refused addresses with the server's answer.
     refused = models.JSONField(default=dict)
     preview = models.CharField(max_length=200, blank=True)
+    #: What a draft says, with its addresses as typed in `to`, `cc` and `bcc`; its files are `DraftFile`s.
+    text = models.TextField(blank=True)
+    edited_on = models.DateTimeField(null=True)
     content = models.BinaryField()
     size = models.PositiveBigIntegerField()
     attachment_count = models.PositiveIntegerField(default=0)
@@ -89,7 +97,29 @@ class OutgoingMessage(models.Model):
                 fields=["tracking_token"], condition=~Q(tracking_token=""), name="outgoing_by_token"
             ),
             models.Index(fields=["smart_key"], condition=~Q(smart_key=""), name="outgoing_by_smart_key"),
+            models.Index(fields=["environment", "-created_on", "-id"], name="outgoing_of_environment"),
         ]
 
     def __str__(self) -> str:
         return self.subject or "(no subject)"
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Save the message in the environment of its mailbox."""
+        self.environment_id = self.mailbox.environment_id
+        super().save(*args, **options)
+
+
+class DraftFile(models.Model):
+    """A file attached to a draft; queued, it becomes part of the content."""
+
+    draft = models.ForeignKey(OutgoingMessage, on_delete=models.CASCADE, related_name="files")
+    filename = models.TextField()
+    content_type = models.CharField(max_length=255)
+    size = models.PositiveBigIntegerField()
+    content = models.BinaryField()
+
+    class Meta:
+        ordering: ClassVar[list[str]] = ["draft", "pk"]
+
+    def __str__(self) -> str:
+        return self.filename

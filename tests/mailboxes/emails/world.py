@@ -12,8 +12,19 @@ from django.test import Client
 from pytest_django import Settings
 
 from emailsync.mail.parsing import ParsedMessage, parse
+from mailboxes import searching
 from mailboxes.choices import AddressStatus, Direction, OutgoingStatus, RecipientKind, ResultStatus
-from mailboxes.models import Attachment, Mailbox, Message, OutgoingMessage, RawMessage, Recipient, WorkerState
+from mailboxes.models import (
+    Attachment,
+    Mailbox,
+    Message,
+    MessageWords,
+    OutgoingMessage,
+    OutgoingWords,
+    RawMessage,
+    Recipient,
+    WorkerState,
+)
 from profiles.models import EmailSettings, Environment, ServerProfile
 
 PLAIN = b"""\
@@ -177,6 +188,10 @@ def _parts(message: Message, parsed: ParsedMessage) -> None:
         )
         for info in parsed.attachments
     )
+    people = [parsed.sender, *parsed.to, *parsed.cc, *parsed.bcc, *parsed.reply_to]
+    MessageWords.objects.create(
+        message=message, words=searching.words(message.subject, map(str, people), parsed.text)
+    )
 
 
 def outgoing(mailbox: Mailbox, *, now: datetime, number: int = 1, **changes: Any) -> OutgoingMessage:
@@ -193,4 +208,9 @@ def outgoing(mailbox: Mailbox, *, now: datetime, number: int = 1, **changes: Any
         "next_attempt_at": now,
         "status": OutgoingStatus.PENDING_SEND,
     }
-    return OutgoingMessage.objects.create(**columns | changes)
+    message = OutgoingMessage.objects.create(**columns | changes)
+    people = [*message.to, *message.cc, *message.bcc]
+    OutgoingWords.objects.create(
+        message=message, words=searching.words(message.subject, people, "Thank you.")
+    )
+    return message

@@ -1,0 +1,100 @@
+"""Find mail by words of its subject, its people and the beginning of its text.
+
+Both databases compare the same words: cut at everything that is no letter or digit, folded, accents off,
+each once. What a person types is cut alike, and every piece has to begin a word: "jo@cont" finds
+"jo@contoso.example". Chinese and Japanese signs are words of one sign each.
+
+Storing a message writes its words as plain text, which costs next to nothing. On PostgreSQL the workers
+turn them into vectors under a GIN index soon after, a few hundred at a time: doing that while storing would
+halve the speed of an initial sync (docs/decisions/0011). What still waits, and everything on SQLite, is
+found by LIKE.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import connection
+from django.db.models import F, Func, Model, Q, QuerySet, Value
+from django.db.models.lookups import Contains
+
+from mailboxes.models import Message, MessageWords, OutgoingMessage, OutgoingWords
+
+#: How much of a message's text is looked at, and the longest piece of a word that is kept.
+TEXT_CHARACTERS = 2_000
+LONGEST_WORD = 40
+MOST_WORDS = 8
+BATCH = 250
+
+_SIGN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_WORD = re.compile(rf"[{_SIGN}]|[^\W_{_SIGN}]+")
+_ASCII = str.maketrans({mark: " " for mark in map(chr, range(128)) if not mark.isalnum()})
+
+
+def cut(text: str) -> list[str]:
+    """Return the words of a text, folded, in their order."""
+    if text.isascii():
+        return text.lower().translate(_ASCII).split()
+    plain = unicodedata.normalize("NFKD", text)
+    return _WORD.findall("".join(c for c in plain if not unicodedata.combining(c)).casefold())
+
+
+def words(subject: str, people: Iterable[str], text: str) -> str:
+    """Return what is stored for an email: " ana invoice northpeak"."""
+    pieces = dict.fromkeys(
+        word[:LONGEST_WORD] for word in cut(f"{subject} {' '.join(people)} {text[:TEXT_CHARACTERS]}")
+    )
+    return f" {' '.join(pieces)}" if pieces else ""
+
+
+def received(found: QuerySet[Message], query: str) -> QuerySet[Message]:
+    """Return those of `found` that hold every word of `query`."""
+    return _matching(found, MessageWords, query)
+
+
+def outgoing(found: QuerySet[OutgoingMessage], query: str) -> QuerySet[OutgoingMessage]:
+    """Return those of `found` that hold every word of `query`."""
+    return _matching(found, OutgoingWords, query)
+
+
+def _matching(found: QuerySet[Any], table: type[MessageWords | OutgoingWords], query: str) -> QuerySet[Any]:
+    wanted = [word[:LONGEST_WORD] for word in cut(query)][:MOST_WORDS]
+    if not query.split():
+        return found
+    if not wanted:
+        return found.none()
+    fitting = Q()
+    for word in wanted:
+        fitting &= Q(Contains(F("words"), Value(f" {word}")))
+    if connection.vendor == "postgresql":
+        # The words are letters and digits only, so nothing has to be quoted.
+        terms = Func(Value(" & ".join(f"{word}:*" for word in wanted)), template="%(expressions)s::tsquery")
+        fitting = Q(vector=terms) | (Q(vector__isnull=True) & fitting)
+    return found.filter(pk__in=table.objects.filter(fitting).values("pk"))
+
+
+def is_behind() -> bool:
+    """Say whether words wait for their vectors."""
+    return connection.vendor == "postgresql" and any(
+        table.objects.filter(vector__isnull=True).exists() for table in (MessageWords, OutgoingWords)
+    )
+
+
+def catch_up() -> int:
+    """Give a batch of waiting words their vectors; workers side by side take different ones."""
+    if connection.vendor != "postgresql":
+        return 0
+    return sum(_index(table) for table in (MessageWords, OutgoingWords))
+
+
+def _index(table: type[Model]) -> int:
+    name = connection.ops.quote_name(table._meta.db_table)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {name} SET words = '', vector = array_to_tsvector(string_to_array(ltrim(words), ' ')) "  # noqa: S608
+            f"WHERE message_id IN (SELECT message_id FROM {name} WHERE vector IS NULL "
+            "ORDER BY message_id LIMIT %s FOR UPDATE SKIP LOCKED)",
+            [BATCH],
+        )
+        return int(cursor.rowcount)
