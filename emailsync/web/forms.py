@@ -16,6 +16,7 @@ from typing import Any, ClassVar, cast
 from django import forms
 from django.forms.boundfield import BoundField
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 
 DATETIME_LOCAL = "%Y-%m-%dT%H:%M"
@@ -147,7 +148,7 @@ class ConsoleBoundField(BoundField):
     @property
     def tip(self) -> str:
         """Return what the (i) button beside the label tells."""
-        return cast("Mapping[str, str]", getattr(self.form, "tips", {})).get(self.name, "")
+        return str(cast("ConsoleForm", self.form).tips.get(self.name, ""))
 
     @property
     def unit(self) -> str:
@@ -172,7 +173,7 @@ class ConsoleForm(forms.BaseForm):
     """A form in the console's look. Put it before `forms.Form` or `forms.ModelForm`."""
 
     #: Field name and what the (i) button beside its label tells.
-    tips: ClassVar[Mapping[str, str]] = {}
+    tips: ClassVar[Mapping[str, str | Promise]] = {}
     #: Field name and the unit shown inside the control.
     units: ClassVar[Mapping[str, str]] = {}
     #: Whether the reader may change nothing: the page then shows no Save.

@@ -9,14 +9,13 @@ from django.db.models import F, QuerySet
 from emailsync.crypto.fields import Secret
 from emailsync.crypto.keyring import SecretUnreadable
 from mailboxes import access
-from mailboxes.choices import AddressStatus, Direction, MailboxKind, ResultStatus
+from mailboxes.choices import AddressStatus, Direction, MailboxKind
+from mailboxes.engine.changing import CONNECTION_FIELDS, reset
 from mailboxes.models import Alert, Mailbox, WorkerState
 from profiles.access import Permission
 from profiles.choices import OutgoingMethod
 from profiles.models import EmailSettings, Environment, save_version
 
-#: A change of one of these makes the last test result meaningless.
-CONNECTION_FIELDS = ("address", "server_profile_id", "incoming", "outgoing", "allow_credentials", "user_name")
 #: What the owner of a mailbox may fill in without being allowed to change it otherwise.
 CREDENTIALS = frozenset({"allow_credentials", "user_name", "password"})
 BOOKKEEPING = frozenset({"version", "created_on", "modified_on", "modified_by_id"})
@@ -65,7 +64,7 @@ def update(mailbox: Mailbox, *, by: User | None) -> Mailbox:
     save_version(mailbox)
     changed = any(getattr(stored, name) != getattr(mailbox, name) for name in CONNECTION_FIELDS)
     if changed or is_changed_secret(stored.password, mailbox.password):
-        reset(Mailbox.objects.filter(pk=mailbox.pk))
+        reset([mailbox.pk])
     return mailbox
 
 
@@ -85,21 +84,6 @@ def is_changed_secret(before: Secret, after: Secret) -> bool:
         return before.reveal() != after.reveal()
     except SecretUnreadable:
         return True
-
-
-def reset(mailboxes: QuerySet[Mailbox]) -> None:
-    """Forget the test results of `mailboxes` and stop them; work under way can commit nothing more."""
-    WorkerState.objects.filter(mailbox__in=mailboxes.values("pk")).update(
-        status=ResultStatus.NOT_RUN,
-        is_enabled=False,
-        tested_on=None,
-        due_at=None,
-        fence=F("fence") + 1,
-        leased_until=None,
-        transient_failures=0,
-        last_error_code="",
-        last_error="",
-    )
 
 
 @transaction.atomic
