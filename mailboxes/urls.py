@@ -2,7 +2,17 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from mailboxes.views import alerts, approval, compose, emails, jobs, mailbox_form, mailbox_list, search
+from mailboxes.views import (
+    alerts,
+    approval,
+    change_many,
+    compose,
+    emails,
+    jobs,
+    mailbox_form,
+    mailbox_list,
+    search,
+)
 
 received: list[URLPattern | URLResolver] = [
     path("", emails.message_detail, name="message_detail"),
@@ -28,6 +38,7 @@ mailboxes: list[URLPattern | URLResolver] = [
     path("", mailbox_list.mailbox_list, name="mailbox_list"),
     path("new/", mailbox_form.mailbox_create, name="mailbox_create"),
     path("commands/", approval.mailbox_command, name="mailbox_command"),
+    path("change/", change_many.mailbox_change_many, name="mailbox_change_many"),
     path("<uuid:pk>/", mailbox_form.mailbox_detail, name="mailbox_detail"),
     path("<uuid:pk>/alerts/", alerts.mailbox_alerts, name="mailbox_alerts"),
     path("<uuid:pk>/emails/", include(mail)),

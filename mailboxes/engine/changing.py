@@ -84,6 +84,11 @@ class Skip:
     number: int
     names: Sequence[str]
 
+    @property
+    def further(self) -> int:
+        """Return how many more there are than names."""
+        return self.number - len(self.names)
+
 
 @dataclass(frozen=True)
 class Preview:

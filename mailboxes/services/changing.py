@@ -34,7 +34,5 @@ def change_many(
     return changing.apply(pks, change, by=by, now=now)
 
 
-def _of(
-    mailboxes: QuerySet[Mailbox], *, environment: Environment, by: User | None
-) -> QuerySet[Mailbox]:
+def _of(mailboxes: QuerySet[Mailbox], *, environment: Environment, by: User | None) -> QuerySet[Mailbox]:
     return access.within(mailboxes, by, Permission.WRITE_MAILBOXES, environment=environment)

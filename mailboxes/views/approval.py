@@ -20,6 +20,7 @@ from emailsync.web.responses import Page, dialog_response, redirect_response, sa
 from mailboxes.choices import AddressStatus
 from mailboxes.models import Mailbox
 from mailboxes.services import approval, diagnosis, editing
+from mailboxes.views.change_many import mailbox_change_many
 from mailboxes.views.mailbox_form import detail_page
 from mailboxes.views.mailbox_list import list_page
 from mailboxes.views.selection import Selection, chosen
@@ -174,13 +175,7 @@ def _edit(request: HttpRequest, selection: Selection) -> HttpResponse:
         return redirect_response(
             request, reverse("mailboxes:mailbox_detail", args=[selection.environment.slug, pk])
         )
-    return saved_response(
-        request,
-        selection.list_url,
-        title="Select one mailbox to edit",
-        text="Nothing was changed.",
-        intent="error",
-    )
+    return mailbox_change_many(request, selection.environment.slug)
 
 
 def _ask(request: HttpRequest, action: str, question: Question, selection: Selection) -> HttpResponse:
