@@ -223,6 +223,7 @@ CELERY_TASK_QUEUES = [
 ]
 CELERY_TASK_ROUTES = {
     "mailboxes.tasks.diagnose": {"queue": "interactive"},
+    "mailboxes.tasks.run_job": {"queue": "interactive"},
     "mailboxes.tasks.deliver": {"queue": "deliver"},
 }
 CELERY_TASK_CREATE_MISSING_QUEUES = True

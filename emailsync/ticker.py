@@ -18,7 +18,7 @@ from emailsync import health
 from mailboxes import searching, tasks
 from mailboxes.choices import Direction
 from mailboxes.engine import scheduling
-from mailboxes.models import Diagnosis, WorkerState
+from mailboxes.models import Diagnosis, Job, WorkerState
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +60,9 @@ def tick() -> None:
     health.beat(now)
     for diagnosis in scheduling.claim_due(Diagnosis, now=now):
         _send(tasks.diagnose, diagnosis.pk)
+    for job in scheduling.claim_due(Job, now=now):
+        _send(tasks.run_job, job.pk)
     for state in scheduling.claim_due(WorkerState, now=now):
-        assert isinstance(state, WorkerState)
         _send(tasks.sync_mailbox if state.direction == Direction.INCOMING else tasks.deliver, state.pk)
     if searching.is_behind():
         _send(tasks.index_emails)

@@ -2,10 +2,10 @@
 
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404
 
-from mailboxes.models import Mailbox
+from mailboxes.models import Diagnosis, Job, Mailbox
 from profiles import access
 from profiles.access import Permission, Person
 from profiles.models import Environment
@@ -34,6 +34,22 @@ def everywhere(user: Person, permission: Permission) -> Q:
     if permission in access.OWN:
         condition |= Q(environment__in=list(access.memberships(user)), owner=user.pk)
     return condition
+
+
+def jobs(user: Person, environment: Environment) -> QuerySet[Job]:
+    """Return the jobs of `environment` that `user` may follow.
+
+    All of them, or those they started and those that test mailboxes they own.
+    """
+    found = Job.objects.filter(environment=environment)
+    if Permission.READ_MAILBOXES in access.permissions(user, environment):
+        return found
+    own = Diagnosis.objects.filter(job=OuterRef("pk"), mailbox__owner=user.pk)
+    return (
+        found.filter(Q(created_by=user.pk) | Exists(own))
+        if access.belongs(user, environment)
+        else found.none()
+    )
 
 
 def require(user: Person | None, permission: Permission, mailbox: Mailbox) -> None:

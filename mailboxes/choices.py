@@ -130,6 +130,25 @@ class RunState(models.TextChoices):
     QUEUED = "queued", "Queued"
     RUNNING = "running", "Running"
     DONE = "done", "Done"
+    CANCELED = "canceled", "Canceled"
+    FAILED = "failed", "Failed"
+
+
+#: States in which something is still to come.
+UNFINISHED = (RunState.QUEUED, RunState.RUNNING)
+
+
+class JobKind(models.TextChoices):
+    """What a job does, in the words of the command that starts it."""
+
+    DIAGNOSE = "diagnose", _("Test & Enable Mailboxes")
+    CHANGE = "change", _("Change Multiple Records")
+    APPLY_DEFAULT = "apply_default", _("Apply Default Email Settings")
+    APPROVE = "approve", _("Approve Email")
+    REJECT = "reject", _("Reject Email")
+    ACTIVATE = "activate", _("Activate")
+    DEACTIVATE = "deactivate", _("Deactivate")
+    IMPORT = "import", _("Import mailboxes")
 
 
 class StepOutcome(models.TextChoices):

@@ -6,7 +6,7 @@ from celery import shared_task
 from django.conf import settings
 
 from mailboxes import searching
-from mailboxes.engine import delivering, diagnosing, syncing
+from mailboxes.engine import delivering, diagnosing, jobs, syncing
 
 #: Threads of a worker that long receiving runs must leave to tests and sending.
 KEPT_FREE = 2
@@ -40,3 +40,9 @@ def diagnose(diagnosis_pk: int) -> None:
 def index_emails() -> None:
     """Make the words of new mail quick to search."""
     searching.catch_up()
+
+
+@shared_task
+def run_job(job_pk: int) -> None:
+    """Go on with a job from where it stands."""
+    jobs.run(job_pk)

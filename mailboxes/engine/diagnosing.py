@@ -18,8 +18,8 @@ from emailsync.mail.parsing import Address
 from emailsync.mail.probing import SAID, Outcome, Step, probe_incoming, probe_outgoing
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, ResultStatus, RunState, StepOutcome
-from mailboxes.engine import connecting, eligibility, scheduling
-from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox, WorkerState
+from mailboxes.engine import connecting, eligibility, jobs, scheduling
+from mailboxes.models import Diagnosis, DiagnosisStep, Mailbox, WorkerState
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +53,14 @@ def run(diagnosis_pk: int) -> None:
 
 
 def _run(lease: scheduling.Lease) -> None:
-    diagnosis = Diagnosis.objects.select_related("mailbox").get(pk=lease.pk)
-    with scheduling.fenced(lease, state=RunState.RUNNING, incoming="", outgoing=""):
+    diagnosis = Diagnosis.objects.select_related("mailbox", "job").get(pk=lease.pk)
+    now = timezone.now()
+    with scheduling.fenced(lease, incoming="", outgoing=""):
         diagnosis.steps.all().delete()
+        jobs.begin(diagnosis.job, now=now)
+        WorkerState.objects.filter(mailbox=diagnosis.mailbox_id).update(
+            attempted_by=diagnosis.job.created_by_id, attempted_on=now
+        )
     if lease.fence > ATTEMPTS:
         _give_up(lease, diagnosis)
         return
@@ -254,6 +259,12 @@ def _finish(lease: scheduling.Lease, diagnosis: Diagnosis, results: dict[str, Ou
                 mailbox=diagnosis.mailbox,
                 words={"tested": " and ".join(done).capitalize() + " email"},
             )
-        if not Diagnosis.objects.unfinished().filter(job_id=diagnosis.job_id).exists():
-            Job.objects.filter(pk=diagnosis.job_id, finished_on__isnull=True).update(finished_on=now)
+        outcomes = [outcome.value for outcome in results.values()]
+        has_failed = StepOutcome.FAILURE in outcomes
+        jobs.count(
+            diagnosis.job,
+            changed=not has_failed and StepOutcome.SUCCESS in outcomes,
+            failed=has_failed,
+        )
+        jobs.settle(diagnosis.job_id, now=now)
     scheduling.release(lease)

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
@@ -29,10 +30,12 @@ from django.db import (
     models,
     transaction,
 )
-from django.db.models import F, Q
+from django.db.models import F
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from mailboxes.models import Diagnosis, WorkerState
+from mailboxes.choices import RunState
+from mailboxes.models import Diagnosis, Job, WorkerState
 from profiles.choices import AuthenticationType
 from profiles.models import ServerProfile
 
@@ -44,6 +47,9 @@ WAKE_UP_PATIENCE = timedelta(seconds=20)
 PLACE_PATIENCE = timedelta(seconds=2)
 #: How many rows one tick hands out at most, so that the broker never holds more than is soon done.
 CLAIM_LIMIT = 100
+
+
+Workable = TypeVar("Workable", WorkerState, Diagnosis, Job)
 
 
 class LeaseLost(Exception):
@@ -69,12 +75,9 @@ def identity() -> str:
     return f"{os.uname().nodename}:{os.getpid()}"[:100]
 
 
-def claim_due(
-    model: type[WorkerState] | type[Diagnosis], *, now: datetime, limit: int = CLAIM_LIMIT
-) -> list[models.Model]:
+def claim_due(model: type[Workable], *, now: datetime, limit: int = CLAIM_LIMIT) -> list[Workable]:
     """Hand out what is due: each returned row is this caller's to send a wake-up for."""
-    order = ("due_at", "pk") if model is WorkerState else ("pk",)
-    found = list(model.objects.due(now).order_by(*order).only("pk", *_shown(model))[:limit])
+    found = list(model.objects.due(now).only("pk", *_shown(model))[:limit])
     if not found:
         return []
     until = now + WAKE_UP_PATIENCE
@@ -83,22 +86,20 @@ def claim_due(
 
 
 def _shown(model: type[models.Model]) -> tuple[str, ...]:
-    return ("direction", "mailbox_id") if model is WorkerState else ("mailbox_id",)
+    return ("direction", "mailbox_id") if model is WorkerState else ()
 
 
-def claim_running(model: type[WorkerState] | type[Diagnosis], pk: int, *, now: datetime) -> Lease | None:
+def claim_running(model: type[Workable], pk: int, *, now: datetime) -> Lease | None:
     """Take the lease of a row that is due, or return None when somebody else was faster."""
-    free = Q(leased_until__isnull=True) | Q(leased_until__lte=now)
-    wanted = Q(is_enabled=True, due_at__lte=now) if model is WorkerState else ~Q(state="done")
-    started = "last_started_on" if model is WorkerState else "started_on"
     # One transaction: between the two statements nobody may count the fence up once more.
     with transaction.atomic():
-        claimed = model._base_manager.filter(free, wanted, pk=pk).update(
+        row = model.objects.workable(now).filter(pk=pk)
+        claimed = row.update(
             lease_owner=identity(),
             leased_until=now + settings.LEASE,
             fence=F("fence") + 1,
             queued_until=None,
-            **{started: now},
+            **_begun(model, now),
         )
         if not claimed:
             return None
@@ -106,6 +107,14 @@ def claim_running(model: type[WorkerState] | type[Diagnosis], pk: int, *, now: d
     lease = Lease(model, pk, fence)
     _heart.hold(lease)
     return lease
+
+
+def _begun(model: type[models.Model], now: datetime) -> dict[str, object]:
+    if model is WorkerState:
+        return {"last_started_on": now}
+    # A job that is taken up again goes on; a diagnosis starts over.
+    started_on = Coalesce(F("started_on"), now) if model is Job else now
+    return {"started_on": started_on, "state": RunState.RUNNING}
 
 
 @contextmanager

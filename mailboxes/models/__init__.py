@@ -2,7 +2,8 @@
 
 from mailboxes.models.alert import Alert
 from mailboxes.models.claim import SyncClaim, TokenCounter
-from mailboxes.models.diagnosis import Diagnosis, DiagnosisStep, Job
+from mailboxes.models.diagnosis import Diagnosis, DiagnosisStep
+from mailboxes.models.job import Job, JobOrder, JobRemark
 from mailboxes.models.ledger import FolderCursor, LedgerEntry
 from mailboxes.models.mailbox import Mailbox
 from mailboxes.models.message import Attachment, Message, RawMessage, Recipient
@@ -18,6 +19,8 @@ __all__ = [
     "DraftFile",
     "FolderCursor",
     "Job",
+    "JobOrder",
+    "JobRemark",
     "LedgerEntry",
     "Mailbox",
     "Message",

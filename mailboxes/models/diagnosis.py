@@ -3,40 +3,13 @@
 from datetime import datetime
 from typing import ClassVar
 
-from django.conf import settings
 from django.db import models
-from django.db.models import Q
-from django.urls import reverse
+from django.db.models import Exists, OuterRef, Q
 
-from mailboxes.choices import Direction, RunState, StepOutcome
+from mailboxes.choices import UNFINISHED, Direction, RunState, StepOutcome
+from mailboxes.models.job import Job
+from mailboxes.models.leasing import unleased, unqueued
 from mailboxes.models.mailbox import Mailbox
-from profiles.models import Environment, ServerProfile
-
-
-class Job(models.Model):
-    """One click on Test & Enable: for a selection of mailboxes, or for all of a profile."""
-
-    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="jobs")
-    server_profile = models.ForeignKey(
-        ServerProfile, null=True, on_delete=models.SET_NULL, related_name="jobs"
-    )
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="jobs"
-    )
-    created_on = models.DateTimeField()
-    finished_on = models.DateTimeField(null=True)
-    #: "Sync items … from this org only": addresses that another environment synchronizes are taken over.
-    takes_over = models.BooleanField(default=False)
-
-    class Meta:
-        ordering: ClassVar[list[str]] = ["-created_on", "-id"]
-
-    def __str__(self) -> str:
-        return f"Test & Enable {self.pk}"
-
-    def get_absolute_url(self) -> str:
-        """Return the address of the page that follows this job."""
-        return reverse("mailboxes:job_detail", args=[self.environment.slug, self.pk])
 
 
 class DiagnosisQuerySet(models.QuerySet["Diagnosis"]):
@@ -44,14 +17,23 @@ class DiagnosisQuerySet(models.QuerySet["Diagnosis"]):
 
     def unfinished(self) -> "DiagnosisQuerySet":
         """Return those still waiting or running."""
-        return self.exclude(state=RunState.DONE)
+        return self.filter(state__in=UNFINISHED)
+
+    def unleased(self, now: datetime) -> "DiagnosisQuerySet":
+        """Return those that no living lease holds."""
+        return self.filter(unleased(now))
+
+    def workable(self, now: datetime) -> "DiagnosisQuerySet":
+        """Return those that a worker may take up: of two tests of a mailbox the newer one waits."""
+        older = Diagnosis.objects.unfinished().filter(mailbox=OuterRef("mailbox"), pk__lt=OuterRef("pk"))
+        return self.unfinished().unleased(now).exclude(Exists(older))
 
     def due(self, now: datetime) -> "DiagnosisQuerySet":
-        """Return the unfinished ones that nobody works on and that no wake-up is under way for."""
-        return self.unfinished().filter(
-            Q(leased_until__isnull=True) | Q(leased_until__lte=now),
-            Q(queued_until__isnull=True) | Q(queued_until__lte=now),
-        )
+        """Return the workable ones that no wake-up is under way for.
+
+        The first mailbox of every job comes before the second of any: a small job overtakes a large one.
+        """
+        return self.workable(now).filter(unqueued(now)).order_by("position", "pk")
 
 
 class Diagnosis(models.Model):
@@ -59,6 +41,8 @@ class Diagnosis(models.Model):
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="diagnoses")
     mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="diagnoses")
+    #: The place among the mailboxes of its job.
+    position = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=10, choices=RunState, default=RunState.QUEUED)
     #: Empty while unknown; skipped when the direction is not configured.
     incoming = models.CharField(max_length=10, choices=StepOutcome, blank=True)
@@ -79,7 +63,10 @@ class Diagnosis(models.Model):
             models.CheckConstraint(condition=Q(state__in=RunState.values), name="diagnosis_state"),
         ]
         indexes: ClassVar[list[models.Index]] = [
-            models.Index(fields=["queued_until"], condition=~Q(state=RunState.DONE), name="diagnosis_due"),
+            models.Index(
+                fields=["position", "id"], condition=Q(state__in=UNFINISHED), name="diagnosis_unfinished"
+            ),
+            models.Index(fields=["job", "position"], name="diagnosis_position"),
         ]
 
     def __str__(self) -> str:

@@ -33,8 +33,9 @@ class MailboxQuerySet(models.QuerySet["Mailbox"]):
     def with_states(self) -> "MailboxQuerySet":
         """Annotate each row with its worker states, in the same query.
 
-        Adds incoming_status, outgoing_status, incoming_enabled, outgoing_enabled, tested_on and the last
-        error codes of both directions.
+        Adds incoming_status, outgoing_status, incoming_enabled, outgoing_enabled, incoming_tested_on,
+        outgoing_tested_on, the last error codes of both directions, and who attempted Test & Enable last
+        (attempted_by, a primary key) and when (attempted_on).
         """
         return self.annotate(
             incoming_state=FilteredRelation("states", condition=Q(states__direction=Direction.INCOMING)),
@@ -48,6 +49,8 @@ class MailboxQuerySet(models.QuerySet["Mailbox"]):
             outgoing_error_code=F("outgoing_state__last_error_code"),
             incoming_tested_on=F("incoming_state__tested_on"),
             outgoing_tested_on=F("outgoing_state__tested_on"),
+            attempted_by=F("incoming_state__attempted_by"),
+            attempted_on=F("incoming_state__attempted_on"),
         )
 
     def failing(self) -> "MailboxQuerySet":

@@ -8,10 +8,12 @@ that slept past its lease finds no row and commits nothing.
 from datetime import datetime
 from typing import ClassVar
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
 from mailboxes.choices import Direction, ResultStatus
+from mailboxes.models.leasing import unleased, unqueued
 from mailboxes.models.mailbox import Mailbox
 
 
@@ -20,15 +22,19 @@ class WorkerStateQuerySet(models.QuerySet["WorkerState"]):
 
     def due(self, now: datetime) -> "WorkerStateQuerySet":
         """Return the enabled directions whose time has come and that nobody works on or waits for."""
-        return self.filter(is_enabled=True, due_at__lte=now).unleased(now).unqueued(now)
+        return self.workable(now).unqueued(now).order_by("due_at", "pk")
+
+    def workable(self, now: datetime) -> "WorkerStateQuerySet":
+        """Return the enabled directions whose time has come and that nobody works on."""
+        return self.filter(is_enabled=True, due_at__lte=now).unleased(now)
 
     def unleased(self, now: datetime) -> "WorkerStateQuerySet":
         """Return those that no living lease holds."""
-        return self.filter(Q(leased_until__isnull=True) | Q(leased_until__lte=now))
+        return self.filter(unleased(now))
 
     def unqueued(self, now: datetime) -> "WorkerStateQuerySet":
         """Return those without a wake-up under way."""
-        return self.filter(Q(queued_until__isnull=True) | Q(queued_until__lte=now))
+        return self.filter(unqueued(now))
 
 
 class WorkerState(models.Model):
@@ -39,6 +45,11 @@ class WorkerState(models.Model):
 
     status = models.CharField(max_length=10, choices=ResultStatus, default=ResultStatus.NOT_RUN)
     tested_on = models.DateTimeField(null=True)
+    #: Test and Enable Last Attempted By and On; the same for both directions.
+    attempted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    attempted_on = models.DateTimeField(null=True)
     is_enabled = models.BooleanField(default=False)
 
     due_at = models.DateTimeField(null=True)

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db.models import Count, F, Min, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 from django.db.models.functions import Lower
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, render
@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from emailsync.web.listing import Column, Facet, Listing
 from emailsync.web.responses import dialog_response, page_response, redirect_response, saved_response
+from mailboxes import access as mailbox_access
 from mailboxes.choices import RunState
 from mailboxes.models import Diagnosis, Job, Mailbox
 from mailboxes.services import diagnosis, progress
@@ -30,16 +31,16 @@ class JobListing(Listing[Job]):
 
     columns: ClassVar = (
         Column("started", "Started", sort=("created_on",)),
-        Column("about", "Mailboxes", sort=("total",)),
+        Column("about", "Mailboxes", sort=("shown_total",)),
         Column("by", "Started by", sort=(Lower("created_by__username"),)),
-        Column("enabled", "Enabled", sort=("enabled",)),
-        Column("failed", "Failed", sort=("failed",)),
+        Column("enabled", "Enabled", sort=("shown_changed",)),
+        Column("failed", "Failed", sort=("shown_failed",)),
         Column("took", "Time", sort=("took",), classes="lg end"),
     )
     search: ClassVar = ("created_by__username", "server_profile__name")
     facets: ClassVar = (
         Facet("running", "Running", Q(finished_on__isnull=True)),
-        Facet("failed", "With failures", Q(failed__gt=0)),
+        Facet("failed", "With failures", Q(shown_failed__gt=0)),
     )
     default_sort: ClassVar[str] = "-started"
     noun: ClassVar[tuple[str, str]] = ("job", "jobs")
@@ -64,23 +65,26 @@ def jobs_of(environment: Environment, *, user: Person) -> QuerySet[Job]:
 
     Who sees only some mailboxes sees the jobs on them, and only those mailboxes are counted.
     """
-    jobs = Job.objects.filter(environment=environment)
+    numbers: dict[str, Any] = {
+        "shown_total": F("total"),
+        "shown_changed": F("changed"),
+        "shown_failed": F("failed"),
+    }
     if Permission.READ_MAILBOXES not in environment.may:
-        jobs = jobs.filter(diagnoses__mailbox__owner=user.pk)
-    done = Q(diagnoses__state=RunState.DONE)
-    failed = Q(diagnoses__incoming="failure") | Q(diagnoses__outgoing="failure")
-    succeeded = Q(diagnoses__incoming="success") | Q(diagnoses__outgoing="success")
+        own = Q(diagnoses__mailbox__owner=user.pk)
+        failed = Q(diagnoses__incoming="failure") | Q(diagnoses__outgoing="failure")
+        succeeded = Q(diagnoses__incoming="success") | Q(diagnoses__outgoing="success")
+        done = own & Q(diagnoses__state=RunState.DONE)
+        numbers = {
+            "shown_total": Count("diagnoses", filter=own),
+            "shown_changed": Count("diagnoses", filter=done & succeeded & ~failed),
+            "shown_failed": Count("diagnoses", filter=done & failed),
+        }
+    jobs = mailbox_access.jobs(user, environment)
     return (
         jobs.select_related("created_by", "server_profile")
         .defer("server_profile__password", "server_profile__outgoing_password")
-        .annotate(
-            total=Count("diagnoses"),
-            done=Count("diagnoses", filter=done),
-            failed=Count("diagnoses", filter=done & failed),
-            enabled=Count("diagnoses", filter=done & succeeded & ~failed),
-            first_name=Min("diagnoses__mailbox__name"),
-            took=F("finished_on") - F("created_on"),
-        )
+        .annotate(took=F("finished_on") - F("created_on"), **numbers)
     )
 
 
