@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404
 
 from profiles.choices import Role
@@ -196,6 +196,14 @@ def environments_of(user: Person) -> QuerySet[Environment]:
     if user.is_superuser and user.is_active:
         return Environment.objects.all()
     return Environment.objects.filter(pk__in=memberships(user))
+
+
+def people_of(environment: Environment | int, *, and_owner: int | None = None) -> QuerySet[User]:
+    """Return who may own something in `environment`: its people, and whoever owns it now."""
+    pk = environment if isinstance(environment, int) else environment.pk
+    here = Q(is_active=True, pk__in=Membership.objects.filter(environment=pk).values("user"))
+    found = User.objects.filter(here | Q(pk=and_owner) if and_owner else here)
+    return found.order_by("first_name", "last_name", "username")
 
 
 def enter(user: Person, slug: str, permission: Permission | None = None) -> Environment:

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from profiles.views import email_settings, environments, profile_commands, profile_form, profile_list
+from profiles.views import email_settings, environments, people, profile_commands, profile_form, profile_list
 
 app_name = "profiles"
 
@@ -16,6 +16,10 @@ environment: list[URLPattern | URLResolver] = [
     path("edit/", environments.environment_edit, name="environment_edit"),
     path("settings/", environments.environment_settings, name="environment_settings"),
     path("server-profiles/", include(server_profiles)),
+    path("people/", people.people_list, name="people_list"),
+    path("people/add/", people.person_add, name="person_add"),
+    path("people/<int:pk>/", people.person_edit, name="person_edit"),
+    path("people/<int:pk>/remove/", people.person_remove, name="person_remove"),
     path("email-settings/", email_settings.email_settings, name="email_settings"),
 ]
 urlpatterns = [

@@ -11,6 +11,8 @@ AREAS = {
     "profiles:environment": "profiles:environment_list",
     "profiles:environment_settings": "profiles:environment_settings",
     "profiles:email_settings": "profiles:email_settings",
+    "profiles:people": "profiles:people_list",
+    "profiles:person": "profiles:people_list",
     "profiles:profile": "profiles:profile_list",
     "mailboxes:": "mailboxes:mailbox_list",
     "mailboxes:job": "mailboxes:job_list",
@@ -81,6 +83,7 @@ def build(request: HttpRequest | None, *, environment: Place | None) -> Navigati
 
     inside = (environment.slug,) if environment else ()
     reads_settings = environment is not None and "read_settings" in environment.may
+    people = ("profiles:people_list", "People and roles", "users")
     settings = ("profiles:email_settings", "Email settings", "sliders")
     mailboxes = ("mailboxes:mailbox_list", "Mailboxes", "inbox")
     server_profiles = ("profiles:profile_list", "Server profiles", "server")
@@ -92,6 +95,7 @@ def build(request: HttpRequest | None, *, environment: Place | None) -> Navigati
         environment=links(
             ("profiles:environment_settings", "All settings", "settings"),
             ("mailboxes:job_list", "Jobs", "activity"),
+            *((people,) if reads_settings else ()),
             args=inside,
         )
         if environment

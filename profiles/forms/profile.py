@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django import forms
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
-from django.db.models import Q
 
 from emailsync.mail.endpoint import Protocol, Security, check_plain, default_port
 from emailsync.web.concurrency import Conflict, Saved, VersionedForm
 from emailsync.web.forms import ConsoleForm, SecretField
-from profiles import rules, services
+from profiles import access, rules, services
 from profiles.choices import AuthenticationType, ConnectionSecurity, ServerType
 from profiles.models import ServerProfile
 
@@ -233,9 +231,7 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
 
     def _offer_owners(self) -> None:
         field = cast("forms.ModelChoiceField[Any]", self.fields["owner"])
-        usable = Q(is_active=True) | Q(pk=self.instance.owner_id)
-        people = get_user_model().objects.filter(usable)
-        field.queryset = people.order_by("first_name", "last_name", "username")
+        field.queryset = access.people_of(self.instance.environment_id, and_owner=self.instance.owner_id)
         field.empty_label = "Nobody"
         field.label_from_instance = _full_name  # type: ignore[assignment,method-assign]
 

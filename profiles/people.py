@@ -1,0 +1,119 @@
+"""Who is what in an environment: give roles, change them, take them away.
+
+Only those who administer an environment change its people, and nobody gives what they may not do there
+themselves. An environment keeps at least one System Administrator.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.contrib.auth.models import User
+from django.contrib.auth.password_validation import validate_password
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from profiles import access
+from profiles.access import Permission
+from profiles.choices import Role
+from profiles.models import Environment, Membership
+
+
+class Refused(Exception):
+    """A rule stands in the way; the text says which one, and the way out."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The roles that somebody is to have. The last three count for the roles that leave them open."""
+
+    roles: frozenset[str]
+    may_read_mailboxes: bool = True
+    may_write_mailboxes: bool = True
+    may_read_email: bool = False
+
+    def switches(self, role: str) -> dict[str, bool]:
+        """Return the columns of a membership with `role`."""
+        is_open = role == Role.MAILBOX_ADMINISTRATOR
+        return {
+            "may_read_mailboxes": self.may_read_mailboxes or not is_open,
+            "may_write_mailboxes": self.may_write_mailboxes or not is_open,
+            "may_read_email": self.may_read_email and role in access.MAY_READ_EMAIL,
+        }
+
+
+def find(word: str) -> User | None:
+    """Return the account with exactly this user name or email address, if there is one and only one."""
+    by_name = User.objects.filter(username=word, is_active=True).first()
+    if by_name is not None:
+        return by_name
+    found = list(User.objects.filter(email__iexact=word, is_active=True)[:2]) if "@" in word else []
+    return found[0] if len(found) == 1 else None
+
+
+@transaction.atomic
+def set_roles(environment: Environment, person: User, wanted: Wanted, *, by: User | None) -> None:
+    """Give `person` exactly these roles in `environment`; none removes them. Raises Refused."""
+    access.require(by, Permission.ADMINISTER, environment)
+    # Two administrators who demote each other at once take turns.
+    Environment.objects.select_for_update().only("pk").get(pk=environment.pk)
+    before = list(Membership.objects.filter(environment=environment, user=person))
+    after = [
+        Membership(environment=environment, user=person, role=role, created_by=by, **wanted.switches(role))
+        for role in sorted(wanted.roles)
+    ]
+    if by is not None and not by.is_superuser:
+        if (_given(after) - _given(before)) - access.permissions(by, environment):
+            raise Refused(
+                _("You may not read email in this environment, so you cannot give “Read email” to anybody.")
+            )
+        _keep_an_administrator(environment, person, after, by=by)
+    Membership.objects.filter(environment=environment, user=person).exclude(role__in=wanted.roles).delete()
+    for membership in after:
+        Membership.objects.update_or_create(
+            environment=environment,
+            user=person,
+            role=membership.role,
+            defaults=wanted.switches(membership.role),
+            create_defaults={**wanted.switches(membership.role), "created_by": by},
+        )
+
+
+def remove(environment: Environment, person: User, *, by: User | None) -> None:
+    """Take all roles of `person` in `environment` away. Raises Refused."""
+    set_roles(environment, person, Wanted(frozenset()), by=by)
+
+
+@transaction.atomic
+def create_account(account: User, password: str, *, environment: Environment, by: User | None) -> User:
+    """Save a new account that somebody who administers `environment` makes. Raises ValidationError."""
+    access.require(by, Permission.ADMINISTER, environment)
+    account.is_superuser = account.is_staff = False
+    validate_password(password, account)
+    account.set_password(password)
+    account.full_clean()
+    account.save(force_insert=True)
+    return account
+
+
+def _given(memberships: Iterable[Membership]) -> frozenset[Permission]:
+    return frozenset().union(*(access.given_by(membership) for membership in memberships))
+
+
+def _keep_an_administrator(
+    environment: Environment, person: User, after: list[Membership], *, by: User
+) -> None:
+    administrators = Membership.objects.filter(
+        environment=environment, role=Role.SYSTEM_ADMINISTRATOR, user__is_active=True
+    )
+    if any(membership.role == Role.SYSTEM_ADMINISTRATOR for membership in after):
+        return
+    if not administrators.filter(user=person).exists() or administrators.exclude(user=person).exists():
+        return
+    if person.pk == by.pk:
+        raise Refused(
+            _(
+                "You are the last System Administrator of this environment, and nobody else could give the "
+                "role back. Make somebody else System Administrator first."
+            )
+        )
+    raise Refused(_("An environment keeps at least one System Administrator. Name another one first."))

@@ -1,0 +1,53 @@
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+OLD, NEW = "a password of hers", "correct horse battery staple"
+
+
+@pytest.fixture
+def mia(db: None) -> User:
+    """Give somebody who administers nothing."""
+    return User.objects.create_user("mia", "mia@contoso.example", OLD)
+
+
+@pytest.fixture
+def browser(mia: User) -> Client:
+    """Give a browser on this machine in which Mia is signed in."""
+    client = Client(SERVER_NAME="localhost")
+    client.force_login(mia)
+    return client
+
+
+def test_a_name_is_changed(browser: Client, mia: User) -> None:
+    browser.post("/account/", {"form": "name", "first_name": "Mia", "last_name": "Berg"})
+    mia.refresh_from_db()
+    assert mia.get_full_name() == "Mia Berg"
+
+
+def test_nobody_gives_themselves_an_address_to_approve(browser: Client, mia: User) -> None:
+    browser.post("/account/", {"form": "name", "email": "ceo@contoso.example"})
+    mia.refresh_from_db()
+    assert mia.email == "mia@contoso.example"
+
+
+def test_a_password_is_changed_and_the_session_stays(browser: Client, mia: User) -> None:
+    sent = {"form": "password", "old_password": OLD, "new_password1": NEW, "new_password2": NEW}
+    assert browser.post("/account/", sent).status_code == 302
+    mia.refresh_from_db()
+    assert mia.check_password(NEW)
+    assert browser.get("/account/").status_code == 200
+
+
+def test_a_password_is_not_changed_without_the_old_one(browser: Client, mia: User) -> None:
+    sent = {"form": "password", "old_password": "guess", "new_password1": NEW, "new_password2": NEW}
+    response = browser.post("/account/", sent)
+    assert response.status_code == 422
+    assert NEW not in response.content.decode()
+
+
+def test_a_password_is_not_changed_over_an_open_channel(browser: Client, mia: User) -> None:
+    sent = {"form": "password", "old_password": OLD, "new_password1": NEW, "new_password2": NEW}
+    browser.post("/account/", sent, REMOTE_ADDR="192.0.2.7")
+    mia.refresh_from_db()
+    assert mia.check_password(OLD)
