@@ -18,12 +18,15 @@ the page (and what `queryset` prefetches). Words in the address it does not know
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from django.db.models import Count, F, Model, Q, QuerySet
 from django.db.models.expressions import Combinable
 from django.http import QueryDict
 from django.utils.http import urlencode
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise
 
 M = TypeVar("M", bound=Model)
 
@@ -36,7 +39,7 @@ class Column:
     """A column; sortable when it says by what, each a field name or an expression."""
 
     name: str
-    title: str
+    title: "_StrOrPromise"
     sort: tuple[str | Combinable, ...] = ()
     classes: str = ""
 
@@ -46,7 +49,7 @@ class View:
     """A named part of the records, chosen in the title."""
 
     name: str
-    title: str
+    title: "_StrOrPromise"
     condition: Q = field(default_factory=Q)
 
 
@@ -55,7 +58,7 @@ class Facet:
     """A filter within the view, shown with the number of records it would leave."""
 
     name: str
-    title: str
+    title: "_StrOrPromise"
     condition: Q
 
 
@@ -63,7 +66,7 @@ class Facet:
 class Choice:
     """A view, a facet or a page size as a link."""
 
-    title: str
+    title: "_StrOrPromise"
     url: str
     is_current: bool
     count: int = 0
@@ -73,7 +76,7 @@ class Choice:
 class Header:
     """A column's head. `direction` is "ascending", "descending" or nothing."""
 
-    title: str
+    title: "_StrOrPromise"
     classes: str
     url: str
     direction: str
@@ -193,7 +196,7 @@ class Listing(Generic[M]):
     @property
     def title(self) -> str:
         """Return the name of the view."""
-        return self.view.title if self.view else self.noun[1].capitalize()
+        return str(self.view.title) if self.view else self.noun[1].capitalize()
 
     @property
     def range(self) -> str:
