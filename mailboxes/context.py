@@ -8,8 +8,8 @@ from mailboxes.services import wall
 
 
 def alerts(request: HttpRequest) -> dict[str, object]:
-    """Offer the number of open alerts of the person signed in; counted only by pages that show it."""
+    """Offer the number of unread open alerts of the person signed in; counted only by pages that show it."""
     user = getattr(request, "user", None)
     if not isinstance(user, User):
         return {}
-    return {"open_alert_count": SimpleLazyObject(lambda: wall.open_count(wall.of_person(user)))}
+    return {"open_alert_count": SimpleLazyObject(lambda: wall.unread_count(user))}

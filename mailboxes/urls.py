@@ -62,7 +62,10 @@ namespaced: list[URLPattern | URLResolver] = [
         name="profile_alerts",
     ),
     path("environments/<slug:slug>/jobs/", include(testing)),
+    path("environments/<slug:slug>/alerts/", alerts.environment_alerts, name="environment_alerts"),
     path("alerts/", alerts.alert_list, name="alert_list"),
+    path("alerts/read/", alerts.alert_read, name="alert_read"),
+    path("alerts/<int:pk>/mailboxes/", alerts.alert_members, name="alert_members"),
     path("alerts/delete/", alerts.alert_delete, name="alert_delete"),
 ]
 urlpatterns = [

@@ -18,6 +18,7 @@ AREAS = {
     "mailboxes:job": "mailboxes:job_list",
     "mailboxes:profile": "profiles:profile_list",
     "mailboxes:alert": "mailboxes:alert_list",
+    "mailboxes:environment_alerts": "mailboxes:environment_alerts",
     "help": "help",
 }
 
@@ -83,6 +84,8 @@ def build(request: HttpRequest | None, *, environment: Place | None) -> Navigati
 
     inside = (environment.slug,) if environment else ()
     reads_settings = environment is not None and "read_settings" in environment.may
+    reads_alerts = environment is not None and "read_alerts" in environment.may
+    alerts = ("mailboxes:environment_alerts", "Alerts wall", "flag")
     people = ("profiles:people_list", "People and roles", "users")
     settings = ("profiles:email_settings", "Email settings", "sliders")
     mailboxes = ("mailboxes:mailbox_list", "Mailboxes", "inbox")
@@ -95,6 +98,7 @@ def build(request: HttpRequest | None, *, environment: Place | None) -> Navigati
         environment=links(
             ("profiles:environment_settings", "All settings", "settings"),
             ("mailboxes:job_list", "Jobs", "activity"),
+            *((alerts,) if reads_alerts else ()),
             *((people,) if reads_settings else ()),
             args=inside,
         )

@@ -4,6 +4,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from mailboxes.choices import AlertLevel, Direction
 from mailboxes.models import Alert
@@ -30,6 +35,8 @@ class Kind:
     links: tuple[Link, ...] = (Link.MAILBOX,)
     #: The direction whose success resolves it.
     mended_by: Direction | None = None
+    #: The kind of the profile's alert that gathers this one when it stops several mailboxes alike.
+    gathered_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ _ALL = (
         "{remedy}",
         (Link.MAILBOX, Link.PROFILE),
         Direction.INCOMING,
+        "incoming_failing_together",
     ),
     Kind(
         "outgoing_untested",
@@ -69,6 +77,7 @@ _ALL = (
         "{remedy}",
         (Link.MAILBOX, Link.PROFILE),
         Direction.OUTGOING,
+        "outgoing_failing_together",
     ),
     Kind(
         "incoming_test_interrupted",
@@ -78,6 +87,7 @@ _ALL = (
         "{remedy}",
         (Link.MAILBOX, Link.PROFILE),
         Direction.INCOMING,
+        "incoming_retrying_together",
     ),
     Kind(
         "outgoing_test_interrupted",
@@ -87,6 +97,7 @@ _ALL = (
         "{remedy}",
         (Link.MAILBOX, Link.PROFILE),
         Direction.OUTGOING,
+        "outgoing_retrying_together",
     ),
     Kind(
         "incoming_stopped",
@@ -96,6 +107,7 @@ _ALL = (
         "{remedy}",
         (Link.MAILBOX, Link.PROFILE),
         Direction.INCOMING,
+        "incoming_failing_together",
     ),
     Kind(
         "outgoing_stopped",
@@ -105,24 +117,59 @@ _ALL = (
         "{remedy}",
         (Link.MAILBOX, Link.PROFILE),
         Direction.OUTGOING,
+        "outgoing_failing_together",
     ),
     Kind(
         "incoming_retrying",
         AlertLevel.WARNING,
         "Incoming email for {mailbox} will be tried again",
-        "{cause} Attempt {attempt} of {limit} failed; the next one starts at {retry_at} UTC.",
+        "{cause} Attempt {attempt} of {limit} failed; the next one starts at {retry_at}.",
         "Nothing to do unless this goes on. {remedy}",
         (Link.MAILBOX, Link.PROFILE),
         Direction.INCOMING,
+        "incoming_retrying_together",
     ),
     Kind(
         "outgoing_retrying",
         AlertLevel.WARNING,
         "Outgoing email for {mailbox} will be tried again",
-        "{cause} Attempt {attempt} of {limit} failed; the next one starts at {retry_at} UTC.",
+        "{cause} Attempt {attempt} of {limit} failed; the next one starts at {retry_at}.",
         "Nothing to do unless this goes on. {remedy}",
         (Link.MAILBOX, Link.PROFILE),
         Direction.OUTGOING,
+        "outgoing_retrying_together",
+    ),
+    Kind(
+        "incoming_failing_together",
+        AlertLevel.ERROR,
+        "Incoming email of {members} of {profile} is stopped",
+        "{cause} They all met the same failure, so it is told once.",
+        "{remedy}",
+        (Link.PROFILE,),
+    ),
+    Kind(
+        "incoming_retrying_together",
+        AlertLevel.WARNING,
+        "Incoming email of {members} of {profile} will be tried again",
+        "{cause} They all met the same failure, so it is told once. Each is tried again by itself.",
+        "Nothing to do unless this goes on. {remedy}",
+        (Link.PROFILE,),
+    ),
+    Kind(
+        "outgoing_failing_together",
+        AlertLevel.ERROR,
+        "Outgoing email of {members} of {profile} is stopped",
+        "{cause} They all met the same failure, so it is told once.",
+        "{remedy}",
+        (Link.PROFILE,),
+    ),
+    Kind(
+        "outgoing_retrying_together",
+        AlertLevel.WARNING,
+        "Outgoing email of {members} of {profile} will be tried again",
+        "{cause} They all met the same failure, so it is told once. Each is tried again by itself.",
+        "Nothing to do unless this goes on. {remedy}",
+        (Link.PROFILE,),
     ),
     Kind(
         "profile_failing",
@@ -158,7 +205,7 @@ _ALL = (
         "message_oversize",
         AlertLevel.WARNING,
         "A message for {mailbox} is too large to receive",
-        "A message of {size} received at {received_at} UTC is larger than the limit of {limit}. "
+        "A message of {size} received at {received_at} is larger than the limit of {limit}. "
         "It stays on the server.",
         "Read it in the mailbox itself, or raise EMAILSYNC_MAXIMUM_MESSAGE_SIZE.",
     ),
@@ -207,17 +254,45 @@ _ALL = (
 KINDS: dict[str, Kind] = {kind.code: kind for kind in _ALL}
 
 
-class _Blank(dict[str, object]):
-    """Parameters that print as nothing when an older alert lacks one."""
+#: Parameters that hold words of an email; only readers of that mailbox's email see them.
+WORDS_OF_EMAIL = frozenset({"subject"})
+#: The kinds whose parameters hold words of an email.
+SPEAKS_OF_EMAIL = frozenset(kind.code for kind in _ALL if "{subject}" in kind.text)
+
+
+class _Words(dict[str, object]):
+    """Parameters that print as nothing when an older alert lacks one, and times in the reader's zone."""
 
     def __missing__(self, key: str) -> str:
         return ""
 
+    def __getitem__(self, key: str) -> object:
+        value = super().__getitem__(key)
+        return _moment(str(value)) if key.endswith("_at") else value
 
-def present(alert: Alert) -> Presented:
-    """Return the words and links of `alert`. Its environment must be loaded (select_related)."""
+
+def _moment(text: str) -> str:
+    """Return a stored time as the reader's clock shows it; older alerts hold words instead."""
+    stored = parse_datetime(text)
+    if stored is None or timezone.is_naive(stored):
+        return f"{text} UTC"
+    local = timezone.localtime(stored)
+    is_today = local.date() == timezone.localdate()
+    return date_format(local, "H:i") if is_today else date_format(local, "H:i, M j")
+
+
+def present(alert: Alert, *, members: int = 0, shows_email: bool = True) -> Presented:
+    """Return the words and links of `alert`. Its environment must be loaded (select_related).
+
+    `members` is how many mailboxes it gathers; without `shows_email` the words of an email stay hidden.
+    """
     kind = KINDS.get(alert.kind) or _forgotten(alert)
-    words = _Blank(alert.parameters)
+    words = _Words(alert.parameters)
+    words["members"] = ngettext("%(number)s mailbox", "%(number)s mailboxes", members) % {
+        "number": f"{members:,}"
+    }
+    if not shows_email:
+        words |= {name: _("(hidden)") for name in WORDS_OF_EMAIL & words.keys()}
     links = tuple(link for link in (_resolve(place, alert) for place in kind.links) if link)
     return Presented(
         title=kind.title.format_map(words),
@@ -238,11 +313,13 @@ def _resolve(place: Link, alert: Alert) -> tuple[str, str] | None:
     profile_id = alert.server_profile_id or alert.parameters.get("profile_id")
     outgoing_id = alert.parameters.get("outgoing_id")
     if place is Link.MAILBOX and alert.mailbox_id:
-        return "Open mailbox", reverse("mailboxes:mailbox_detail", args=[slug, alert.mailbox_id])
+        return _("Open mailbox"), reverse("mailboxes:mailbox_detail", args=[slug, alert.mailbox_id])
     if place is Link.EMAILS and alert.mailbox_id:
-        return "Open emails", reverse("mailboxes:mailbox_emails", args=[slug, alert.mailbox_id])
+        return _("Open emails"), reverse("mailboxes:mailbox_emails", args=[slug, alert.mailbox_id])
     if place is Link.EMAIL and alert.mailbox_id and outgoing_id:
-        return "Open email", reverse("mailboxes:outgoing_detail", args=[slug, alert.mailbox_id, outgoing_id])
+        return _("Open email"), reverse(
+            "mailboxes:outgoing_detail", args=[slug, alert.mailbox_id, outgoing_id]
+        )
     if place is Link.PROFILE and profile_id:
-        return "Open server profile", reverse("profiles:profile_edit", args=[slug, profile_id])
+        return _("Open server profile"), reverse("profiles:profile_edit", args=[slug, profile_id])
     return None

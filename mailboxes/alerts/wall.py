@@ -1,16 +1,26 @@
-"""The only writer of alerts: one open alert per cause, repeats counted, success resolving."""
+"""The only writer of alerts: one open alert per cause, repeats counted, success resolving.
 
-from collections.abc import Mapping
+Mailboxes of a profile that fail for the same reason have one alert on the walls: one of the profile, which
+gathers theirs. Each mailbox that fails finds or makes it by its unique key and takes its lock by counting
+on it, so that whoever comes second sees the first, whatever the two did at once. While it gathers only one
+mailbox it is folded and that mailbox speaks for itself; from the second on it is the other way round. A
+mailbox that recovers leaves it, and the last one resolves it. Locks are always taken in this order: the
+mailbox's alert, then the profile's.
+"""
+
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
 
 from emailsync.mail.errors import MailError
-from mailboxes.alerts.kinds import KINDS
-from mailboxes.choices import Direction
+from mailboxes.alerts.kinds import KINDS, Kind
+from mailboxes.choices import AlertLevel, Direction
 from mailboxes.models import Alert, Mailbox
+from mailboxes.models.alert import AlertQuerySet
 from profiles.models import EmailSettings, ServerProfile
 
 MAXIMUM_DETAILS = 2048
@@ -31,6 +41,7 @@ class Cause:
         return cls(str(error), error.remedy, error.code, error.server_reply)
 
 
+@transaction.atomic
 def raise_alert(
     code: str,
     *,
@@ -55,52 +66,85 @@ def raise_alert(
         return False
     cause = cause or Cause("")
     shown_profile = profile or (mailbox.server_profile if mailbox else None)
-    parameters = {
-        "mailbox": mailbox.name if mailbox else "",
-        "address": mailbox.address if mailbox else "",
-        "profile": shown_profile.name if shown_profile else "(none)",
-        "profile_id": str(shown_profile.pk) if shown_profile else "",
-        "cause": cause.sentence,
-        "remedy": cause.remedy,
-        **(words or {}),
-    }
-    changes = {
-        "parameters": parameters,
+    columns: dict[str, Any] = {
+        "environment_id": subject.environment_id,
+        "mailbox": mailbox,
+        "server_profile": shown_profile,
+        "kind": code,
+        "level": kind.level,
+        "parameters": {
+            "mailbox": mailbox.name if mailbox else "",
+            "address": mailbox.address if mailbox else "",
+            "profile": shown_profile.name if shown_profile else "(none)",
+            "profile_id": str(shown_profile.pk) if shown_profile else "",
+            "cause": cause.sentence,
+            "remedy": cause.remedy,
+            **(words or {}),
+        },
         "error_code": cause.code[:100],
         "details": cause.server_reply[:MAXIMUM_DETAILS],
-        "last_seen_on": now,
     }
     key = f"{code}:{subject.pk}:{about or cause.code}"[:200]
-    same = Alert.objects.open().filter(environment_id=subject.environment_id, key=key)
-    if same.update(count=F("count") + 1, **changes):
-        return False
+    if mailbox is None:
+        # A profile's alert that only gathered one mailbox so far speaks for itself now.
+        pk, is_new = _write(key, {**columns, "is_folded": False}, now=now)
+        Alert.objects.filter(parent=pk, is_folded=False).update(is_folded=True)
+    else:
+        pk, is_new = _write(key, columns, now=now)
+        if kind.gathered_as and kind.mended_by and shown_profile and cause.code:
+            _gather(pk, kind.mended_by, KINDS[kind.gathered_as], columns, now=now)
+    return is_new
+
+
+def _write(
+    key: str, columns: dict[str, Any], *, now: datetime, repeated: dict[str, Any] | None = None
+) -> tuple[int, bool]:
+    """Count on the open alert `key` and write `repeated` (else `columns`) to it, or make it of `columns`.
+
+    Returns its primary key and whether it is new. Its row stays locked until the transaction ends.
+    """
+    same = Alert.objects.open().filter(environment_id=columns["environment_id"], key=key)
+    changes = columns if repeated is None else repeated
+    if same.update(count=F("count") + 1, last_seen_on=now, **changes):
+        return same.values_list("pk", flat=True).get(), False
     try:
         with transaction.atomic():
-            Alert.objects.create(
-                environment_id=subject.environment_id,
-                mailbox=mailbox,
-                server_profile=None if mailbox else profile,
-                kind=code,
-                level=kind.level,
-                key=key,
-                first_seen_on=now,
-                **changes,
-            )
+            made = Alert.objects.create(key=key, first_seen_on=now, last_seen_on=now, **columns)
     except IntegrityError:
         # Another worker raised the same cause between the two statements: count on its row.
-        same.update(count=F("count") + 1, **changes)
-        return False
-    return True
+        return _write(key, columns, now=now, repeated=repeated)
+    return made.pk, True
+
+
+def _gather(member: int, direction: Direction, kind: Kind, columns: dict[str, Any], *, now: datetime) -> None:
+    """Put the alert of a mailbox under that of its profile with the same cause."""
+    profile = columns["server_profile"]
+    # The key under which the profile's own alert of that cause would be raised: they are one.
+    name = "profile_failing" if kind.level is AlertLevel.ERROR else "profile_retrying"
+    key = f"{name}:{profile.pk}:{columns['error_code']}:{direction}"[:200]
+    parameters = {**columns["parameters"], "mailbox": "", "address": ""}
+    made = {**columns, "mailbox": None, "kind": kind.code, "parameters": parameters, "is_folded": True}
+    pk, _ = _write(key, made, now=now, repeated={})
+    parent = Alert.objects.get(pk=pk)
+    Alert.objects.filter(pk=member).update(parent=parent, is_folded=not parent.is_folded)
+    if parent.is_folded and parent.members.open().exclude(pk=member).exists():
+        Alert.objects.filter(pk=pk).update(is_folded=False)
+        parent.members.update(is_folded=True)
 
 
 def resolve_direction(mailbox: Mailbox, direction: str, *, now: datetime) -> None:
-    """Resolve the open alerts that a success of `direction` mends, the profile's among them."""
+    """Resolve the open alerts that a success of `direction` mends, the profile's among them.
+
+    The profile's stay open while other mailboxes have not recovered from the same.
+    """
     kinds = [kind.code for kind in KINDS.values() if kind.mended_by == Direction(direction)]
-    Alert.objects.open().filter(mailbox=mailbox, kind__in=kinds).update(resolved_on=now)
+    _resolve(Alert.objects.open().filter(mailbox=mailbox, kind__in=kinds), now=now)
     if mailbox.server_profile_id:
+        waiting = Alert.objects.open().filter(parent=OuterRef("pk"))
         Alert.objects.open().filter(
+            ~Exists(waiting),
             server_profile_id=mailbox.server_profile_id,
-            kind__in=("profile_failing", "profile_major_event"),
+            kind="profile_failing",
             key__endswith=f":{direction}",
         ).update(resolved_on=now)
 
@@ -110,4 +154,27 @@ def resolve(code: str, *, mailbox: Mailbox, now: datetime, about: str | None = N
     found = Alert.objects.open().filter(mailbox=mailbox, kind=code)
     if about is not None:
         found = found.filter(key=f"{code}:{mailbox.pk}:{about}")
-    found.update(resolved_on=now)
+    _resolve(found, now=now)
+
+
+@transaction.atomic
+def _resolve(alerts: AlertQuerySet, *, now: datetime) -> None:
+    parents = {alert.parent_id for alert in alerts.only("parent") if alert.parent_id}
+    if alerts.update(resolved_on=now) and parents:
+        settle(parents, now=now)
+
+
+def settle(parents: Collection[int], *, now: datetime) -> None:
+    """Resolve those of the profiles' alerts that no open alert of a mailbox is under any more.
+
+    Call it inside the transaction that resolved or deleted some of theirs.
+    """
+    locked = Alert.objects.open().filter(pk__in=parents).select_for_update().order_by("pk")
+    for parent in list(locked):
+        if parent.members.open().exists():
+            continue
+        if parent.is_folded:  # it never spoke for anybody
+            parent.members.update(parent=None)
+            parent.delete()
+        else:
+            Alert.objects.filter(pk=parent.pk).update(resolved_on=now)

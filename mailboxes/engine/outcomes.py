@@ -67,7 +67,7 @@ def failed(lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState, error:
             words={
                 "attempt": decision.attempt,
                 "limit": settings.RETRY_LIMIT,
-                "retry_at": f"{retry_at:%H:%M}",
+                "retry_at": retry_at.isoformat(),
             },
         )
     scheduling.release(lease, due_at=retry_at)

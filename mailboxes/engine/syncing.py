@@ -240,7 +240,7 @@ def _tell(mailbox: Mailbox, batch: storing.Batch, saved: storing.Saved, *, now: 
                 words={
                     "size": filesizeformat(note.remote.size),
                     "limit": filesizeformat(settings.MAXIMUM_MESSAGE_SIZE),
-                    "received_at": f"{note.remote.received_at:%Y-%m-%d %H:%M}",
+                    "received_at": note.remote.received_at.isoformat(),
                 },
             )
         elif note.outcome is LedgerOutcome.QUARANTINED:

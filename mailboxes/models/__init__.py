@@ -1,6 +1,6 @@
 """What operators edit (mailbox), what workers write (state, ledger, message), what people read (alert)."""
 
-from mailboxes.models.alert import Alert
+from mailboxes.models.alert import Alert, AlertReading
 from mailboxes.models.claim import SyncClaim, TokenCounter
 from mailboxes.models.diagnosis import Diagnosis, DiagnosisStep
 from mailboxes.models.job import Job, JobOrder, JobRemark
@@ -13,6 +13,7 @@ from mailboxes.models.state import WorkerState
 
 __all__ = [
     "Alert",
+    "AlertReading",
     "Attachment",
     "Diagnosis",
     "DiagnosisStep",

@@ -1,7 +1,12 @@
-"""What people are told. One open alert per cause: repeats are counted, success resolves."""
+"""What people are told. One open alert per cause: repeats are counted, success resolves.
+
+What stops several mailboxes of a profile alike is told once: the alert of each mailbox stands on that
+mailbox's own wall, folded under one alert of the profile (`parent`), which the other walls show.
+"""
 
 from typing import ClassVar
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import models
 from django.db.models import Q
@@ -9,6 +14,9 @@ from django.db.models import Q
 from mailboxes.choices import AlertLevel
 from mailboxes.models.mailbox import Mailbox
 from profiles.models import Environment, ServerProfile
+
+#: What the owner of a profile has to know of it: its own alerts, and the errors of its mailboxes.
+ABOUT_THE_PROFILE = Q(mailbox__isnull=True) | Q(level=AlertLevel.ERROR)
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):
@@ -22,14 +30,22 @@ class AlertQuerySet(models.QuerySet["Alert"]):
         """Return the wall of `user`: alerts of their mailboxes and of the profiles they own.
 
         A profile's owner also sees the errors of the mailboxes that use it; the owner of a mailbox sees
-        those of its profile where the email settings say so ("Notify mailbox owner").
+        those of its profile where the email settings say so ("Notify mailbox owner"). Of an outage that both
+        see, only the profile's alert stands on the wall.
         """
         mine = Mailbox.objects.filter(owner=user, server_profile=models.OuterRef("server_profile"))
+        notified = Q(environment__email_settings__notify_mailbox_owner=True)
+        sees_profile = Q(server_profile__owner=user) | notified
         return self.filter(
-            Q(mailbox__owner=user)
-            | Q(server_profile__owner=user)
-            | Q(level=AlertLevel.ERROR, mailbox__server_profile__owner=user)
-            | (Q(environment__email_settings__notify_mailbox_owner=True) & models.Exists(mine))
+            (Q(mailbox__owner=user) & (Q(is_folded=False) | ~sees_profile))
+            | (Q(server_profile__owner=user, is_folded=False) & ABOUT_THE_PROFILE)
+            | (Q(mailbox__isnull=True, is_folded=False) & notified & models.Exists(mine))
+        )
+
+    def unread_by(self, user: User) -> "AlertQuerySet":
+        """Return the alerts that `user` has not marked as read."""
+        return self.exclude(
+            models.Exists(AlertReading.objects.filter(alert=models.OuterRef("pk"), user=user))
         )
 
 
@@ -38,9 +54,14 @@ class Alert(models.Model):
 
     environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="alerts")
     mailbox = models.ForeignKey(Mailbox, null=True, on_delete=models.CASCADE, related_name="alerts")
+    #: The profile it is about, or that the mailbox used when it happened.
     server_profile = models.ForeignKey(
         ServerProfile, null=True, on_delete=models.CASCADE, related_name="alerts"
     )
+    #: The profile's alert that gathers this one with those of other mailboxes that stopped alike.
+    parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="members")
+    #: Shown on no wall but the mailbox's own: its parent speaks for it, or it is the parent of only one.
+    is_folded = models.BooleanField(default=False)
     kind = models.CharField(max_length=60)
     level = models.CharField(max_length=20, choices=AlertLevel)
     #: What the kind's sentences are filled with; never a secret.
@@ -70,7 +91,32 @@ class Alert(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["mailbox", "-last_seen_on"], name="alert_by_mailbox"),
             models.Index(fields=["server_profile", "-last_seen_on"], name="alert_by_profile"),
+            models.Index(
+                fields=["environment", "-last_seen_on", "-id"],
+                condition=Q(is_folded=False),
+                name="alert_by_environment",
+            ),
+            models.Index(
+                fields=["environment", "level"],
+                condition=Q(is_folded=False, resolved_on__isnull=True),
+                name="alert_open",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.key}"
+
+
+class AlertReading(models.Model):
+    """Somebody has read an alert: it no longer counts on their bell."""
+
+    alert = models.ForeignKey(Alert, on_delete=models.CASCADE, related_name="readings")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["user", "alert"], name="alert_read_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"Alert {self.alert_id} read by {self.user_id}"

@@ -1,57 +1,60 @@
-"""The walls that alerts stand on: whose they are, how many are open, and taking them down."""
+"""The walls that alerts stand on: whose they are, how many are open, reading them and taking them down."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.auth.models import User
-from django.db.models import Q, QuerySet
+from django.db import transaction
+from django.db.models import Count, Q, QuerySet
 
+from mailboxes import access as mailbox_access
+from mailboxes.alerts import wall
 from mailboxes.choices import AlertLevel
-from mailboxes.models import Alert, Mailbox
-from mailboxes.models.alert import AlertQuerySet
-from profiles import access as profiles_access
+from mailboxes.models import Alert, AlertReading, Mailbox
+from mailboxes.models.alert import ABOUT_THE_PROFILE, AlertQuerySet
+from profiles import access
 from profiles.access import Permission, Person
-from profiles.models import ServerProfile
+from profiles.models import Environment, ServerProfile
 
 
 def of_mailbox(mailbox: Mailbox) -> AlertQuerySet:
-    """Return the alerts about one mailbox."""
-    return _alerts().filter(mailbox=mailbox)
+    """Return the alerts about one mailbox, those that another alert speaks for among them."""
+    return Alert.objects.filter(mailbox=mailbox)
 
 
 def of_profile(profile: ServerProfile) -> AlertQuerySet:
     """Return the alerts about a profile and the errors of the mailboxes that use it."""
-    return _alerts().filter(
-        Q(server_profile=profile) | Q(level=AlertLevel.ERROR, mailbox__server_profile=profile)
-    )
+    return Alert.objects.filter(ABOUT_THE_PROFILE, server_profile=profile, is_folded=False)
+
+
+def of_environment(environment: Environment) -> AlertQuerySet:
+    """Return every alert of one environment."""
+    return Alert.objects.filter(environment=environment, is_folded=False)
 
 
 def of_person(user: User) -> AlertQuerySet:
-    """Return the alerts of the mailboxes and profiles that `user` owns, in environments they belong to."""
-    mine = _alerts().for_person(user)
-    if user.is_superuser:
-        return mine
-    return mine.filter(environment__in=list(profiles_access.memberships(user)))
+    """Return the alerts of the mailboxes and profiles that `user` owns, where they still belong."""
+    return Alert.objects.for_person(user).filter(environment__in=access.environments_of(user))
 
 
 def of_everybody(user: User) -> AlertQuerySet:
-    """Return every alert that `user` may see: of whole environments, and their own."""
-    if user.is_superuser:
-        return _alerts()
-    whole = Q(environment__in=profiles_access.where(user, Permission.READ_ALERTS))
-    return _alerts().filter(whole | Q(pk__in=of_person(user).values("pk")))
+    """Return every alert of the environments whose alerts `user` may read."""
+    return Alert.objects.filter(_everywhere(user, Permission.READ_ALERTS), is_folded=False)
 
 
-def deletable(user: Person) -> Q:
-    """Return the condition for alerts that `user` may delete: of whole environments, and of what they own."""
+def reads_everybody(user: User) -> bool:
+    """Say whether there is an environment whose alerts `user` may read."""
+    if user.is_superuser and user.is_active:
+        return True
+    return bool(access.where(user, Permission.READ_ALERTS))
+
+
+def _everywhere(user: Person, permission: Permission) -> Q:
+    """Return the condition for alerts of environments in which `user` may do this with everything."""
     if user.is_superuser and user.is_active:
         return Q()
-    whole = Q(environment__in=profiles_access.where(user, Permission.DELETE_ALERTS))
-    owned = Q(mailbox__owner=user.pk) | Q(server_profile__owner=user.pk)
-    return whole | (Q(environment__in=list(profiles_access.memberships(user))) & owned)
-
-
-def _alerts() -> AlertQuerySet:
-    return Alert.objects.all()
+    return Q(environment__in=access.where(user, permission))
 
 
 def open_count(alerts: AlertQuerySet) -> int:
@@ -59,9 +62,75 @@ def open_count(alerts: AlertQuerySet) -> int:
     return alerts.open().exclude(level=AlertLevel.INFORMATION).count()
 
 
-def delete(alerts: QuerySet[Alert], *, by: User | None, until: datetime | None = None) -> int:
-    """Delete those of `alerts` that `by` may delete, or only those last seen by `until`; returns how many."""
-    alerts = alerts if by is None else alerts.filter(deletable(by))
-    seen = alerts if until is None else alerts.filter(last_seen_on__lte=until)
-    count, _ = Alert.objects.filter(pk__in=seen.order_by().values("pk")).delete()
-    return count
+def unread_count(user: User) -> int:
+    """Count what the bell of `user` shows: open errors and warnings of theirs that they have not read."""
+    return open_count(of_person(user).unread_by(user))
+
+
+@dataclass(frozen=True)
+class Members:
+    """How many mailboxes a profile's alert gathers: those still failing, and all."""
+
+    open: int
+    all: int
+
+    @property
+    def recovered(self) -> int:
+        """Return how many have left it."""
+        return self.all - self.open
+
+
+def members_of(alerts: Collection[Alert]) -> dict[int, Members]:
+    """Count the mailboxes gathered by those of `alerts` that gather any, in one query."""
+    pks = [alert.pk for alert in alerts if alert.mailbox_id is None]
+    if not pks:
+        return {}
+    found = Alert.objects.filter(parent__in=pks).order_by().values("parent")
+    counted = found.annotate(
+        open=Count("mailbox", distinct=True, filter=Q(resolved_on__isnull=True)),
+        all=Count("mailbox", distinct=True),
+    )
+    return {row["parent"]: Members(row["open"], row["all"]) for row in counted if row["parent"]}
+
+
+def with_readable_email(user: Person, alerts: Collection[Alert]) -> set[object]:
+    """Return the mailboxes of `alerts` whose email `user` may read."""
+    about = {alert.mailbox_id for alert in alerts if alert.mailbox_id}
+    readable = Mailbox.objects.filter(mailbox_access.everywhere(user, Permission.READ_EMAIL), pk__in=about)
+    return set(readable.values_list("pk", flat=True)) if about else set()
+
+
+def deletable(alerts: AlertQuerySet, *, by: Person | None) -> AlertQuerySet:
+    """Return those of `alerts` that `by` may delete: of whole environments, and of what they own."""
+    if by is None or (by.is_superuser and by.is_active):
+        return alerts
+    owned = Q(mailbox__owner=by.pk) | Q(server_profile__owner=by.pk)
+    here = Q(environment__in=list(access.memberships(by)))
+    return alerts.filter(_everywhere(by, Permission.DELETE_ALERTS) | (here & owned))
+
+
+@transaction.atomic
+def delete(alerts: AlertQuerySet, *, by: Person | None, now: datetime, until: datetime | None = None) -> int:
+    """Delete those of `alerts` that `by` may, or only those last seen by `until`; returns how many.
+
+    An alert that gathers those of mailboxes takes them along.
+    """
+    seen = deletable(alerts, by=by)
+    if until is not None:
+        seen = seen.filter(last_seen_on__lte=until)
+    chosen = list(seen.order_by().values_list("pk", "parent"))
+    pks = [pk for pk, _ in chosen]
+    for start in range(0, len(pks), 500):
+        some = pks[start : start + 500]
+        Alert.objects.filter(Q(pk__in=some) | Q(parent__in=some)).delete()
+    wall.settle({parent for _, parent in chosen if parent}, now=now)
+    return len(pks)
+
+
+def mark_read(alerts: QuerySet[Alert], *, by: User) -> int:
+    """Mark `alerts` as read by one person; returns how many there were."""
+    pks = list(alerts.order_by().values_list("pk", flat=True))
+    AlertReading.objects.bulk_create(
+        [AlertReading(alert_id=pk, user=by) for pk in pks], ignore_conflicts=True, batch_size=500
+    )
+    return len(pks)

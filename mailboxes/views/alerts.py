@@ -1,182 +1,97 @@
-"""The alerts walls: of a mailbox, of a server profile, and of the person signed in.
+"""The alerts walls: of a mailbox, of a server profile, of an environment, and of the person signed in.
 
-What a wall shows is in its address: whose it is, level, search, page. A deletion names the same words, so
-that "delete all" means what was seen: the filter on every page, and nothing that came after.
+What a wall shows is in its address: whose it is, level, cause, search, page. A command names the same
+words, so that "delete all" means what was seen: the filter on every page, and nothing that came after.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import groupby
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db.models import Q, QuerySet, TextField
-from django.db.models.functions import Cast
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
-from emailsync.web.listing import MOST_WORDS, Choice, Column, Facet, Listing, View
 from emailsync.web.responses import dialog_response, is_fragment, page_response, saved_response
-from emailsync.web.templatetags.console import day
-from mailboxes import access
-from mailboxes.access import everywhere
-from mailboxes.alerts.kinds import KINDS, Presented, present
-from mailboxes.choices import AlertLevel
+from mailboxes import access as mailbox_access
 from mailboxes.models import Alert, Mailbox
+from mailboxes.models.alert import AlertQuerySet
 from mailboxes.services import wall
-from mailboxes.views.email_listing import inside_json
+from mailboxes.views.alert_listing import AlertListing, Wall
 from mailboxes.views.head import mailbox_head
-from profiles import access as profiles_access
+from profiles import access
 from profiles.access import Permission
-from profiles.models import ServerProfile
+from profiles.models import Environment, ServerProfile
+
+#: How many mailboxes of an outage are listed at a time.
+MEMBERS = 20
 
 
-class AlertListing(Listing[Alert]):
-    """The alerts of one wall."""
-
-    columns: ClassVar = (Column("seen", "Last seen", sort=("last_seen_on",)),)
-    views: ClassVar = (View("all", "All alerts"), View("open", "Open alerts", Q(resolved_on__isnull=True)))
-    facets: ClassVar = (
-        Facet("error", "Errors", Q(level=AlertLevel.ERROR)),
-        Facet("warning", "Warnings", Q(level=AlertLevel.WARNING)),
-        Facet("information", "Information", Q(level=AlertLevel.INFORMATION)),
-    )
-    default_sort: ClassVar[str] = "-seen"
-    noun: ClassVar[tuple[str, str]] = ("alert", "alerts")
-
-    def __init__(self, state: QueryDict, queryset: QuerySet[Alert], *, url: str, whose: str = "") -> None:
-        """Read what is asked for out of the address; `whose` belongs to the wall of a person."""
-        super().__init__(state, queryset, url=url)
-        self.whose = whose
-
-    @property
-    def matching(self) -> QuerySet[Alert]:
-        """Return the alerts that the search finds: in their words, their cause or the server's answer."""
-        found = self._queryset.filter(self.view.condition if self.view else Q())
-        words = self.query.split()[:MOST_WORDS]
-        if words:
-            found = found.annotate(words=Cast("parameters", TextField()))
-        for word in words:
-            found = found.filter(
-                inside_json("words", word)
-                | Q(error_code__icontains=word)
-                | Q(details__icontains=word)
-                | Q(kind__in=_kinds_saying(word))
-            )
-        return found
-
-    @property
-    def state(self) -> dict[str, str]:
-        """Return the state of the wall as it stands in the address, without the page."""
-        return {**({"whose": self.whose} if self.whose else {}), **super().state}
-
-    @property
-    def hides_resolved(self) -> bool:
-        """Tell whether only open alerts are shown."""
-        return self.view is not None and self.view.name == "open"
-
-    @property
-    def resolved_url(self) -> str:
-        """Return the address that shows resolved alerts, or hides them."""
-        return self.link(view="" if self.hides_resolved else "open")
-
-    @property
-    def whose_choices(self) -> list[Choice]:
-        """Return the walls of a person: their own, and everybody's."""
-        return [
-            Choice("My alerts", self.link(whose=""), not self.whose),
-            Choice("Alerts of everybody", self.link(whose="everybody"), bool(self.whose)),
-        ]
+def _user(request: HttpRequest) -> User:
+    return cast("User", request.user)
 
 
-def _kinds_saying(word: str) -> list[str]:
-    """Return the kinds whose own words, not their parameters, hold `word`."""
-    sought = word.casefold()
-    return [
-        kind.code for kind in KINDS.values() if sought in f"{kind.title} {kind.text} {kind.remedy}".casefold()
-    ]
+def _listing(request: HttpRequest, state: QueryDict, alerts: AlertQuerySet, *, url: str) -> AlertListing:
+    return AlertListing(state, alerts, url=url, user=_user(request))
 
 
-@dataclass(frozen=True)
-class Card:
-    """An alert with its words."""
-
-    alert: Alert
-    words: Presented
-
-
-@dataclass(frozen=True)
-class Wall:
-    """One wall: its alerts, its address and its page."""
-
-    listing: AlertListing
-    #: What a deletion sends along to find this wall again.
-    scope: Mapping[str, str]
-    template: str
-    head: Mapping[str, Any]
-    #: Whether cards name the environment.
-    spans_environments: bool = False
-
-    @property
-    def context(self) -> dict[str, Any]:
-        """Return the context of the page and of its changing part."""
-        cards = [Card(alert, present(alert)) for alert in self.listing.rows]
-        return {
-            **self.head,
-            "listing": self.listing,
-            "days": [
-                (name, list(group)) for name, group in groupby(cards, key=lambda c: day(c.alert.last_seen_on))
-            ],
-            "scope": self.scope,
-            "spans_environments": self.spans_environments,
-            "delete_url": reverse("mailboxes:alert_delete"),
-            "ask_url": self.listing.link(ask="delete", page=str(self.listing.page)),
-        }
-
-
-def _loaded(alerts: QuerySet[Alert]) -> QuerySet[Alert]:
-    return alerts.select_related("environment").defer("environment__version")
-
-
-def _mailbox_wall(state: QueryDict, mailbox: Mailbox, head: Mapping[str, Any]) -> Wall:
+def _mailbox_wall(request: HttpRequest, state: QueryDict, mailbox: Mailbox, head: dict[str, Any]) -> Wall:
     url = reverse("mailboxes:mailbox_alerts", args=[mailbox.environment.slug, mailbox.pk])
     return Wall(
-        listing=AlertListing(state, _loaded(wall.of_mailbox(mailbox)), url=url),
+        listing=_listing(request, state, wall.of_mailbox(mailbox), url=url),
         scope={"mailbox": str(mailbox.pk)},
         template="mailboxes/mailbox_alerts.html",
+        may_delete=Permission.DELETE_ALERTS in mailbox.may,
         head=head,
     )
 
 
-def _profile_wall(state: QueryDict, profile: ServerProfile) -> Wall:
-    url = reverse("mailboxes:profile_alerts", args=[profile.environment.slug, profile.pk])
+def _profile_wall(
+    request: HttpRequest, state: QueryDict, environment: Environment, profile: ServerProfile
+) -> Wall:
+    url = reverse("mailboxes:profile_alerts", args=[environment.slug, profile.pk])
     return Wall(
-        listing=AlertListing(state, _loaded(wall.of_profile(profile)), url=url),
+        listing=_listing(request, state, wall.of_profile(profile), url=url),
         scope={"profile": str(profile.pk)},
         template="mailboxes/profile_alerts.html",
+        may_delete=access.may(
+            _user(request), Permission.DELETE_ALERTS, environment, owner_id=profile.owner_id
+        ),
         head={
-            "environment": profile.environment,
+            "environment": environment,
             "profile": profile,
-            "crumb": f"{profile.name}: alerts",
+            "crumb": _("%(profile)s: alerts") % {"profile": profile.name},
         },
     )
 
 
+def _environment_wall(request: HttpRequest, state: QueryDict, environment: Environment) -> Wall:
+    url = reverse("mailboxes:environment_alerts", args=[environment.slug])
+    profiles = ServerProfile.objects.filter(environment=environment).only("pk", "name").order_by("name")
+    return Wall(
+        listing=_listing(request, state, wall.of_environment(environment), url=url),
+        scope={"environment": environment.slug},
+        template="mailboxes/environment_alerts.html",
+        may_delete=Permission.DELETE_ALERTS in environment.may,
+        head={"environment": environment},
+        profiles=list(profiles),
+    )
+
+
 def _personal_wall(request: HttpRequest, state: QueryDict) -> Wall:
-    whose = "everybody" if state.get("whose") == "everybody" else ""
-    user = cast("User", request.user)
+    user = _user(request)
+    whose = state.get("whose") == "everybody"
     alerts = wall.of_everybody(user) if whose else wall.of_person(user)
     return Wall(
-        listing=AlertListing(state, _loaded(alerts), url=reverse("mailboxes:alert_list"), whose=whose),
+        listing=_listing(request, state, alerts, url=reverse("mailboxes:alert_list")),
         scope={},
         template="mailboxes/alert_list.html",
-        head={},
+        may_delete=user.is_superuser,
         spans_environments=True,
     )
 
@@ -184,19 +99,25 @@ def _personal_wall(request: HttpRequest, state: QueryDict) -> Wall:
 @require_safe
 def mailbox_alerts(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     """Show the alerts about a mailbox."""
-    mailbox, head = mailbox_head(request.user, slug, pk, Permission.READ_ALERTS, tab="alerts")
-    return _show(request, _mailbox_wall(request.GET, mailbox, head))
+    mailbox, head = mailbox_head(_user(request), slug, pk, Permission.READ_ALERTS, tab="alerts")
+    return _show(request, _mailbox_wall(request, request.GET, mailbox, head))
 
 
 @require_safe
 def profile_alerts(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     """Show the alerts about a server profile and the errors of its mailboxes."""
-    environment = profiles_access.enter(request.user, slug)
-    found = ServerProfile.objects.defer("password", "outgoing_password")
+    environment = access.enter(_user(request), slug)
+    found = ServerProfile.objects.defer("password", "outgoing_password", "oauth_client_secret")
     profile = get_object_or_404(found, environment=environment, pk=pk)
-    profiles_access.require(request.user, Permission.READ_ALERTS, environment, owner_id=profile.owner_id)
-    profile.environment = environment
-    return _show(request, _profile_wall(request.GET, profile))
+    access.require(_user(request), Permission.READ_ALERTS, environment, owner_id=profile.owner_id)
+    return _show(request, _profile_wall(request, request.GET, environment, profile))
+
+
+@require_safe
+def environment_alerts(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show every alert of an environment."""
+    environment = access.enter(_user(request), slug, Permission.READ_ALERTS)
+    return _show(request, _environment_wall(request, request.GET, environment))
 
 
 @require_safe
@@ -205,10 +126,50 @@ def alert_list(request: HttpRequest) -> HttpResponse:
     return _show(request, _personal_wall(request, request.GET))
 
 
+@require_safe
+def alert_members(request: HttpRequest, pk: int) -> HttpResponse:
+    """List the mailboxes that one alert of a server profile gathers, a page at a time."""
+    user = _user(request)
+    visible = wall.of_person(user) | wall.of_everybody(user)
+    alert = get_object_or_404(visible.select_related("environment", "server_profile"), pk=pk)
+    environment = alert.environment
+    environment.may = frozenset(access.permissions(user, environment))
+    asked = request.GET.get("after", "")
+    after = int(asked) if asked.isascii() and asked.isdecimal() else 0
+    found = alert.members.select_related("mailbox").order_by("resolved_on", "pk")
+    rows = list(found.defer("mailbox__password")[after : after + MEMBERS + 1])
+    context = {
+        "environment": environment,
+        "alert": alert,
+        "card": _words_of(alert),
+        "rows": rows[:MEMBERS],
+        "after": after + MEMBERS if len(rows) > MEMBERS else 0,
+        "further": found.count() - after - MEMBERS,
+        "may_open": Permission.READ_MAILBOXES in environment.may,
+        "user_id": user.pk,
+    }
+    return page_response(request, "mailboxes/alert_members.html", "mailboxes/_alert_members.html", context)
+
+
+def _words_of(alert: Alert) -> Any:
+    members = wall.members_of([alert]).get(alert.pk)
+    return Wall._words(alert, members, shows_email=False)  # noqa: SLF001
+
+
 def _show(request: HttpRequest, shown: Wall) -> HttpResponse:
     if request.GET.get("ask") == "delete":
         return _ask(request, shown)
+    mark = request.GET.get("mark", "")
+    if mark and is_fragment(request) and mark == shown.listing.mark:
+        return HttpResponse(status=204)
     context = {**shown.context, "is_fragment": is_fragment(request)}
+    if mark and is_fragment(request):
+        number = shown.listing.newer_than(mark)
+        context["news"] = (
+            ngettext("%(number)s new alert.", "%(number)s new alerts.", number) % {"number": number}
+            if number
+            else ""
+        )
     return page_response(request, shown.template, "mailboxes/_wall_part.html", context)
 
 
@@ -217,6 +178,9 @@ def _ask(request: HttpRequest, shown: Wall) -> HttpResponse:
     context = {
         "listing": listing,
         "scope": shown.scope,
+        "total": wall.deletable(
+            cast("AlertQuerySet", listing.selected), by=None if shown.may_delete else _user(request)
+        ).count(),
         "until": timezone.now().isoformat(),
         "dialog_url": reverse("mailboxes:alert_delete"),
         "back_url": listing.here,
@@ -229,58 +193,83 @@ def _ask(request: HttpRequest, shown: Wall) -> HttpResponse:
 @require_POST
 def alert_delete(request: HttpRequest) -> HttpResponse:
     """Delete one alert of a wall, or all that its filter shows."""
-    shown = _wall_of(request)
+    shown = _wall_of(request, Permission.DELETE_ALERTS)
+    selected = cast("AlertQuerySet", shown.listing.selected)
+    now = timezone.now()
     if "all" in request.POST:
-        return _delete_all(request, shown)
-    rows = [alert.pk for alert in shown.listing.rows]
-    asked = request.POST.get("alert", "")
-    number = int(asked) if asked.isascii() and asked.isdecimal() else 0
-    deleted = wall.delete(shown.listing.selected.filter(pk=number), by=cast("User", request.user))
-    title = "Alert deleted" if deleted else "This alert is already gone"
-    after = _wall_of(request)
+        until = parse_datetime(request.POST.get("until", ""))
+        deleted = wall.delete(selected, by=_user(request), now=now, until=until)
+        words = ngettext("%(number)s alert deleted", "%(number)s alerts deleted", deleted)
+        return saved_response(request, shown.listing.clear_url, title=words % {"number": f"{deleted:,}"})
+    number = _number(request)
+    rows = shown.listing.rows  # as they stood when somebody chose one of them
+    known = shown.listing.alerts.filter(pk=number)
+    deleted = wall.delete(known, by=_user(request), now=now)
+    if not deleted and known.exists():
+        raise access.refusal(Permission.DELETE_ALERTS)
+    title = _("Alert deleted") if deleted else _("This alert is already gone")
+    return _after(request, shown, number, among=rows, title=title)
+
+
+@require_POST
+def alert_read(request: HttpRequest) -> HttpResponse:
+    """Mark one alert of a wall as read, or all open ones that its filter shows."""
+    shown = _wall_of(request, Permission.READ_ALERTS)
+    number = _number(request)
+    alerts = shown.listing.alerts.filter(pk=number) if number else shown.listing.selected
+    marked = wall.mark_read(alerts, by=_user(request))
+    words = ngettext("%(number)s alert marked as read", "%(number)s alerts marked as read", marked)
+    return _after(request, shown, number, among=shown.listing.rows, title=words % {"number": f"{marked:,}"})
+
+
+def _after(
+    request: HttpRequest, before: Wall, number: int, *, among: list[Alert], title: str
+) -> HttpResponse:
+    """Show the wall again; the card `number` takes the focus, or the one that came after it."""
     if not is_fragment(request):
-        return saved_response(request, after.listing.here, title=title)
-    position = rows.index(number) if number in rows else 0
+        return saved_response(request, before.listing.here, title=title)
+    rows = [alert.pk for alert in among]
+    after = _wall_of(request, Permission.READ_ALERTS)
     left = [alert.pk for alert in after.listing.rows]
-    context = {
-        **after.context,
-        "is_fragment": True,
-        "said": title,
-        "focus": left[min(position, len(left) - 1)] if left else 0,
-    }
+    focus = 0
+    if number and left:
+        position = rows.index(number) if number in rows else 0
+        focus = number if number in left else left[min(position, len(left) - 1)]
+    context = {**after.context, "is_fragment": True, "said": title, "focus": focus, "empties": bool(number)}
     return render(request, "mailboxes/_wall_part.html", context)
 
 
-def _delete_all(request: HttpRequest, shown: Wall) -> HttpResponse:
-    until: datetime | None = parse_datetime(request.POST.get("until", ""))
-    deleted = wall.delete(shown.listing.selected, by=cast("User", request.user), until=until)
-    back = shown.listing.link(facet="", q="")
-    words = f"{deleted:,} alert{'' if deleted == 1 else 's'} deleted"
-    return saved_response(request, back, title=words)
+def _number(request: HttpRequest) -> int:
+    asked = request.POST.get("alert", "")
+    return int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 19 else 0
 
 
-def _wall_of(request: HttpRequest) -> Wall:
-    """Return the wall that a deletion comes from."""
-    state = request.POST
+def _wall_of(request: HttpRequest, permission: Permission) -> Wall:
+    """Return the wall that a command comes from. Raises PermissionDenied, or Http404 for strangers."""
+    state, user = request.POST, _user(request)
     if "mailbox" in state:
-        visible = Mailbox.objects.filter(everywhere(request.user, Permission.READ_MAILBOXES))
-        mailbox = get_object_or_404(visible.select_related("environment"), pk=_uuid(state["mailbox"]))
-        access.require(request.user, Permission.DELETE_ALERTS, mailbox)
-        return _mailbox_wall(state, mailbox, {"open_alerts": wall.open_count(wall.of_mailbox(mailbox))})
+        known = Mailbox.objects.filter(pk=_uuid(state["mailbox"])).select_related("environment").first()
+        if known is None:
+            raise Http404("There is no such mailbox.")
+        environment, mailbox = mailbox_access.enter(user, known.environment.slug, known.pk, permission)
+        head = {"open_alerts": wall.open_count(wall.of_mailbox(mailbox)), "environment": environment}
+        return _mailbox_wall(request, state, mailbox, head)
     if "profile" in state:
-        environments = profiles_access.environments_of(request.user)
-        profiles = ServerProfile.objects.filter(environment__in=environments).select_related("environment")
-        found = profiles.defer("password", "outgoing_password")
-        profile = get_object_or_404(found, pk=_uuid(state["profile"]))
-        profiles_access.require(
-            request.user, Permission.DELETE_ALERTS, profile.environment_id, owner_id=profile.owner_id
+        profile = (
+            ServerProfile.objects.filter(pk=_uuid(state["profile"])).select_related("environment").first()
         )
-        return _profile_wall(state, profile)
+        if profile is None:
+            raise Http404("There is no such server profile.")
+        environment = access.enter(user, profile.environment.slug)
+        access.require(user, permission, environment, owner_id=profile.owner_id)
+        return _profile_wall(request, state, environment, profile)
+    if "environment" in state:
+        return _environment_wall(request, state, access.enter(user, state["environment"], permission))
     return _personal_wall(request, state)
 
 
-def _uuid(text: str) -> UUID | None:
+def _uuid(text: str) -> UUID:
     try:
         return UUID(text)
-    except ValueError:
-        return None
+    except ValueError as error:
+        raise Http404("There is no such wall.") from error

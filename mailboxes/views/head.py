@@ -10,8 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from mailboxes import access
-from mailboxes.choices import AlertLevel
-from mailboxes.models import Alert, Mailbox
+from mailboxes.models import Mailbox
+from mailboxes.services import wall
 from profiles.access import Permission, Person
 
 
@@ -21,6 +21,6 @@ def mailbox_head(
     """Return the mailbox (with both states annotated) and the context of the head, if `user` may see it."""
     found = Mailbox.objects.with_states().select_related("server_profile", "owner", "approved_by")
     environment, mailbox = access.enter(user, slug, pk, permission, mailboxes=found)
-    open_alerts = Alert.objects.open().filter(mailbox=mailbox).exclude(level=AlertLevel.INFORMATION).count()
+    open_alerts = wall.open_count(wall.of_mailbox(mailbox)) if Permission.READ_ALERTS in mailbox.may else 0
     context = {"mailbox": mailbox, "environment": environment, "tab": tab, "open_alerts": open_alerts}
     return mailbox, context

@@ -182,7 +182,9 @@
   document.addEventListener("htmx:beforeRequest", e => {                    // nobody looks, or somebody types a search: ask next time
     if (!e.target.getAttribute?.("hx-trigger")?.includes("every")) return;
     const on = document.activeElement, typing = on?.matches('[type="search"]') && on.value !== on.defaultValue;
-    if (document.hidden || typing) e.preventDefault();
+    const gentle = e.target.matches("[data-gentle]") && !e.detail.requestConfig.triggeringEvent;   // news wait while somebody reads or uses what it replaces
+    const used = gentle && (e.target.contains(on) || e.target.querySelector("details[open], [popover]:popover-open"));
+    if (document.hidden || typing || used) e.preventDefault();
   });
   document.addEventListener("htmx:responseError", e => {
     const { status } = e.detail.xhr, ref = e.detail.xhr.getResponseHeader("X-Reference"), end = ref ? ` Reference ${ref}.` : "";

@@ -28,6 +28,7 @@ def tell(mailbox: Mailbox, now: datetime) -> Callable[..., Alert]:
         columns: dict[str, Any] = {
             "environment": mailbox.environment,
             "mailbox": mailbox,
+            "server_profile": mailbox.server_profile,
             "kind": kind,
             "level": LEVELS[kind],
             "parameters": {

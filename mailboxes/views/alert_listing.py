@@ -1,0 +1,302 @@
+"""What a wall shows: the filters of its address, the open alerts by day, the resolved ones folded away."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import User
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, TextField
+from django.db.models.functions import Cast
+from django.http import QueryDict
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from emailsync.web.listing import MOST_WORDS, Choice, Column, Facet, Listing, View
+from emailsync.web.templatetags.console import day
+from mailboxes import access as mailbox_access
+from mailboxes.alerts.kinds import KINDS, SPEAKS_OF_EMAIL, Presented, present
+from mailboxes.choices import AlertLevel
+from mailboxes.models import Alert, AlertReading, Mailbox
+from mailboxes.models.alert import AlertQuerySet
+from mailboxes.services import wall
+from mailboxes.views.email_listing import inside_json
+from profiles.access import Permission
+from profiles.models import ServerProfile
+
+OPEN = Q(resolved_on__isnull=True)
+#: How many resolved alerts stand below the open ones; the others have a page of their own.
+FOLDED = 10
+#: What the kinds are called in the filter.
+CAUSES: Mapping[str, tuple[Any, tuple[str, ...]]] = {
+    "incoming": (
+        gettext_lazy("Incoming email"),
+        tuple(kind for kind in KINDS if kind.startswith("incoming_")),
+    ),
+    "outgoing": (
+        gettext_lazy("Outgoing email"),
+        tuple(kind for kind in KINDS if kind.startswith("outgoing_")),
+    ),
+    "profile": (
+        gettext_lazy("Server profiles"),
+        tuple(kind for kind in KINDS if kind.startswith("profile_") or kind.endswith("_together")),
+    ),
+    "approval": (gettext_lazy("Email approval"), ("not_approved",)),
+    "message": (
+        gettext_lazy("Received messages"),
+        tuple(kind for kind in KINDS if kind.startswith(("message_", "folder_"))),
+    ),
+    "email": (gettext_lazy("Sent messages"), tuple(kind for kind in KINDS if kind.startswith("email_"))),
+    "success": (gettext_lazy("Successful tests"), ("configuration_succeeded",)),
+}
+
+
+class AlertListing(Listing[Alert]):
+    """The alerts of one wall, the open ones unless the address says otherwise."""
+
+    columns: ClassVar = (Column("seen", "Last seen", sort=("last_seen_on",)),)
+    views: ClassVar = (View("open", "Open alerts", OPEN), View("resolved", "Resolved alerts", ~OPEN))
+    facets: ClassVar = (
+        Facet("error", "Errors", Q(level=AlertLevel.ERROR)),
+        Facet("warning", "Warnings", Q(level=AlertLevel.WARNING)),
+        Facet("information", "Information", Q(level=AlertLevel.INFORMATION)),
+    )
+    default_sort: ClassVar[str] = "-seen"
+    noun: ClassVar[tuple[str, str]] = ("alert", "alerts")
+
+    def __init__(self, state: QueryDict, alerts: AlertQuerySet, *, url: str, user: User) -> None:
+        """Read what is asked for out of the address."""
+        super().__init__(state, alerts, url=url)
+        self.alerts = alerts
+        self.user = user
+        #: "everybody" on the wall of all environments.
+        self.whose = "everybody" if state.get("whose") == "everybody" else ""
+        self.cause = state.get("cause", "") if state.get("cause", "") in CAUSES else ""
+        self.profile = state.get("of", "")[:40]
+
+    @cached_property
+    def _found(self) -> QuerySet[Alert]:
+        """Return the alerts that search and filters find, open and resolved."""
+        found: QuerySet[Alert] = self.alerts
+        if self.cause:
+            found = found.filter(kind__in=CAUSES[self.cause][1])
+        if self.profile:
+            found = found.filter(server_profile__pk__in=[self.profile] if _is_uuid(self.profile) else [])
+        words = self.query.split()[:MOST_WORDS]
+        if words:
+            readable = Mailbox.objects.filter(mailbox_access.everywhere(self.user, Permission.READ_EMAIL))
+            # Who may not read a subject does not learn by searching whether a word is in it.
+            may_search = ~Q(kind__in=SPEAKS_OF_EMAIL) | Q(mailbox__in=readable)
+            found = found.annotate(words=Cast("parameters", TextField()))
+            for word in words:
+                found = found.filter(
+                    (inside_json("words", word) & may_search)
+                    | Q(mailbox__name__icontains=word)
+                    | Q(error_code__icontains=word)
+                    | Q(details__icontains=word)
+                    | Q(kind__in=_kinds_saying(word))
+                )
+        return found
+
+    @cached_property
+    def matching(self) -> QuerySet[Alert]:
+        """Return the alerts of the view that search and filters find."""
+        return self._found.filter(self.view.condition if self.view else Q())
+
+    @cached_property
+    def _counts(self) -> dict[str, Any]:
+        facets = {f"facet_{facet.name}": Count("pk", filter=facet.condition) for facet in self.facets}
+        return self.matching.order_by().aggregate(
+            all_records=Count("pk"), latest=Max("last_seen_on"), newest=Max("pk"), **facets
+        )
+
+    @cached_property
+    def resolved_count(self) -> int:
+        """Count the resolved alerts that the same search, filters and level find."""
+        found = self._found.filter(~OPEN)
+        return found.filter(self.facet.condition).count() if self.facet else found.count()
+
+    def _ordering(self) -> list[Any]:
+        """Return the order of the indexes."""
+        return ["-last_seen_on", "-pk"]
+
+    @cached_property
+    def rows(self) -> list[Alert]:
+        """Return the alerts of this page, told apart by whether their reader has read them."""
+        start = (self.page - 1) * self.size
+        return list(self._shown(self.selected)[start : start + self.size]) if self.total else []
+
+    @cached_property
+    def folded(self) -> list[Alert]:
+        """Return the latest resolved alerts."""
+        if self.shows_resolved or not self.resolved_count:
+            return []
+        found = self._found.filter(~OPEN)
+        return list(self._shown(found.filter(self.facet.condition) if self.facet else found)[:FOLDED])
+
+    def _shown(self, alerts: QuerySet[Alert]) -> QuerySet[Alert]:
+        read = AlertReading.objects.filter(alert=OuterRef("pk"), user=self.user)
+        loaded = alerts.select_related("environment", "mailbox", "server_profile").only(
+            *(column.name for column in Alert._meta.concrete_fields),
+            "environment__slug",
+            "environment__name",
+            "mailbox__owner",
+            "server_profile__owner",
+        )
+        return loaded.annotate(is_read=Exists(read)).order_by(*self._ordering())
+
+    @property
+    def shows_resolved(self) -> bool:
+        """Tell whether the resolved alerts are the page."""
+        return self.view is not None and self.view.name == "resolved"
+
+    @property
+    def mark(self) -> str:
+        """Return a word that changes whenever this wall does."""
+        counts = self._counts
+        parts = f"{counts['all_records']} {counts['latest']} {counts['newest']} {self.resolved_count}"
+        return f"{counts['newest'] or 0}-{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
+
+    def newer_than(self, mark: str) -> int:
+        """Count the alerts that came after a wall was given `mark`."""
+        newest = mark.partition("-")[0]
+        known = int(newest) if newest.isascii() and newest.isdecimal() else 0
+        return self.selected.filter(pk__gt=known).count()
+
+    @property
+    def state(self) -> dict[str, str]:
+        """Return the state of the wall as it stands in the address, without the page."""
+        own = {"whose": self.whose, "cause": self.cause, "of": self.profile}
+        return {**{name: value for name, value in own.items() if value}, **super().state}
+
+    @property
+    def is_filtered(self) -> bool:
+        """Tell whether a search or a filter hides alerts."""
+        return bool(self.query or self.facet or self.cause or self.profile)
+
+    @property
+    def clear_url(self) -> str:
+        """Return the address of the same view without search and filters."""
+        return self.link(q="", facet="", cause="", of="")
+
+    @property
+    def resolved_url(self) -> str:
+        """Return the address of the resolved alerts, or from there that of the open ones."""
+        return self.link(view="" if self.shows_resolved else "resolved")
+
+    @property
+    def cause_choices(self) -> list[Choice]:
+        """Return what alerts are about."""
+        known = [
+            Choice(str(title), self.link(cause=name), name == self.cause)
+            for name, (title, _kinds) in CAUSES.items()
+        ]
+        return [Choice(_("Every cause"), self.link(cause=""), not self.cause), *known]
+
+    def profile_choices(self, profiles: Iterable[ServerProfile]) -> list[Choice]:
+        """Return the server profiles that alerts can be narrowed down to."""
+        known = [
+            Choice(each.name, self.link(of=str(each.pk)), str(each.pk) == self.profile) for each in profiles
+        ]
+        is_known = any(choice.is_current for choice in known)
+        return [Choice(_("Every server profile"), self.link(of=""), not is_known), *known]
+
+    @property
+    def whose_choices(self) -> list[Choice]:
+        """Return the walls of a person: their own, and everybody's where they may see some."""
+        own = Choice(_("My alerts"), self.link(whose=""), not self.whose)
+        if not wall.reads_everybody(self.user):
+            return [own]
+        return [own, Choice(_("Alerts of everybody"), self.link(whose="everybody"), bool(self.whose))]
+
+
+def _is_uuid(text: str) -> bool:
+    digits = text.replace("-", "")
+    return len(digits) == 32 and all(digit in "0123456789abcdefABCDEF" for digit in digits)
+
+
+def _kinds_saying(word: str) -> list[str]:
+    """Return the kinds whose own words, not their parameters, hold `word`."""
+    sought = word.casefold()
+    return [
+        kind.code for kind in KINDS.values() if sought in f"{kind.title} {kind.text} {kind.remedy}".casefold()
+    ]
+
+
+@dataclass(frozen=True)
+class Card:
+    """An alert with its words, the mailboxes it gathers, and what its reader may do with it."""
+
+    alert: Alert
+    words: Presented
+    members: wall.Members | None
+    may_delete: bool
+
+
+@dataclass(frozen=True)
+class Wall:
+    """One wall: its alerts, its address and its page."""
+
+    listing: AlertListing
+    #: What a command sends along to find this wall again.
+    scope: Mapping[str, str]
+    template: str
+    #: Whether its reader may delete all of its alerts; if not, those of their own mailboxes.
+    may_delete: bool
+    head: Mapping[str, Any] = field(default_factory=dict)
+    #: The server profiles that it can be narrowed down to.
+    profiles: Sequence[ServerProfile] = ()
+    #: Whether cards name the environment.
+    spans_environments: bool = False
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """Return the context of the page and of its changing part."""
+        listing = self.listing
+        rows, folded = listing.rows, listing.folded
+        cards = {card.alert.pk: card for card in self.cards([*rows, *folded])}
+        days = groupby((cards[alert.pk] for alert in rows), key=lambda card: day(card.alert.last_seen_on))
+        return {
+            **self.head,
+            "listing": listing,
+            "days": [(name, list(group)) for name, group in days],
+            "folded": [cards[alert.pk] for alert in folded],
+            "causes": listing.cause_choices,
+            "profile_choices": listing.profile_choices(self.profiles) if self.profiles else (),
+            "whose_choices": listing.whose_choices if self.spans_environments else (),
+            "scope": self.scope,
+            "spans_environments": self.spans_environments,
+            "may_delete": self.may_delete or any(card.may_delete for card in cards.values()),
+            "has_unread": not all(getattr(alert, "is_read", True) for alert in rows),
+            "read_url": reverse("mailboxes:alert_read"),
+            "delete_url": reverse("mailboxes:alert_delete"),
+            "ask_url": listing.link(ask="delete", page=str(listing.page)),
+            "news_url": listing.link(page=str(listing.page), mark=listing.mark),
+        }
+
+    def cards(self, alerts: list[Alert]) -> list[Card]:
+        """Return `alerts` as they are shown, in at most two queries."""
+        members = wall.members_of(alerts)
+        speaking = [alert for alert in alerts if alert.kind in SPEAKS_OF_EMAIL]
+        readable = wall.with_readable_email(self.listing.user, speaking)
+        return [
+            Card(
+                alert,
+                self._words(alert, members.get(alert.pk), shows_email=alert.mailbox_id in readable),
+                members.get(alert.pk),
+                self.may_delete or self._owns(alert),
+            )
+            for alert in alerts
+        ]
+
+    def _owns(self, alert: Alert) -> bool:
+        owned = (alert.mailbox, alert.server_profile)
+        return any(record is not None and record.owner_id == self.listing.user.pk for record in owned)
+
+    @staticmethod
+    def _words(alert: Alert, members: wall.Members | None, *, shows_email: bool) -> Presented:
+        counted = (members.all if alert.resolved_on else members.open) if members else 0
+        return present(alert, members=counted, shows_email=shows_email or alert.kind not in SPEAKS_OF_EMAIL)
