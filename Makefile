@@ -17,7 +17,7 @@ TEMPLATES = $(shell find templates -name '*.html')
 
 .PHONY: help
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: .venv/run.stamp ## Run emailsync with the demo (HOST, PORT, EMAILSYNC_DATA_DIR, EMAILSYNC_ADMIN_PASSWORD)
@@ -52,6 +52,10 @@ format: .venv/test.stamp ## Format the code and the templates
 .PHONY: bench
 bench: packages .venv/test.stamp ## Measure an initial sync beside mbsync on the same server
 	@$(BIN)/python -m bench.initial_sync
+
+.PHONY: screenshots
+screenshots: packages .venv/test.stamp ## Take pictures of every screen for docs/images
+	@$(BIN)/python -m pytest --quiet -m browser tests/browser/test_every_screen.py --contact-sheet=docs/images
 
 .PHONY: lock
 lock: .venv/test.stamp ## Write requirements/*.txt from pyproject.toml (UPGRADE=1 takes the newest versions)

@@ -45,12 +45,18 @@ if not any(word.startswith("--database") for word in sys.argv):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the caller choose the database of Django's tests."""
+    """Let the caller choose the database of Django's tests, and whether pictures are taken."""
     parser.addoption(
         "--database",
         choices=["sqlite", "postgres"],
         default="sqlite",
         help="the database of Django's tests: SQLite, or a private PostgreSQL",
+    )
+    parser.addoption(
+        "--contact-sheet",
+        type=Path,
+        metavar="FOLDER",
+        help="where the browser tests leave pictures of every screen; without it they take none",
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, Page
 
 from tests.servers.ports import free_port
 from tests.servers.process import ServerProcess, tail, wait_until
@@ -22,7 +22,7 @@ from tests.servers.process import ServerProcess, tail, wait_until
 PATIENCE = 60_000
 DEMO = "/environments/contoso-demo"
 Scheme = Literal["light", "dark"]
-Visit = Callable[[int, Scheme], Page]
+Visit = Callable[[int], Page]
 
 
 @dataclass(frozen=True)
@@ -102,19 +102,15 @@ def signed_in(page: Page, console: Console) -> Page:
 
 @pytest.fixture(scope="session")
 def visit(browser: Browser, console: Console) -> Iterator[Visit]:
-    """Give a function that returns a signed-in page of a width and a theme; each signs in once."""
-    contexts: dict[tuple[int, Scheme], BrowserContext] = {}
-    pages: dict[tuple[int, Scheme], Page] = {}
+    """Give a function that returns a signed-in page of a width; each signs in once."""
+    pages: dict[int, Page] = {}
 
-    def open_page(width: int, scheme: Scheme) -> Page:
-        wanted = (width, scheme)
-        if wanted not in contexts:
-            contexts[wanted] = browser.new_context(
-                viewport={"width": width, "height": 844}, color_scheme=scheme, reduced_motion="reduce"
-            )
-            pages[wanted] = console.sign_in(contexts[wanted].new_page())
-        return pages[wanted]
+    def open_page(width: int) -> Page:
+        if width not in pages:
+            context = browser.new_context(viewport={"width": width, "height": 844}, reduced_motion="reduce")
+            pages[width] = console.sign_in(context.new_page())
+        return pages[width]
 
     yield open_page
-    for context in contexts.values():
-        context.close()
+    for page in pages.values():
+        page.context.close()

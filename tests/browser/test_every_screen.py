@@ -1,16 +1,22 @@
 """Every main screen of the running demo: no violation that axe knows, and no scrolling sideways."""
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import DEMO, PATIENCE, Console, Scheme, Visit
+from tests.browser.contact_sheet import ContactSheet
 
 pytestmark = [
     pytest.mark.browser,
     # pytest-playwright's own fixtures; pytest 10 will want them written otherwise.
     pytest.mark.filterwarnings("ignore:Session-scoped fixtures defined as instance methods"),
 ]
+Examine = Callable[[Page, str, int], None]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 FITS = "document.documentElement.scrollWidth <= innerWidth"
 #: What to click, one after the other, from the list of mailboxes.
 PATHS = {
@@ -38,7 +44,6 @@ SCREENS = {
     "nowhere": "/nowhere/",
 }
 widths = pytest.mark.parametrize("width", [1440, 390])
-schemes = pytest.mark.parametrize("scheme", ["light", "dark"])
 
 
 def check(page: Page) -> None:
@@ -46,6 +51,33 @@ def check(page: Page) -> None:
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
     assert page.evaluate(FITS)
+
+
+@pytest.fixture(scope="session")
+def sheet(request: pytest.FixtureRequest, browser: Browser) -> Iterator[ContactSheet | None]:
+    """Give the sheet that pictures are collected on, when somebody asked for one."""
+    folder: Path | None = request.config.getoption("--contact-sheet")
+    if folder is None:
+        yield None
+        return
+    sheet = ContactSheet(folder)
+    yield sheet
+    sheet.write(browser)
+
+
+@pytest.fixture
+def examine(sheet: ContactSheet | None, tmp_path: Path) -> Examine:
+    """Give a function that checks a screen in both themes, and takes its pictures if somebody wants them."""
+
+    def look(page: Page, title: str, width: int) -> None:
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            page.reload()
+            if sheet is not None:
+                sheet.keep(page, title, width=width, scheme=scheme, pieces=tmp_path)
+            check(page)
+
+    return look
 
 
 def follow(page: Page, console: Console, words: list[str]) -> None:
@@ -57,41 +89,40 @@ def follow(page: Page, console: Console, words: list[str]) -> None:
 
 
 @widths
-@schemes
 @pytest.mark.parametrize("screen", list(SCREENS))
 def test_a_screen_is_accessible_and_fits(
-    visit: Visit, console: Console, screen: str, width: int, scheme: Scheme
+    visit: Visit, console: Console, examine: Examine, screen: str, width: int
 ) -> None:
-    page = visit(width, scheme)
+    page = visit(width)
     page.goto(console.url + SCREENS[screen])
-    check(page)
+    examine(page, screen, width)
 
 
 @widths
-@schemes
 @pytest.mark.parametrize("screen", list(PATHS))
 def test_a_screen_of_a_mailbox_is_accessible_and_fits(
-    visit: Visit, console: Console, screen: str, width: int, scheme: Scheme
+    visit: Visit, console: Console, examine: Examine, screen: str, width: int
 ) -> None:
-    page = visit(width, scheme)
+    page = visit(width)
     follow(page, console, PATHS[screen])
-    check(page)
+    examine(page, screen, width)
 
 
 @widths
-@schemes
-def test_the_sign_in_is_accessible_and_fits(page: Page, console: Console, width: int, scheme: Scheme) -> None:
+def test_the_sign_in_is_accessible_and_fits(
+    page: Page, console: Console, examine: Examine, width: int
+) -> None:
     page.set_viewport_size({"width": width, "height": 844})
-    page.emulate_media(color_scheme=scheme)
     page.goto(f"{console.url}/sign-in/")
-    check(page)
+    examine(page, "sign-in", width)
 
 
-@schemes
+@pytest.mark.parametrize("scheme", SCHEMES)
 def test_a_question_before_a_command_is_accessible_on_a_phone(
     visit: Visit, console: Console, scheme: Scheme
 ) -> None:
-    page = visit(390, scheme)
+    page = visit(390)
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     page.goto(f"{console.url}{DEMO}/mailboxes/")
     page.get_by_label("Select Invoices").check()
     page.locator(".cmdbar").get_by_role("button", name="Test & Enable").click()
@@ -100,7 +131,7 @@ def test_a_question_before_a_command_is_accessible_on_a_phone(
 
 
 def test_a_phone_reaches_every_section_by_the_menu(visit: Visit, console: Console) -> None:
-    page = visit(390, "light")
+    page = visit(390)
     page.goto(f"{console.url}{DEMO}/settings/")
     page.get_by_role("button", name="Navigation").click()
     page.locator("#nav").get_by_role("link", name="Mailboxes").click()
