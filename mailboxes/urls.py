@@ -11,6 +11,7 @@ from mailboxes.views import (
     jobs,
     mailbox_form,
     mailbox_list,
+    profile_mailboxes,
     search,
 )
 
@@ -60,6 +61,16 @@ namespaced: list[URLPattern | URLResolver] = [
         "environments/<slug:slug>/server-profiles/<uuid:pk>/alerts/",
         alerts.profile_alerts,
         name="profile_alerts",
+    ),
+    path(
+        "environments/<slug:slug>/server-profiles/<uuid:pk>/mailboxes/",
+        profile_mailboxes.profile_mailboxes,
+        name="profile_mailboxes",
+    ),
+    path(
+        "environments/<slug:slug>/server-profiles/<uuid:pk>/move/",
+        profile_mailboxes.profile_move,
+        name="profile_move",
     ),
     path("environments/<slug:slug>/jobs/", include(testing)),
     path("environments/<slug:slug>/alerts/", alerts.environment_alerts, name="environment_alerts"),

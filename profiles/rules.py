@@ -7,21 +7,65 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from emailsync.mail.endpoint import NetworkPolicy, Protocol, Security, check_host, check_plain, default_port
 from emailsync.mail.errors import MailError
 from emailsync.mail.registry import INCOMING
-from profiles.choices import AuthenticationType, IncomingProtocol, ServerType
+from profiles.choices import AuthenticationProtocol, AuthenticationType, IncomingProtocol, ServerType
 
 if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise
+
     from profiles.models import ServerProfile
 
+#: What "Authenticate Using" lists; the sign-in with OAuth belongs to server types of its own.
+LISTED_AUTHENTICATION = (
+    AuthenticationType.BY_USER_OR_QUEUE,
+    AuthenticationType.IN_PROFILE,
+    AuthenticationType.WINDOWS_INTEGRATED,
+    AuthenticationType.ANONYMOUS,
+)
 SUPPORTED_AUTHENTICATION = (AuthenticationType.BY_USER_OR_QUEUE, AuthenticationType.IN_PROFILE)
+#: Both give the password as SASL PLAIN or LOGIN, whichever the server offers.
+SUPPORTED_MECHANISMS = (AuthenticationProtocol.AUTO_DETECT, AuthenticationProtocol.BASIC)
+
+FIXED = gettext_lazy(
+    "This is fixed once a profile exists. Create a new profile from this one and move the mailboxes to it."
+)
+
+#: Why a choice that is listed cannot be made, in the few words that stand behind it.
+Reasons = dict[str, "_StrOrPromise"]
+SERVER_TYPE_REASONS: Reasons = {
+    ServerType.EXCHANGE_ONLINE: gettext_lazy("not reached over IMAP and SMTP here"),
+    ServerType.EXCHANGE_SERVER: gettext_lazy("not reached over IMAP and SMTP here"),
+    ServerType.GMAIL: gettext_lazy("choose Other with imap.gmail.com"),
+}
+AUTHENTICATION_REASONS: Reasons = {
+    AuthenticationType.WINDOWS_INTEGRATED: gettext_lazy("Exchange servers only"),
+    AuthenticationType.ANONYMOUS: gettext_lazy("never valid"),
+}
+MECHANISM_REASONS: Reasons = {
+    kind: gettext_lazy("not spoken here")
+    for kind in AuthenticationProtocol
+    if kind not in SUPPORTED_MECHANISMS
+}
 
 
 def supported_protocols() -> list[tuple[str, str]]:
     """Return the choices of incoming protocols that this installation can speak."""
-    return [(value, label) for value, label in IncomingProtocol.choices if Protocol(value) in INCOMING]
+    return [(value, str(label)) for value, label in IncomingProtocol.choices if Protocol(value) in INCOMING]
+
+
+def protocol_reasons() -> Reasons:
+    """Return why the other incoming protocols cannot be chosen."""
+    known = ", ".join(label for _value, label in supported_protocols())
+    return {
+        value: gettext_lazy("this installation reads mail over %(known)s") % {"known": known}
+        for value in IncomingProtocol.values
+        if Protocol(value) not in INCOMING
+    }
 
 
 def plain_text_errors(instance: object, *, fields: tuple[str, ...]) -> dict[str, str]:
@@ -45,16 +89,18 @@ def profile_errors(profile: "ServerProfile", *, policy: NetworkPolicy) -> dict[s
     errors |= _kind_errors(profile)
     errors |= _sign_in_errors(profile)
     if profile.encoding_code_page and not _is_charset(profile.encoding_code_page):
-        errors["encoding_code_page"] = (
+        errors["encoding_code_page"] = _(
             "This character set is not known. Enter one such as iso-8859-1, or leave this empty."
         )
     if profile.is_default and not profile.is_active:
-        errors["is_default"] = "The default profile must be active. Make another profile the default first."
+        errors["is_default"] = _(
+            "The default profile must be active. Make another profile the default first."
+        )
     if profile.ca_certificates.strip():
         try:
             x509.load_pem_x509_certificates(profile.ca_certificates.encode())
         except ValueError:
-            errors["ca_certificates"] = (
+            errors["ca_certificates"] = _(
                 "These are not PEM certificates. Paste the text from BEGIN CERTIFICATE to END CERTIFICATE."
             )
     return errors
@@ -75,7 +121,7 @@ def _location_errors(
     except (ValueError, MailError) as error:
         errors[location] = str(error)
     if security is Security.NONE and not policy.allow_plain:
-        errors[security_name] = (
+        errors[security_name] = _(
             "Connections without encryption are switched off on this installation. Choose TLS or STARTTLS."
         )
     if getattr(profile, port_name) is None:
@@ -106,18 +152,18 @@ def _is_address(host: str) -> bool:
 
 def _kind_errors(profile: "ServerProfile") -> dict[str, str]:
     errors = {}
-    if profile.server_type != ServerType.OTHER:
-        errors["server_type"] = "Choose Other (IMAP/POP,SMTP): it reaches every IMAP and SMTP server."
-    if Protocol(profile.incoming_protocol) not in INCOMING:
-        known = ", ".join(label for _, label in supported_protocols())
-        errors["incoming_protocol"] = f"This installation reads mail over {known}. Choose {known}."
     stored = type(profile).objects.filter(pk=profile.pk).values("server_type", "incoming_protocol").first()
-    if stored:
-        for field, before in stored.items():
-            if getattr(profile, field) != before:
-                errors[field] = (
-                    "This is fixed once a profile exists. Create a new profile and move the mailboxes to it."
-                )
+    if profile.server_type != ServerType.OTHER:
+        errors["server_type"] = _("Choose Other (IMAP/POP,SMTP): it reaches every IMAP and SMTP server.")
+    if Protocol(profile.incoming_protocol) not in INCOMING:
+        known = ", ".join(label for _value, label in supported_protocols())
+        sentence = _("This installation reads mail over %(known)s.") % {"known": known}
+        errors["incoming_protocol"] = f"{sentence} " + (
+            FIXED if stored else _("Choose %(known)s.") % {"known": known}
+        )
+    for field, before in (stored or {}).items():
+        if getattr(profile, field) != before:
+            errors[field] = str(FIXED)
     return errors
 
 
@@ -131,14 +177,28 @@ def _sign_in_errors(profile: "ServerProfile") -> dict[str, str]:
     for kind_name, user_name, password in sides:
         kind = getattr(profile, kind_name)
         if kind not in SUPPORTED_AUTHENTICATION:
-            label = AuthenticationType(kind).label
-            errors[kind_name] = (
-                f"{label} is not valid for IMAP and SMTP servers. Choose credentials specified "
-                "by a user or queue, or in the email server profile."
-            )
+            errors[kind_name] = _refusal_of(AuthenticationType(kind))
         if kind == AuthenticationType.IN_PROFILE:
             if not getattr(profile, user_name):
-                errors[user_name] = "Enter the user name that signs in for all mailboxes of this profile."
+                errors[user_name] = _("Enter the user name that signs in for all mailboxes of this profile.")
             if not getattr(profile, password):
-                errors[password] = "Enter the password of that user."
+                errors[password] = _("Enter the password of that user.")
+    for side in ("incoming", "outgoing"):
+        mechanism = AuthenticationProtocol(getattr(profile, f"{side}_authentication_protocol"))
+        if mechanism not in SUPPORTED_MECHANISMS:
+            sentence = _("%(label)s is not spoken by this installation. Choose Auto Detect or Basic.")
+            errors[f"{side}_authentication_protocol"] = sentence % {"label": mechanism.label}
     return errors
+
+
+def _refusal_of(kind: AuthenticationType) -> str:
+    """Say why nobody signs in like this, and what to choose instead."""
+    way_out = _("Choose credentials specified by a user or queue, or in the email server profile.")
+    if kind == AuthenticationType.ANONYMOUS:
+        return _("Email is never read or sent without credentials.") + " " + way_out
+    if kind == AuthenticationType.WINDOWS_INTEGRATED:
+        return _(
+            "Windows Integrated Authentication signs in with the account of a Windows service, to Exchange "
+            "servers only. IMAP, POP and SMTP servers do not take it."
+        ) + (" " + way_out)
+    return _("%(label)s is not valid for IMAP and SMTP servers.") % {"label": kind.label} + " " + way_out

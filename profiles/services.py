@@ -4,16 +4,18 @@ Everything here that touches the default profile of an environment first locks t
 that two people moving the default at once take turns, and there is never a moment with two defaults.
 """
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, ProtectedError, QuerySet
+from django.db.models import F, ProtectedError, Q, QuerySet
 from django.utils.text import slugify
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
-from profiles import access
+from profiles import access, signals
 from profiles.access import Permission
 from profiles.choices import Role
 from profiles.models import EmailSettings, Environment, Membership, ServerProfile, save_version
@@ -22,7 +24,9 @@ from profiles.models import EmailSettings, Environment, Membership, ServerProfil
 RESERVED_SLUGS = frozenset({"new"})
 #: Completes "You may not …".
 CREATE_ENVIRONMENTS = gettext_lazy("create environments")
-DEFAULT_STAYS = "It is the default for new mailboxes. Set another profile as default first."
+DEFAULT_STAYS = gettext_lazy("It is the default for new mailboxes. Set another profile as default first.")
+#: A start date this far back brings no backlog worth a word.
+NO_BACKLOG = timedelta(hours=1)
 
 
 class NotPossible(Exception):
@@ -45,7 +49,8 @@ def environment_name_is_taken(environment: Environment) -> bool:
 def save_environment(environment: Environment, *, by: User | None) -> Environment:
     """Save an environment; a new one gets its address from its name, and its email settings.
 
-    Whoever creates one administers it. Raises StaleRecord when somebody saved it after it was read.
+    Whoever creates one administers it. Raises StaleRecord when somebody saved it after it was read, and
+    PermissionDenied.
     """
     environment.modified_by = by
     if not environment._state.adding:  # noqa: SLF001  (Django documents it)
@@ -85,38 +90,98 @@ def profile_name_is_taken(profile: ServerProfile) -> bool:
 
 
 @transaction.atomic
-def save_profile(profile: ServerProfile, *, by: User | None, now: datetime) -> ServerProfile:
+def save_profile(profile: ServerProfile, *, by: User | None, now: datetime) -> frozenset[str]:
     """Save a validated profile; one that is the default takes over from the one before.
 
-    Raises StaleRecord when somebody saved it after it was read, and NameTaken.
+    Returns the directions whose connection has changed: the mailboxes of the profile are to be tested again.
+    Raises StaleRecord when somebody saved it after it was read, NameTaken, and PermissionDenied.
     """
     access.require(by, Permission.WRITE_PROFILES, profile.environment_id)
     _lock(profile.environment_id)
-    stored = ServerProfile.objects.filter(pk=profile.pk).only("name", "is_default").first()
+    stored = ServerProfile.objects.filter(pk=profile.pk).first()
     if (stored is None or stored.name != profile.name) and profile_name_is_taken(profile):
-        raise NameTaken(f"Another server profile is named {profile.name}. Choose another name.")
+        raise NameTaken(
+            _("Another server profile is named %(name)s. Choose another name.") % {"name": profile.name}
+        )
     profile.modified_by = by
     if profile.is_default:
         _give_up_default(profile.environment_id, to=profile.pk, by=by, now=now)
+    changed: frozenset[str] = frozenset()
     if stored is None:
         profile.save(force_insert=True)
     else:
+        changed = profile.changed_directions(stored)
         save_version(profile)
+    if changed:
+        signals.connection_changed.send(ServerProfile, profile=profile, directions=changed)
     if profile.is_default != bool(stored and stored.is_default):
         _note_moved_default(profile.environment_id, by=by, now=now)
-    return profile
+    return changed
+
+
+#: What a profile made from another one does not take over: who it is, its secrets, its fixed protocol.
+NOT_COPIED = frozenset(
+    {
+        *("id", "name", "is_default", "is_active", "version", "created_on", "modified_on", "modified_by"),
+        *("password", "outgoing_password", "oauth_client_secret", "server_type", "incoming_protocol"),
+    }
+)
+
+
+def copy_of(profile: ServerProfile) -> ServerProfile:
+    """Return an unsaved profile like `profile`, with the usual type and protocol and without its secrets."""
+    copy = ServerProfile(name=(_("Copy of %(name)s") % {"name": profile.name})[:100])
+    for field in ServerProfile._meta.concrete_fields:
+        if field.name not in NOT_COPIED:
+            setattr(copy, field.attname, getattr(profile, field.attname))
+    if copy.incoming_protocol != profile.incoming_protocol:
+        copy.incoming_port = None  # it belongs to the protocol
+    return copy
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What a start date in the past brings with it."""
+
+    #: None means all mail there is.
+    since: datetime | None
+    #: The mailboxes that use the profile, and those among them that have not received anything yet.
+    mailboxes: int
+    fresh: int
+
+
+def backlog(profile: ServerProfile, *, now: datetime) -> Backlog | None:
+    """Return what the start date of `profile`, not saved yet, brings; nothing when it brings no old mail."""
+    since = profile.process_email_from
+    stored = ServerProfile.objects.filter(pk=profile.pk).values_list("process_email_from", flat=True)
+    before = stored.first()
+    if since == before or (since is not None and since > now - NO_BACKLOG):
+        return None
+    started = Q(states__direction="incoming", states__last_success_on__isnull=False)
+    found = Backlog(since, profile.mailboxes.count(), profile.mailboxes.exclude(started).count())
+    # Without a date all mail is fetched; nobody has to be told about it who has no mailboxes yet.
+    return found if since is not None or found.mailboxes else None
 
 
 @transaction.atomic
 def set_default(profile: ServerProfile, *, by: User | None, now: datetime) -> bool:
-    """Make `profile` what new mailboxes start with; returns whether it was not before. Raises NotPossible."""
+    """Make `profile` what new mailboxes start with; returns whether it was not before.
+
+    Raises NotPossible and PermissionDenied.
+    """
     access.require(by, Permission.WRITE_PROFILES, profile.environment_id)
+    return _set_default(profile, by=by, now=now)
+
+
+def _set_default(profile: ServerProfile, *, by: User | None, now: datetime) -> bool:
     _lock(profile.environment_id)
     current = ServerProfile.objects.only("name", "is_active", "is_default").get(pk=profile.pk)
     if current.is_default:
         return False
     if not current.is_active:
-        raise NotPossible(f"{current.name} is inactive. Activate it first, then set it as default.")
+        raise NotPossible(
+            _("%(name)s is inactive. Activate it first, then set it as default.") % {"name": current.name}
+        )
     _give_up_default(profile.environment_id, to=profile.pk, by=by, now=now)
     ServerProfile.objects.filter(pk=profile.pk).update(
         is_default=True, modified_by=by, modified_on=now, version=F("version") + 1
@@ -127,22 +192,29 @@ def set_default(profile: ServerProfile, *, by: User | None, now: datetime) -> bo
 
 def deactivation_obstacle(profile: ServerProfile) -> str:
     """Say why `profile` must stay active, or nothing."""
-    return DEFAULT_STAYS if profile.is_default else ""
+    return str(DEFAULT_STAYS) if profile.is_default else ""
 
 
 def deletion_obstacle(profile: ServerProfile, *, mailboxes: int) -> str:
     """Say why `profile`, used by so many `mailboxes`, cannot be deleted, or nothing."""
     if profile.is_default:
-        return DEFAULT_STAYS
+        return str(DEFAULT_STAYS)
     if mailboxes:
-        used = "1 mailbox uses it" if mailboxes == 1 else f"{mailboxes:,} mailboxes use it"
-        return f"{used}. Choose another server profile for {'it' if mailboxes == 1 else 'them'} first."
+        return ngettext(
+            "%(count)s mailbox uses it. Move it to another server profile first.",
+            "%(count)s mailboxes use it. Move them to another server profile first.",
+            mailboxes,
+        ) % {"count": f"{mailboxes:,}"}
     return ""
 
 
 @transaction.atomic
 def set_active(profiles: QuerySet[ServerProfile], *, active: bool, by: User | None, now: datetime) -> int:
-    """Switch `profiles` on or off; returns how many changed. Raises NotPossible for the default profile."""
+    """Switch `profiles` on or off; returns how many changed.
+
+    Runs under way are fenced off, and mailboxes of a profile that is on again are looked at at once.
+    Raises NotPossible for the default profile, and PermissionDenied.
+    """
     changing = list(profiles.exclude(is_active=active).only("name", "is_default", "environment"))
     for pk in sorted({profile.environment_id for profile in changing}):
         access.require(by, Permission.WRITE_PROFILES, pk)
@@ -150,24 +222,29 @@ def set_active(profiles: QuerySet[ServerProfile], *, active: bool, by: User | No
     found = ServerProfile.objects.filter(pk__in=[profile.pk for profile in changing])
     if not active:
         for profile in found.filter(is_default=True).only("name", "is_default"):
-            raise NotPossible(f"{profile.name} stays active. {deactivation_obstacle(profile)}")
-    return found.update(is_active=active, modified_by=by, modified_on=now, version=F("version") + 1)
+            stays = _("%(name)s stays active. %(reason)s")
+            raise NotPossible(stays % {"name": profile.name, "reason": deactivation_obstacle(profile)})
+    changed = found.update(is_active=active, modified_by=by, modified_on=now, version=F("version") + 1)
+    keys = [profile.pk for profile in changing]
+    signals.switched.send(ServerProfile, profiles=keys, active=active, now=now)
+    return changed
 
 
 @transaction.atomic
 def delete_profile(profile: ServerProfile, *, by: User | None) -> None:
-    """Delete a profile that nothing uses, with its alerts. Raises NotPossible."""
+    """Delete a profile that nothing uses, with its alerts. Raises NotPossible and PermissionDenied."""
     access.require(by, Permission.WRITE_PROFILES, profile.environment_id)
     _lock(profile.environment_id)
     current = ServerProfile.objects.only("name", "is_default", "environment").get(pk=profile.pk)
     obstacle = deletion_obstacle(current, mailboxes=0)
+    refused = _("%(name)s was not deleted. %(reason)s")
     if obstacle:
-        raise NotPossible(f"{current.name} was not deleted. {obstacle}")
+        raise NotPossible(refused % {"name": current.name, "reason": obstacle})
     try:
         current.delete()
     except ProtectedError as error:
         obstacle = deletion_obstacle(current, mailboxes=len(error.protected_objects))
-        raise NotPossible(f"{current.name} was not deleted. {obstacle}") from error
+        raise NotPossible(refused % {"name": current.name, "reason": obstacle}) from error
 
 
 # Email settings
@@ -179,7 +256,8 @@ def save_settings(
 ) -> EmailSettings:
     """Save the email settings of an environment, and which profile new mailboxes start with.
 
-    Raises StaleRecord when somebody saved them, or moved the default, after they were read, and NotPossible.
+    Raises StaleRecord when somebody saved them, or moved the default, after they were read, NotPossible, and
+    PermissionDenied.
     """
     access.require(by, Permission.WRITE_SETTINGS, settings.environment_id)
     _lock(settings.environment_id)
@@ -193,7 +271,7 @@ def save_settings(
     if (default.pk if default else None) == chosen:
         return settings
     if server_profile:
-        set_default(server_profile, by=by, now=now)
+        _set_default(server_profile, by=by, now=now)
     else:
         _give_up_default(settings.environment_id, to=None, by=by, now=now)
         _note_moved_default(settings.environment_id, by=by, now=now)

@@ -9,7 +9,9 @@ app_name = "profiles"
 server_profiles: list[URLPattern | URLResolver] = [
     path("", profile_list.profile_list, name="profile_list"),
     path("new/", profile_form.profile_create, name="profile_create"),
+    path("new/full/", profile_form.profile_create, {"full": True}, name="profile_create_full"),
     path("commands/", profile_commands.profile_command, name="profile_command"),
+    path("<uuid:pk>/", profile_form.profile_edit, {"full": True}, name="profile_detail"),
     path("<uuid:pk>/edit/", profile_form.profile_edit, name="profile_edit"),
 ]
 environment: list[URLPattern | URLResolver] = [

@@ -5,7 +5,7 @@ from typing import Any
 from django.core import checks
 from django.db import models
 
-from emailsync.crypto.keyring import keyring
+from emailsync.crypto.keyring import SecretUnreadable, keyring
 
 MASK = "********"
 
@@ -31,6 +31,15 @@ class Secret:
             return self._token
         text = self.reveal()
         return keyring().seal(text, bound_to=bound_to) if text else ""
+
+    def is_same_as(self, other: "Secret") -> bool:
+        """Say whether both hold one text; one that no key opens differs from all that is typed."""
+        if self._token and self._token == other._token:  # noqa: SLF001  (another one of this class)
+            return True
+        try:
+            return self.reveal() == other.reveal()
+        except SecretUnreadable:
+            return False
 
     def __bool__(self) -> bool:
         return bool(self._plain or self._token)

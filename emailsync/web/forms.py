@@ -38,6 +38,29 @@ class Check(forms.CheckboxInput):
         super().__init__({"class": "check", **(attrs or {})}, **options)
 
 
+class ReasonedSelect(forms.Select):
+    """A dropdown that also shows what cannot be chosen here, with the reason behind it.
+
+    Leave the refusal itself to the rules of the record: a browser is not what keeps a choice from being sent.
+    """
+
+    def __init__(
+        self, attrs: dict[str, Any] | None = None, *, reasons: Mapping[str, Any], **options: Any
+    ) -> None:
+        """Take the reasons by the value of the choice."""
+        super().__init__(attrs, **options)
+        self.reasons = reasons
+
+    def create_option(self, *args: Any, **options: Any) -> dict[str, Any]:
+        """Switch off what has a reason, unless it is what is stored."""
+        option = super().create_option(*args, **options)
+        reason = self.reasons.get(str(option["value"]))
+        if reason and not option["selected"]:
+            option["attrs"]["disabled"] = True
+            option["label"] = f"{option['label']} ({reason})"
+        return option
+
+
 class MomentInput(forms.DateTimeInput):
     """A date and time in the reader's zone."""
 
@@ -153,7 +176,7 @@ class ConsoleBoundField(BoundField):
     @property
     def unit(self) -> str:
         """Return the unit shown inside the control."""
-        return cast("Mapping[str, str]", getattr(self.form, "units", {})).get(self.name, "")
+        return str(cast("ConsoleForm", self.form).units.get(self.name, ""))
 
     @property
     def saved_value(self) -> str:
@@ -175,7 +198,7 @@ class ConsoleForm(forms.BaseForm):
     #: Field name and what the (i) button beside its label tells.
     tips: ClassVar[Mapping[str, str | Promise]] = {}
     #: Field name and the unit shown inside the control.
-    units: ClassVar[Mapping[str, str]] = {}
+    units: ClassVar[Mapping[str, str | Promise]] = {}
     #: Whether the reader may change nothing: the page then shows no Save.
     is_locked = False
 

@@ -20,7 +20,7 @@ from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from mailboxes import rules
-from mailboxes.choices import MailboxKind, ResultStatus
+from mailboxes.choices import Direction, MailboxKind, ResultStatus
 from mailboxes.models import Mailbox, WorkerState
 from profiles.choices import OutgoingMethod
 from profiles.models import ServerProfile
@@ -200,9 +200,11 @@ def _apply_batch(pks: Sequence[UUID], change: Change, *, by: User | None, now: d
     )
 
 
-def reset(mailbox_pks: Iterable[UUID]) -> None:
+def reset(
+    mailbox_pks: Iterable[UUID] | QuerySet[Any, Any], *, directions: Iterable[str] = Direction.values
+) -> None:
     """Forget the test results of mailboxes and stop them; work under way can commit nothing more."""
-    WorkerState.objects.filter(mailbox__in=mailbox_pks).update(
+    WorkerState.objects.filter(mailbox__in=mailbox_pks, direction__in=list(directions)).update(
         status=ResultStatus.NOT_RUN,
         is_enabled=False,
         tested_on=None,

@@ -1,24 +1,31 @@
 """Create and change mailboxes. Worker state is never saved here, only reset where a change calls for it."""
 
+from collections.abc import Collection
 from datetime import datetime
+from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, QuerySet
+from django.utils.translation import gettext as _
 
-from emailsync.crypto.fields import Secret
-from emailsync.crypto.keyring import SecretUnreadable
 from mailboxes import access
 from mailboxes.choices import AddressStatus, Direction, MailboxKind
 from mailboxes.engine.changing import CONNECTION_FIELDS, reset
 from mailboxes.models import Alert, Mailbox, WorkerState
 from profiles.access import Permission
 from profiles.choices import OutgoingMethod
-from profiles.models import EmailSettings, Environment, save_version
+from profiles.models import EmailSettings, Environment, ServerProfile, save_version
 
 #: What the owner of a mailbox may fill in without being allowed to change it otherwise.
 CREDENTIALS = frozenset({"allow_credentials", "user_name", "password"})
 BOOKKEEPING = frozenset({"version", "created_on", "modified_on", "modified_by_id"})
+#: A database takes this many keys in one statement.
+MOVED_AT_ONCE = 5000
+
+
+class ProfileUnusable(Exception):
+    """Mailboxes cannot be moved to this profile; the text says why."""
 
 
 def create_defaults(environment: Environment, *, kind: str = MailboxKind.USER) -> Mailbox:
@@ -63,7 +70,7 @@ def update(mailbox: Mailbox, *, by: User | None) -> Mailbox:
     mailbox.modified_by = by
     save_version(mailbox)
     changed = any(getattr(stored, name) != getattr(mailbox, name) for name in CONNECTION_FIELDS)
-    if changed or is_changed_secret(stored.password, mailbox.password):
+    if changed or not stored.password.is_same_as(mailbox.password):
         reset([mailbox.pk])
     return mailbox
 
@@ -78,14 +85,6 @@ def _require_change(by: User | None, stored: Mailbox, changed: Mailbox) -> None:
     access.require(by, needed, stored)
 
 
-def is_changed_secret(before: Secret, after: Secret) -> bool:
-    """Say whether a secret was changed; one that no key opens any more was, so that it can be replaced."""
-    try:
-        return before.reveal() != after.reveal()
-    except SecretUnreadable:
-        return True
-
-
 @transaction.atomic
 def set_active(mailboxes: QuerySet[Mailbox], *, active: bool, by: User | None, now: datetime) -> int:
     """Switch `mailboxes` on or off; returns how many changed. Switched on, enabled ones are due at once."""
@@ -93,18 +92,62 @@ def set_active(mailboxes: QuerySet[Mailbox], *, active: bool, by: User | None, n
     pks = list(mailboxes.exclude(is_active=active).values_list("pk", flat=True))
     found = Mailbox.objects.filter(pk__in=pks)
     found.update(is_active=active, modified_by=by, modified_on=now, version=F("version") + 1)
-    states = WorkerState.objects.filter(mailbox__in=pks)
     if active:
         make_due(found, now=now)
     else:
-        # Counting up the fence keeps a run under way from committing anything after this moment.
-        states.update(fence=F("fence") + 1, leased_until=None)
+        stop_runs(found)
     return len(pks)
+
+
+def stop_runs(mailboxes: QuerySet[Mailbox]) -> None:
+    """Keep work under way from committing anything after this moment, by counting up the fence."""
+    states = WorkerState.objects.filter(mailbox__in=mailboxes.values("pk"))
+    states.update(fence=F("fence") + 1, leased_until=None)
 
 
 def make_due(mailboxes: QuerySet[Mailbox], *, now: datetime) -> None:
     """Have enabled directions of `mailboxes` looked at now instead of at their next turn."""
     WorkerState.objects.filter(mailbox__in=mailboxes.values("pk"), is_enabled=True).update(due_at=now)
+
+
+@transaction.atomic
+def move(
+    mailboxes: QuerySet[Mailbox],
+    *,
+    environment: Environment,
+    to: ServerProfile,
+    by: User | None,
+    now: datetime,
+) -> int:
+    """Have `mailboxes` use another active profile of `environment`; returns how many moved.
+
+    What was tested on the old servers says nothing about the new ones: both directions stop until they are
+    tested again. Raises ProfileUnusable and PermissionDenied.
+    """
+    found = access.within(mailboxes, by, Permission.WRITE_MAILBOXES, environment=environment)
+    profile = ServerProfile.objects.select_for_update().get(pk=to.pk)
+    if profile.environment_id != environment.pk or not profile.is_active:
+        raise ProfileUnusable(_("%(name)s is inactive. Activate it first.") % {"name": profile.name})
+    pks = list(found.exclude(server_profile=profile).values_list("pk", flat=True))
+    for start in range(0, len(pks), MOVED_AT_ONCE):
+        part = Mailbox.objects.filter(pk__in=pks[start : start + MOVED_AT_ONCE])
+        part.update(server_profile=profile, modified_by=by, modified_on=now, version=F("version") + 1)
+        reset(part.values("pk"))
+    return len(pks)
+
+
+def follow_connection(*, profile: ServerProfile, directions: Collection[str], **_sent: object) -> None:
+    """Stop the mailboxes of a profile that connects otherwise now, until they are tested again."""
+    reset(Mailbox.objects.filter(server_profile=profile).values("pk"), directions=directions)
+
+
+def follow_switch(*, profiles: Collection[UUID], active: bool, now: datetime, **_sent: object) -> None:
+    """Stop what runs on profiles that were switched off; look at once at mailboxes of those switched on."""
+    found = Mailbox.objects.filter(server_profile__in=list(profiles))
+    if active:
+        make_due(found, now=now)
+    else:
+        stop_runs(found)
 
 
 @transaction.atomic

@@ -1,18 +1,28 @@
 """The form of a server profile: where the servers are, how to secure the way, whose credentials to use."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from emailsync.mail.endpoint import Protocol, Security, check_plain, default_port
 from emailsync.web.concurrency import Conflict, Saved, VersionedForm
-from emailsync.web.forms import ConsoleForm, SecretField
+from emailsync.web.forms import ConsoleForm, ReasonedSelect, SecretField
 from profiles import access, rules, services
-from profiles.choices import AuthenticationType, ConnectionSecurity, ServerType
+from profiles.choices import (
+    AuthenticationProtocol,
+    AuthenticationType,
+    ConnectionSecurity,
+    IncomingProtocol,
+    ServerType,
+)
+from profiles.forms import profile_words as words
 from profiles.models import ServerProfile
 
 # Django's form is generic for the type checker only.
@@ -21,11 +31,9 @@ if TYPE_CHECKING:
 else:
     _ModelForm = forms.ModelForm
 
-PORT = "A port is a number from 1 to 65535. Leave it empty for the usual one."
 SECRETS = ("password", "outgoing_password")
 #: What has to be typed over a protected connection only.
 CREDENTIALS = ("user_name", "password", "outgoing_user_name", "outgoing_password")
-TYPE_AGAIN = "Passwords are never sent back to the browser. Type the password again."
 
 
 def _typed_exactly(**attributes: str) -> forms.TextInput:
@@ -37,57 +45,16 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
     """A new server profile or an existing one, whose type and protocol are fixed."""
 
     password = SecretField(required=False, max_length=250)
-    outgoing_password = SecretField(required=False, max_length=250, label="Outgoing Password")
+    outgoing_password = SecretField(required=False, max_length=250)
     timeout_seconds = forms.DecimalField(
-        label="Timeout after",
         min_value=1,
         max_value=100,
         decimal_places=3,
-        error_messages={
-            "required": "Enter a number of seconds from 1 to 100.",
-            "min_value": "Wait at least 1 second.",
-            "max_value": "Wait at most 100 seconds.",
-        },
+        error_messages=dict(words.ERRORS["timeout_seconds"]),
     )
 
     units: ClassVar[Mapping[str, str]] = {"minimum_polling_interval": "min", "timeout_seconds": "s"}
-    tips: ClassVar[Mapping[str, str]] = {
-        "server_type": "The kind of mail system this profile talks to. It cannot be changed later.",
-        "is_default": "Mailboxes created later start with this profile. Only one profile is the default: "
-        "turning this on takes it from the one before.",
-        "authentication_type": "Decides whose credentials are used to sign in: those on each mailbox, or "
-        "one account stored here.",
-        "user_name": "The account that signs in for every mailbox of this profile.",
-        "password": "Encrypted before it is stored, and never shown again.",
-        "impersonation": "How that one account opens the mailboxes of others. None opens its own only.",
-        "use_same_settings_for_outgoing": "Sends with the same sign-in as it receives.",
-        "outgoing_authentication_type": "Whose credentials are used to sign in for sending.",
-        "outgoing_user_name": "The account that signs in to send for every mailbox of this profile.",
-        "outgoing_password": "Encrypted before it is stored, and never shown again.",
-        "outgoing_impersonation": "How that one account sends for others.",
-        "incoming_protocol": "The protocol that reads mail. It cannot be changed later.",
-        "incoming_security": "TLS from the start is the usual choice. STARTTLS begins in the clear and "
-        "is encrypted before anybody signs in.",
-        "outgoing_security": "TLS from the start is usual on port 465, STARTTLS on port 587.",
-        "process_email_from": "Mail that the server received before this moment is left alone. An earlier "
-        "date brings older mail into mailboxes that start with this profile, and delays their new mail.",
-        "minimum_polling_interval": "The least time between two checks of a mailbox. 0 sets no minimum.",
-        "maximum_concurrent_connections": "The most connections at the same time: per mailbox when mailboxes "
-        "have their own credentials, otherwise for the whole profile. Lower it if the server complains.",
-        "move_failed_to_undeliverable": "Incoming mail that could not be stored is moved to a folder named "
-        "Undeliverable on the server, where somebody can look at it.",
-        "alert_owner_on_major_events": "Sends an email to the owner when more than half of the profile's "
-        "mailboxes stopped working within an hour.",
-        "timeout_enabled": "Gives up on a server that does not answer in the time set here. Turned off, the "
-        "installation's own limit of 30 seconds holds.",
-        "timeout_seconds": "How long to wait for each answer of the server, up to 100 seconds.",
-        "encoding_code_page": "The character set of outgoing text, such as iso-8859-1. Empty means UTF-8, "
-        "which every mail program of today reads.",
-        "ca_certificates": "For servers whose certificate comes from an authority of your own. They are "
-        "trusted beside the usual ones, by this profile alone.",
-        "owner": "Sees the alerts of this profile, and the errors of its mailboxes.",
-        "notes": "For yourselves; nothing depends on them.",
-    }
+    tips: ClassVar[words.Words] = words.TIPS
     field_order = (
         "server_type",
         "name",
@@ -122,9 +89,11 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
             "incoming_location",
             "incoming_port",
             "incoming_security",
+            "incoming_authentication_protocol",
             "outgoing_location",
             "outgoing_port",
             "outgoing_security",
+            "outgoing_authentication_protocol",
             "process_email_from",
             "minimum_polling_interval",
             "maximum_concurrent_connections",
@@ -136,27 +105,11 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
             "owner",
             "notes",
         ]
-        labels: ClassVar[dict[str, str]] = {
-            "server_type": "Email Server Type",
-            "is_default": "Set as default profile for new mailboxes",
-            "authentication_type": "Authentication Type",
-            "user_name": "User Name",
-            "impersonation": "Use Impersonation",
-            "use_same_settings_for_outgoing": "Use same settings for Outgoing",
-            "outgoing_authentication_type": "Outgoing Authentication Type",
-            "outgoing_user_name": "Outgoing User Name",
-            "outgoing_impersonation": "Outgoing Impersonation",
-            "incoming_protocol": "Incoming communication protocol",
-            "process_email_from": "Process emails from",
-            "minimum_polling_interval": "Minimum polling interval",
-            "move_failed_to_undeliverable": "Move failed emails to Undeliverable folder",
-            "alert_owner_on_major_events": "Send an alert email to the owner on major events",
-            "timeout_enabled": "Timeout mailbox connection",
-            "ca_certificates": "Additional trusted certificates",
-        }
         widgets: ClassVar[dict[str, forms.Widget]] = {
             "name": forms.TextInput(attrs={"autocomplete": "off"}),
-            "description": forms.Textarea(attrs={"rows": 2, "placeholder": "What this profile is for"}),
+            "description": forms.Textarea(
+                attrs={"rows": 2, "placeholder": gettext_lazy("What this profile is for")}
+            ),
             "user_name": _typed_exactly(autocomplete="off"),
             "outgoing_user_name": _typed_exactly(autocomplete="off"),
             "incoming_location": _typed_exactly(placeholder="imap.example.org"),
@@ -171,45 +124,39 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
             ),
             "notes": forms.Textarea(attrs={"rows": 2}),
         }
-        error_messages: ClassVar[dict[str, dict[str, str]]] = {
-            "name": {"required": "Enter a name that people will recognise when they pick a profile."},
-            "incoming_location": {
-                "required": "Enter the host that mail is read from, such as imap.example.org."
-            },
-            "outgoing_location": {
-                "required": "Enter the host that mail is sent through, such as smtp.example.org."
-            },
-            "incoming_port": {"min_value": PORT, "max_value": PORT, "invalid": PORT},
-            "outgoing_port": {"min_value": PORT, "max_value": PORT, "invalid": PORT},
-            "minimum_polling_interval": {
-                "required": "Enter the minutes between two checks; 0 sets no minimum.",
-                "min_value": "Enter 0 or more minutes.",
-                "max_value": "Enter at most 1440 minutes, which is a day.",
-            },
-            "maximum_concurrent_connections": {
-                "required": "Enter a number from 1 to 300; the usual one is 10.",
-                "min_value": "Allow at least 1 connection.",
-                "max_value": "Allow at most 300 connections.",
-            },
-        }
+        error_messages: ClassVar[Mapping[str, words.Words]] = words.ERRORS
 
-    def __init__(self, *args: Any, credentials_locked: bool, **kwargs: Any) -> None:
-        """Offer only what works here; lock the credentials on an unprotected connection."""
+    def __init__(self, *args: Any, credentials_locked: bool, full: bool = False, **kwargs: Any) -> None:
+        """Say why what is listed does not work here; lock the credentials on an unprotected connection.
+
+        `full` gives the labels of the full form.
+        """
         super().__init__(*args, **kwargs)
         self.credentials_locked = credentials_locked
         self.is_new = self.instance._state.adding  # noqa: SLF001  (Django documents it)
-        self._offer("server_type", [(ServerType.OTHER.value, ServerType.OTHER.label)])
-        self._offer("incoming_protocol", rules.supported_protocols())
-        kinds = [(kind.value, kind.label) for kind in rules.SUPPORTED_AUTHENTICATION]
-        self._offer("authentication_type", kinds)
-        self._offer("outgoing_authentication_type", kinds)
-        for name in ("incoming_security", "outgoing_security"):
-            self._offer(name, self._securities(getattr(self.instance, name)))
+        #: What is asked before a start date in the past is saved, and the answer that agrees to it.
+        self.backlog: services.Backlog | None = None
+        labels = {**words.LABELS, **words.FULL_LABELS} if full else words.LABELS
+        for name, label in labels.items():
+            self.fields[name].label = label
+        self._list_choices()
         self._offer_owners()
         for name in SECRETS:
             cast("SecretField", self.fields[name]).saved = bool(getattr(self.instance, name))
         self.initial.setdefault("timeout_seconds", _seconds(self.instance.timeout_ms))
         self._lock()
+
+    def _list_choices(self) -> None:
+        self._list("server_type", ServerType.choices, rules.SERVER_TYPE_REASONS)
+        self._list("incoming_protocol", IncomingProtocol.choices, rules.protocol_reasons())
+        kinds = [(kind.value, kind.label) for kind in rules.LISTED_AUTHENTICATION]
+        for name in ("authentication_type", "outgoing_authentication_type"):
+            self._list(name, kinds, rules.AUTHENTICATION_REASONS)
+        for side in ("incoming", "outgoing"):
+            name = f"{side}_authentication_protocol"
+            self._list(name, AuthenticationProtocol.choices, rules.MECHANISM_REASONS)
+            security = f"{side}_security"
+            self._offer(security, self._securities(getattr(self.instance, security)))
 
     def _lock(self) -> None:
         if not self.is_bound:  # a refused form has its summary focused
@@ -220,8 +167,13 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
             for name in CREDENTIALS:
                 self.fields[name].disabled = True
 
-    def _offer(self, name: str, choices: list[tuple[str, str]]) -> None:
-        cast("forms.TypedChoiceField", self.fields[name]).choices = choices
+    def _offer(self, name: str, choices: Iterable[tuple[str, Any]]) -> None:
+        cast("forms.TypedChoiceField", self.fields[name]).choices = list(choices)
+
+    def _list(self, name: str, choices: Iterable[tuple[str, Any]], reasons: rules.Reasons) -> None:
+        """List `choices`, those with a reason switched off; the profile's rules refuse them as well."""
+        self.fields[name].widget = ReasonedSelect(reasons=reasons)
+        self._offer(name, choices)
 
     def _securities(self, current: str) -> list[tuple[str, str]]:
         """Leave out unencrypted connections where the operator did not open them, but never what is set."""
@@ -232,8 +184,13 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
     def _offer_owners(self) -> None:
         field = cast("forms.ModelChoiceField[Any]", self.fields["owner"])
         field.queryset = access.people_of(self.instance.environment_id, and_owner=self.instance.owner_id)
-        field.empty_label = "Nobody"
+        field.empty_label = _("Nobody")
         field.label_from_instance = _full_name  # type: ignore[assignment,method-assign]
+
+    @property
+    def protocol_is_unsupported(self) -> bool:
+        """Say whether this is a profile of old whose protocol nothing here reads."""
+        return not self.is_new and self.instance.incoming_protocol in rules.protocol_reasons()
 
     @property
     def open_ports(self) -> str:
@@ -247,9 +204,14 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
     def usual_ports(self) -> str:
         """Say which ports stand for empty ones."""
         protocols = [(Protocol(value), label) for value, label in rules.supported_protocols()]
+        sentence = _("%(protocol)s %(tls)s with TLS, %(starttls)s with STARTTLS")
         return "; ".join(
-            f"{label} {default_port(protocol, Security.TLS)} with TLS, "
-            f"{default_port(protocol, Security.STARTTLS)} with STARTTLS"
+            sentence
+            % {
+                "protocol": label,
+                "tls": default_port(protocol, Security.TLS),
+                "starttls": default_port(protocol, Security.STARTTLS),
+            }
             for protocol, label in [*protocols, (Protocol.SMTP, "SMTP")]
         )
 
@@ -260,16 +222,18 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
         name: str = self.cleaned_data["name"]
         other = ServerProfile(pk=self.instance.pk, environment_id=self.instance.environment_id, name=name)
         if "name" in self.changed_data and services.profile_name_is_taken(other):
-            raise ValidationError(f"Another server profile is named {name}. Choose another name.")
+            raise ValidationError(
+                _("Another server profile is named %(name)s. Choose another name.") % {"name": name}
+            )
         return name
 
     def clean_password(self) -> str:
         """Refuse what could forge protocol lines."""
-        return self._plain("password", what="The password")
+        return self._plain("password", what=_("The password"))
 
     def clean_outgoing_password(self) -> str:
         """Refuse what could forge protocol lines."""
-        return self._plain("outgoing_password", what="The outgoing password")
+        return self._plain("outgoing_password", what=_("The outgoing password"))
 
     def _plain(self, name: str, *, what: str) -> str:
         typed: str = self.cleaned_data[name]
@@ -284,11 +248,25 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
         if self.is_bound and self.errors:
             self._ask_for_passwords()
 
+    def is_agreed(self, *, now: datetime) -> bool:
+        """Say whether the valid form may be saved; if not, `backlog` says what has to be agreed to first."""
+        found = services.backlog(self.instance, now=now)
+        if found is None or self.data.get("agreed") == agreement(found):
+            return True
+        self.backlog = found
+        self._ask_for_passwords()
+        return False
+
+    @property
+    def agreement(self) -> str:
+        """Return what the button that saves anyway sends."""
+        return agreement(self.backlog) if self.backlog else ""
+
     def _ask_for_passwords(self) -> None:
         for name in SECRETS:
             typed = not self.fields[name].disabled and self.data.get(self.add_prefix(name))
             if typed and name not in self.errors:
-                self.add_error(name, TYPE_AGAIN)
+                self.add_error(name, words.TYPE_AGAIN)
 
     def _post_clean(self) -> None:
         """Complete the instance before its rules run: version, timeout, and the passwords that were typed."""
@@ -330,6 +308,11 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
             self.conflict = conflict = replace(conflict, saved={**conflict.saved, "timeout_seconds": timeout})
         self._ask_for_passwords()
         return conflict
+
+
+def agreement(backlog: services.Backlog) -> str:
+    """Return the word that agrees to this start date and to no other."""
+    return backlog.since.isoformat() if backlog.since else "all"
 
 
 def _seconds(milliseconds: int) -> str:

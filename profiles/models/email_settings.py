@@ -18,9 +18,6 @@ from profiles.models.versioned import Versioned
 MAXIMUM_ATTACHMENT_KB = 131_072
 
 
-MAXIMUM_ATTACHMENT_KB = 131_072
-
-
 class EmailSettings(Versioned):
     """One row per environment: what new mailboxes start with, who must be approved, which alerts are kept.
 

@@ -9,7 +9,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
-from emailsync.crypto.fields import EncryptedTextField
+from emailsync.crypto.fields import EncryptedTextField, Secret
 from emailsync.mail.endpoint import Endpoint, Protocol, Security
 from profiles import rules
 from profiles.choices import (
@@ -23,7 +23,7 @@ from profiles.choices import (
 from profiles.models.environment import Environment
 from profiles.models.versioned import Versioned
 
-MAXIMUM_ATTACHMENT_KB = 131_072
+DIRECTIONS = ("incoming", "outgoing")
 
 
 class ServerProfileQuerySet(models.QuerySet["ServerProfile"]):
@@ -187,6 +187,35 @@ class ServerProfile(Versioned):
         errors = rules.profile_errors(self, policy=settings.NETWORK_POLICY)
         if errors:
             raise ValidationError(errors)
+
+    def changed_directions(self, before: "ServerProfile") -> frozenset[str]:
+        """Return the directions that connect otherwise than they did `before`."""
+        return frozenset(side for side in DIRECTIONS if not self._connects_like(before, side))
+
+    def _connects_like(self, other: "ServerProfile", side: str) -> bool:
+        mine, theirs = self.connection(side), other.connection(side)
+        return mine == theirs and self.secret(side).is_same_as(other.secret(side))
+
+    def connection(self, side: str) -> tuple[object, ...]:
+        """Return what a test of one direction depends on, but for the secret."""
+        own = "outgoing_" if side == "outgoing" and not self.use_same_settings_for_outgoing else ""
+        return (
+            self.incoming_protocol if side == "incoming" else "",
+            getattr(self, f"{side}_location"),
+            getattr(self, f"{side}_port"),
+            getattr(self, f"{side}_security"),
+            self.ca_certificates.strip(),
+            getattr(self, f"{own}authentication_type"),
+            getattr(self, f"{own}user_name"),
+            getattr(self, f"{own}impersonation"),
+            getattr(self, f"{side}_authentication_protocol"),
+        )
+
+    def secret(self, side: str) -> Secret:
+        """Return the password that signs in for one direction where the profile has it."""
+        own = side == "outgoing" and not self.use_same_settings_for_outgoing
+        secret: Secret = self.outgoing_password if own else self.password
+        return secret
 
     @property
     def incoming_endpoint(self) -> Endpoint:

@@ -5,6 +5,8 @@ from typing import Protocol
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from emailsync.web.templatetags.console import status
 
@@ -24,18 +26,20 @@ class Figures(Protocol):
 def mailbox_health(record: Figures) -> SafeString:
     """Say in an icon and a few words how the active mailboxes of `record` are doing."""
     if not record.active:
-        words = "None active" if record.mailbox_count else "No mailboxes"
+        words = _("None active") if record.mailbox_count else _("No mailboxes")
         return format_html('<span class="muted">{}</span>', words)
+    numbers = {"number": f"{record.failing:,}", "active": f"{record.active:,}"}
     if record.failing:
-        return status("failure", "auto", f"{record.failing:,} failing")
+        return status("failure", "auto", _("%(number)s of %(active)s failing") % numbers)
     if record.working == record.active:
-        return status("success", "status", "All working")
+        return status("success", "status", _("All working"))
     if record.working:
-        return status("not_run", "status", f"{record.working:,} of {record.active:,} working")
-    return status("not_run", "status", "Not tested")
+        numbers["number"] = f"{record.working:,}"
+        return status("not_run", "status", _("%(number)s of %(active)s working") % numbers)
+    return status("not_run", "status", _("Not tested"))
 
 
 @register.filter
 def mailboxes(number: int) -> str:
     """Return a number with its noun: "1 mailbox", "3 mailboxes"."""
-    return f"{number:,} {'mailbox' if number == 1 else 'mailboxes'}"
+    return ngettext("%(count)s mailbox", "%(count)s mailboxes", number) % {"count": f"{number:,}"}

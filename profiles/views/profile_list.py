@@ -7,6 +7,7 @@ from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 from django.utils.http import urlencode
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from emailsync.web.listing import Column, Listing, View
@@ -21,18 +22,18 @@ class ServerProfileListing(Listing[ServerProfile]):
     """The server profiles of one environment, with what their mailboxes are doing."""
 
     columns: ClassVar = (
-        Column("name", "Name", sort=(Lower("name"),)),
-        Column("incoming", "Incoming server", sort=("incoming_location",)),
-        Column("outgoing", "Outgoing server", sort=("outgoing_location",)),
-        Column("credentials", "Credentials from", sort=("authentication_type",), classes="lg"),
-        Column("mailboxes", "Mailboxes", sort=("mailbox_count",), classes="end"),
-        Column("result", "Test result", sort=("failing", "working")),
+        Column("name", _("Name"), sort=(Lower("name"),)),
+        Column("incoming", _("Incoming server"), sort=("incoming_location",)),
+        Column("outgoing", _("Outgoing server"), sort=("outgoing_location",)),
+        Column("credentials", _("Credentials from"), sort=("authentication_type",), classes="lg"),
+        Column("mailboxes", _("Mailboxes"), sort=("mailbox_count",), classes="end"),
+        Column("result", _("Test result"), sort=("failing", "working")),
     )
     search: ClassVar = ("name", "description", "incoming_location", "outgoing_location")
     views: ClassVar = (
-        View("active", "Active Server Profiles", Q(is_active=True)),
-        View("inactive", "Inactive Server Profiles", Q(is_active=False)),
-        View("all", "All Server Profiles"),
+        View("active", _("Active Email Server Profiles"), Q(is_active=True)),
+        View("inactive", _("Inactive Email Server Profiles"), Q(is_active=False)),
+        View("all", _("All Email Server Profiles")),
     )
     default_sort: ClassVar[str] = "name"
     noun: ClassVar[tuple[str, str]] = ("server profile", "server profiles")

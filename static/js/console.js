@@ -9,6 +9,18 @@
     if (zone) document.cookie = `zone=${zone}; path=/; max-age=31536000; SameSite=Lax${location.protocol === "https:" ? "; Secure" : ""}`;
   } catch { /* the server shows UTC */ }
 
+  // A form in parts: the tabs show one of them, the first that is wrong when the form was refused. Without script all stand below each other.
+  const showPart = shown => {
+    const form = shown.closest("form");
+    form.dataset.part = shown.id;
+    form.querySelectorAll("[data-section]").forEach(p => { p.hidden = p !== shown; });
+    document.querySelectorAll('.tabs a[href*="#"]').forEach(a => { a.hash === `#${shown.id}` ? a.setAttribute("aria-current", "page") : a.removeAttribute("aria-current"); });
+  };
+  const syncParts = form => {
+    const parts = [...form.querySelectorAll("[data-section]")], named = parts.find(p => `#${p.id}` === location.hash);
+    showPart(parts.find(p => p.querySelector('[aria-invalid="true"], .theirs')) ?? named ?? parts[0]);
+  };
+
   const adopt = scope => {                                                  // runs on load and after every swap
     scope.querySelectorAll('dialog[data-modal=""]').forEach(d => { d.dataset.modal = "shown"; d.removeAttribute("open"); d.showModal();
       if (!d.querySelector("[autofocus], [data-focus]")) (d.querySelector(".body :is(input, select, textarea):not([type=hidden], :disabled)") ?? d.querySelector("footer .btn"))?.focus();
@@ -17,6 +29,7 @@
     const to = scope.querySelector("[data-focus]");                         // e.g. the error summary of a form
     if (to) { to.removeAttribute("data-focus"); to.focus(); }
     scope.querySelectorAll("[data-grid]").forEach(syncGrid);
+    scope.querySelectorAll("form:not([data-part]):has([data-section])").forEach(syncParts);
     scope.querySelectorAll(".toasts .toast:not([data-timed])").forEach(time);
   };
   const syncGrid = grid => {
@@ -109,7 +122,10 @@
     if (t.closest("[data-dismiss]")) t.closest(".toast").remove();
     if (t.closest("[data-back]")) history.length > 1 ? history.back() : location.assign("/");
     const jump = t.closest('.msg a[href^="#"]'), field = jump && document.getElementById(jump.hash.slice(1));
+    const part = t.closest('.tabs a[href*="#"]') && document.getElementById(t.closest("a").hash.slice(1));
+    if (part?.matches("[data-section]")) { showPart(part); history.replaceState(null, "", `#${part.id}`); e.preventDefault(); }
     if (field) {                                                            // from the error summary into the field
+      if (field.closest("[data-section]")) showPart(field.closest("[data-section]"));
       for (let d = field.closest("details"); d; d = d.parentElement.closest("details")) d.open = true;
       (field.matches("fieldset") ? field.querySelector("input") : field).focus(); e.preventDefault();
     }

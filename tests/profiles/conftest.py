@@ -109,6 +109,8 @@ def typed() -> dict[str, str]:
         "outgoing_location": "smtp.northwind.example",
         "outgoing_port": "",
         "outgoing_security": "tls",
+        "incoming_authentication_protocol": "auto_detect",
+        "outgoing_authentication_protocol": "auto_detect",
         "minimum_polling_interval": "0",
         "maximum_concurrent_connections": "10",
         "timeout_enabled": "on",

@@ -37,7 +37,7 @@ def test_the_list_counts_failing_mailboxes(
     new_mailbox("ben", status="failure")
     new_mailbox("carla", status="failure", is_active=False)
     page = client.get(LIST).content.decode()
-    assert "1 failing" in page
+    assert "1 of 2 failing" in page
     assert ">3</a>" in page
 
 

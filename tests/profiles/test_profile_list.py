@@ -35,7 +35,7 @@ def test_a_row_counts_mailboxes_and_failures(
     new_mailbox("ben", server_profile=profile, status="success")
     page = client.get(list_url(profile.environment)).content.decode()
     assert ">2</a>" in page
-    assert "1 failing" in page
+    assert "1 of 2 failing" in page
 
 
 def test_a_row_says_how_many_work_while_others_wait_for_a_test(
