@@ -77,7 +77,6 @@ class Reason(models.TextChoices):
     KNOWN_SENDER = "known_sender", _("Its sender has been written to from this environment")
     EMAIL_ENABLED_SENDER = "email_enabled_sender", _("Its sender is a mailbox of this environment")
     SAME_CONTENT = "same_content", _("The same message is stored already")
-    COPY_BETWEEN_USERS = "copy_between_users", _("Another mailbox of this environment holds this email")
     BEFORE_START_DATE = "before_start_date", _("It was received before the start date")
     TOO_LARGE = "too_large", _("It is larger than the limit")
     UNREADABLE = "unreadable", _("It could not be read")

@@ -249,12 +249,18 @@ class ImapClient:
                     self._dialogue.checked(b"UID EXPUNGE", uid_set)
 
     def move(self, uids: Sequence[int], folder: str) -> None:
-        """Move messages into another folder, by copying and deleting where MOVE is not offered."""
+        """Move messages into another folder, by copying and deleting where MOVE is not offered.
+
+        A folder that is missing is created.
+        """
         name = _folder_name(folder)
         with translated(self.connection.clean):
             can_move = "MOVE" in self.capabilities or "IMAP4REV2" in self.capabilities
+            command = b"UID MOVE" if can_move else b"UID COPY"
             for uid_set, members in uid_sets(uids):
-                answer = self._dialogue.run(b"UID MOVE" if can_move else b"UID COPY", uid_set, name)
+                answer = self._dialogue.run(command, uid_set, name)
+                if answer.status == b"NO" and self._dialogue.run(b"CREATE", name).status == b"OK":
+                    answer = self._dialogue.run(command, uid_set, name)
                 if answer.status != b"OK":
                     raise self._folder_refusal(folder, answer)
                 if not can_move:

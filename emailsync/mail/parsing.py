@@ -174,7 +174,7 @@ class Taken:
 
 
 def _attachment_leaf(message: Taken | Walker, position: int) -> Leaf:
-    attachments = (leaf for leaf in message.leaves() if not _is_body(leaf))
+    attachments = (leaf for leaf in message.leaves() if not is_body(leaf))
     found = next(itertools.islice(attachments, position, None), None) if position >= 0 else None
     if found is None:
         raise LookupError(f"The message has no attachment number {position}.")
@@ -274,7 +274,7 @@ def _fast_leaf(part: PyMimePart, headers: dict[str, str], raw: bytes) -> Leaf | 
 def _read(message: Taken | Walker) -> ParsedMessage:
     collected = Collected()
     for leaf in message.leaves():
-        if _is_body(leaf):
+        if is_body(leaf):
             collected.add_body(leaf.content_type, _up_to(TEXT_LIMIT + 1, leaf.decoded()), leaf.charset)
         else:
             size, digest = _measure(leaf.decoded())
@@ -283,7 +283,8 @@ def _read(message: Taken | Walker) -> ParsedMessage:
     return _message(message.headers, collected)
 
 
-def _is_body(leaf: Leaf) -> bool:
+def is_body(leaf: Leaf) -> bool:
+    """Say whether people read this part as text of the message itself."""
     return leaf.content_type in BODY_TYPES and leaf.disposition != "attachment" and not leaf.filename
 
 

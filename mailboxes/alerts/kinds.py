@@ -218,6 +218,32 @@ _ALL = (
         (Link.EMAILS, Link.MAILBOX),
     ),
     Kind(
+        "forward_for_nobody",
+        AlertLevel.WARNING,
+        "Forwarded email in {mailbox} is for nobody here",
+        "{sender} forwarded a message as an attachment, but neither its address nor those in the attached "
+        "message belong to a mailbox that may receive it. The message stays with the forward mailbox.",
+        "Set Incoming Email of its mailbox to Forward Mailbox, activate the mailbox and approve its address.",
+        (Link.EMAILS, Link.MAILBOX),
+    ),
+    Kind(
+        "forward_without_attachment",
+        AlertLevel.WARNING,
+        "Email in {mailbox} was not forwarded as an attachment",
+        "A message from {sender} carries no attached message, so nobody can tell whom it was for. It stays "
+        "with the forward mailbox.",
+        "Set the server rule that sends email here to forward it as an attachment.",
+        (Link.EMAILS, Link.MAILBOX),
+    ),
+    Kind(
+        "taken_over",
+        AlertLevel.ERROR,
+        "{mailbox} is synchronized elsewhere now",
+        "{person} ran Test & Enable for {address} in another environment and took it over. Email is neither "
+        "received nor sent here any more.",
+        "If that was a mistake, run Test & Enable here with “Sync items from this org only” ticked.",
+    ),
+    Kind(
         "email_failed",
         AlertLevel.ERROR,
         "An email from {mailbox} could not be sent",

@@ -8,15 +8,15 @@ import queue
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Self
 
 from django.conf import settings
 
 from emailsync.mail.errors import FolderRenumbered, MailError, MessageUnreadable
 from emailsync.mail.incoming import IncomingClient, RemoteMessage
-from mailboxes.choices import LedgerOutcome
+from mailboxes.choices import LedgerOutcome, TrackIncoming
 from mailboxes.engine import storing
+from mailboxes.engine.preparing import Prepared, prepare
 from mailboxes.models import FolderCursor
 
 INBOX = "INBOX"
@@ -44,13 +44,13 @@ class Reader:
         self,
         client: IncomingClient,
         cursor: FolderCursor,
+        folder: storing.Folder,
         *,
         known: set[int],
         again: list[int],
-        start: datetime | None,
     ) -> None:
-        self._client, self._cursor = client, cursor
-        self._known, self._again, self._start = known, again, start
+        self._client, self._cursor, self._folder = client, cursor, folder
+        self._known, self._again, self._start = known, again, folder.mailbox.effective_start
         self._queue: queue.Queue[storing.Batch | BaseException | None] = queue.Queue(maxsize=BATCHES_AHEAD)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="mail-reader", daemon=True)
@@ -72,8 +72,7 @@ class Reader:
         while not self._queue.empty():
             item = self._queue.get_nowait()
             if isinstance(item, storing.Batch):
-                for message in item.prepared:
-                    message.source.body.close()
+                item.close()
 
     def is_exhausted(self) -> bool:
         """Say whether nothing is left to read after the batches already taken."""
@@ -123,6 +122,8 @@ class Reader:
     def _without_fetching(self, message: RemoteMessage) -> LedgerOutcome | None:
         if self._start is not None and message.received_at < self._start:
             return LedgerOutcome.BEFORE_START
+        if self._folder.option == TrackIncoming.NONE:
+            return LedgerOutcome.NOT_WANTED
         if message.size > settings.MAXIMUM_MESSAGE_SIZE:
             return LedgerOutcome.OVERSIZE
         return None
@@ -131,13 +132,15 @@ class Reader:
         self, wanted: Sequence[RemoteMessage], noted: Sequence[storing.Noted], last_uid: int
     ) -> Iterator[storing.Batch]:
         """Yield the window's batches. The last one carries what was noted and moves the cursor to its end."""
-        waiting: list[storing.Prepared] = []
+        waiting: list[Prepared] = []
         size = 0
         withheld: tuple[int, ...] = ()
         ends = time.monotonic() + BATCH_SECONDS
+        # Whether the others are wanted shows when all that they may answer is known, in the transaction.
+        is_sure = self._folder.option == TrackIncoming.ALL
         try:
             for message in self._client.fetch(wanted):
-                waiting.append(storing.prepare(message))
+                waiting.append(prepare(message, unpack=self._folder.is_forward, keep=is_sure))
                 size += message.body.size
                 is_late = time.monotonic() > ends
                 if is_late or len(waiting) >= BATCH_MESSAGES or size >= BATCH_BYTES:

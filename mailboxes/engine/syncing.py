@@ -14,11 +14,11 @@ Deletions on the server come last and only for rows whose commit is known.
 
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
@@ -32,9 +32,10 @@ from emailsync.mail.errors import (
 )
 from emailsync.mail.incoming import FolderStatus, IncomingClient
 from mailboxes.alerts import wall
-from mailboxes.choices import Direction, LedgerOutcome
-from mailboxes.engine import connecting, eligibility, outcomes, reading, scheduling, storing
+from mailboxes.choices import Direction, LedgerOutcome, Reason
+from mailboxes.engine import connecting, eligibility, outcomes, reading, scheduling, storing, tracking
 from mailboxes.models import FolderCursor, LedgerEntry, Mailbox, WorkerState
+from mailboxes.models.ledger import LedgerEntryQuerySet
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +54,6 @@ class Result:
     #: Messages fetched, also those that were stored before.
     fetched: int = 0
     is_complete: bool = True
-    #: UIDs of messages that went into quarantine.
-    undeliverable: list[int] = field(default_factory=list)
 
 
 def run(state_pk: int) -> None:
@@ -71,6 +70,10 @@ def _run(lease: scheduling.Lease) -> None:
     mailbox = Mailbox.objects.select_related("server_profile", "environment").get(pk=state.mailbox_id)
     if eligibility.blockers(mailbox, Direction.INCOMING):
         outcomes.parked(lease)
+        return
+    if not mailbox.syncs(Direction.INCOMING):
+        # Its mail comes out of the forward mailbox, whose run brings it.
+        scheduling.release(lease, due_at=None)
         return
     profile = connecting.profile_of(mailbox)
     if scheduling.must_wait_for_place(profile, lease):
@@ -94,20 +97,20 @@ def sync(lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient) -> R
     status = client.status(reading.INBOX)
     cursor = _cursor(lease, mailbox, client, status)
     result = Result()
-    withheld = _withheld(mailbox, cursor)
+    again = _again(mailbox, cursor)
     # Not every server tells UIDNEXT right; a new message shows in one of the two.
     is_changed = (status.uidnext, status.messages) != (cursor.uidnext, cursor.messages)
-    if withheld or (status.messages and is_changed):
+    if again or (status.messages and is_changed):
         try:
-            _receive(lease, mailbox, client, cursor, result, withheld=withheld)
+            _receive(lease, mailbox, client, cursor, result, again=again)
         except DeadlineExceeded:
             if not result.fetched:
                 raise
             # A slow server is no failure: the next run goes on from what is stored.
             result.is_complete = False
             return result
-    if result.undeliverable and connecting.profile_of(mailbox).move_failed_to_undeliverable:
-        _move_undeliverable(client, cursor, result)
+    if connecting.profile_of(mailbox).move_failed_to_undeliverable:
+        _move_undeliverable(mailbox, client, cursor)
     if mailbox.delete_after_processing:
         _delete_processed(mailbox, client, cursor)
     if result.is_complete:
@@ -164,15 +167,27 @@ def _is_kept(client: IncomingClient, cursor: FolderCursor, status: FolderStatus)
     return cursor.last_uid in client.ids_after(cursor.last_uid - 1)
 
 
-def _withheld(mailbox: Mailbox, cursor: FolderCursor) -> list[int]:
-    """Return the UIDs that the server listed but did not hand out, when it is time to ask again."""
-    entries = LedgerEntry.objects.withheld().filter(
-        mailbox=mailbox,
-        folder=reading.INBOX,
-        uidvalidity=cursor.uidvalidity,
-        seen_on__lt=timezone.now() - ASK_AGAIN,
-    )
+def _again(mailbox: Mailbox, cursor: FolderCursor) -> list[int]:
+    """Return the UIDs of messages that are to be looked at again, the lowest first.
+
+    The server listed them but did not hand them out, and it is time to ask again; or they were older than
+    the start date, which has moved since.
+    """
+    withheld = Q(outcome=LedgerOutcome.QUARANTINED, seen_on__lt=timezone.now() - ASK_AGAIN)
+    entries = _to_be_read_again(mailbox, cursor).filter(withheld | _inside_again(mailbox))
     return _uids(entries.order_by("uid")[: reading.WINDOW])
+
+
+def _to_be_read_again(mailbox: Mailbox, cursor: FolderCursor) -> LedgerEntryQuerySet:
+    return LedgerEntry.objects.to_be_read_again().filter(
+        mailbox=mailbox, folder=reading.INBOX, uidvalidity=cursor.uidvalidity
+    )
+
+
+def _inside_again(mailbox: Mailbox) -> Q:
+    inside = Q(outcome=LedgerOutcome.BEFORE_START)
+    start = mailbox.effective_start
+    return inside if start is None else inside & Q(received_at__gte=start)
 
 
 def _uids(entries: QuerySet[LedgerEntry]) -> list[int]:
@@ -186,49 +201,52 @@ def _receive(
     cursor: FolderCursor,
     result: Result,
     *,
-    withheld: list[int],
+    again: list[int],
 ) -> None:
-    folder = storing.Folder(mailbox, reading.INBOX, cursor.uidvalidity, is_rescan=cursor.is_rescan)
+    rules = tracking.Rules.of(mailbox.environment_id)
+    folder = storing.Folder(mailbox, reading.INBOX, cursor.uidvalidity, rules, is_rescan=cursor.is_rescan)
     # A run never takes so long that others starve; what is left is due at once.
     ends = time.monotonic() + settings.RUN_DEADLINE.total_seconds() / 2
     # Stored by a run that ended between two cursor moves: not fetched again.
     known = LedgerEntry.objects.filter(
         mailbox=mailbox, folder=reading.INBOX, uidvalidity=cursor.uidvalidity, uid__gt=cursor.last_uid
     )
-    reader = reading.Reader(
-        client,
-        cursor,
-        known=set(_uids(known)),
-        again=withheld,
-        start=mailbox.effective_start,
-    )
-    waited_for = set(withheld)
+    reader = reading.Reader(client, cursor, folder, known=set(_uids(known)), again=again)
+    waited_for = set(again)
     with reader:
         for batch in reader.batches():
             now = timezone.now()
             saved = storing.save(lease, folder, batch, now=now)
-            for message in batch.prepared:
-                message.source.body.close()
+            batch.close()
             result.stored += saved.stored
             result.fetched += len(batch.prepared)
             for uid in waited_for.intersection(message.source.uid for message in batch.prepared):
                 wall.resolve("message_quarantined", mailbox=mailbox, now=now, about=str(uid))
-            result.undeliverable += [uid for uid, _ in saved.quarantined]
             _tell(mailbox, batch, saved, now=now)
             if time.monotonic() > ends:
                 result.is_complete = reader.is_exhausted()
                 break
-    if result.is_complete and withheld:
-        # Those that vanished meanwhile are asked for no more often than the others.
-        LedgerEntry.objects.withheld().filter(
-            mailbox=mailbox, folder=reading.INBOX, uidvalidity=cursor.uidvalidity, uid__in=withheld
-        ).update(seen_on=timezone.now())
+    if result.is_complete and again:
+        # Those that vanished meanwhile are asked for no more often than the others, or no more at all.
+        left = _to_be_read_again(mailbox, cursor).filter(uid__in=again)
+        left.filter(outcome=LedgerOutcome.QUARANTINED).update(seen_on=timezone.now())
+        left.filter(_inside_again(mailbox)).update(outcome=LedgerOutcome.GONE, reason=Reason.VANISHED)
+        # More of them may wait.
+        result.is_complete = len(again) < reading.WINDOW
 
 
 def _tell(mailbox: Mailbox, batch: storing.Batch, saved: storing.Saved, *, now: datetime) -> None:
     for uid, failure in saved.quarantined:
         wall.raise_alert(
             "message_quarantined", now=now, mailbox=mailbox, cause=wall.Cause(failure), about=str(uid)
+        )
+    for uid, kind in saved.unmatched:
+        wall.raise_alert(
+            kind,
+            now=now,
+            mailbox=mailbox,
+            about=_forwarder(batch, uid),
+            words={"sender": _forwarder(batch, uid)},
         )
     for note in batch.noted:
         if note.outcome is LedgerOutcome.OVERSIZE:
@@ -250,13 +268,32 @@ def _tell(mailbox: Mailbox, batch: storing.Batch, saved: storing.Saved, *, now: 
             )
 
 
-def _move_undeliverable(client: IncomingClient, cursor: FolderCursor, result: Result) -> None:
+def _forwarder(batch: storing.Batch, uid: int) -> str:
+    """Return who sent a message of the forward mailbox, as far as it tells."""
+    parsed = next((item.parsed for item in batch.prepared if item.source.uid == uid), None)
+    return parsed.sender.address if parsed and parsed.sender else "an unknown sender"
+
+
+def _move_undeliverable(mailbox: Mailbox, client: IncomingClient, cursor: FolderCursor) -> None:
     """Move what went into quarantine out of the way; its bytes are kept and told of, moved or not."""
+    entries = LedgerEntry.objects.filter(
+        mailbox=mailbox,
+        folder=reading.INBOX,
+        uidvalidity=cursor.uidvalidity,
+        outcome=LedgerOutcome.QUARANTINED,
+        message__isnull=False,
+        moved_to="",
+    )
+    uids = _uids(entries.order_by("uid")[: reading.WINDOW])
+    if not uids:
+        return
     try:
         reading.open_inbox(client, cursor, read_only=False)
-        client.move(result.undeliverable, UNDELIVERABLE)
+        client.move(uids, UNDELIVERABLE)
     except (FolderMissing, FolderForbidden, CommandRefused) as error:
         log.warning("A message in quarantine stays in the Inbox: %s %s", error, error.server_reply)
+    else:
+        entries.filter(uid__in=uids).update(moved_to=UNDELIVERABLE, is_to_delete=False)
 
 
 def _delete_processed(mailbox: Mailbox, client: IncomingClient, cursor: FolderCursor) -> None:

@@ -17,7 +17,7 @@ from emailsync.mail.parsing import Address
 from emailsync.web.forms import ConsoleForm
 from mailboxes.choices import RecipientKind
 from mailboxes.models import Message
-from profiles.models import EmailSettings
+from profiles.models import EmailSettings, file_ending
 
 MOST_RECIPIENTS = 500
 MOST_ATTACHMENTS = 50
@@ -118,9 +118,9 @@ class FilesField(forms.Field):
 
     def _complaint(self, file: "UploadedFile[Any]") -> str:
         name, size = file.name or "A file", file.size or 0
-        limit = self.limits.maximum_attachment_kb * 1024
-        ending = name.rstrip(". ").rpartition(".")[2].casefold()
-        if ending in blocked_types(self.limits):
+        limit = self.limits.maximum_attachment_bytes
+        if self.limits.blocks_type(name):
+            ending = file_ending(name)
             return f"{name}: files of type .{ending} may not be sent. Remove it, or pack it into an archive."
         if size > limit:
             return (
@@ -128,13 +128,6 @@ class FilesField(forms.Field):
                 "Remove it, or raise the limit in Email settings."
             )
         return ""
-
-
-def blocked_types(limits: EmailSettings) -> frozenset[str]:
-    """Return the file endings that the environment does not let through, lower-case and without dots."""
-    return frozenset(
-        filter(None, (ending.strip(" .").casefold() for ending in limits.blocked_attachment_types.split(";")))
-    )
 
 
 class ComposeForm(ConsoleForm, forms.Form):
@@ -164,7 +157,7 @@ class ComposeForm(ConsoleForm, forms.Form):
         files = self.fields["attachments"]
         assert isinstance(files, FilesField)
         files.limits = limits
-        files.help_text = f"Up to {filesizeformat(limits.maximum_attachment_kb * 1024)} each."
+        files.help_text = f"Up to {filesizeformat(limits.maximum_attachment_bytes)} each."
 
     def clean_subject(self) -> str:
         """Refuse what would end the header early."""

@@ -7,7 +7,7 @@ from mailboxes.models.job import Job, JobOrder, JobRemark
 from mailboxes.models.ledger import FolderCursor, LedgerEntry
 from mailboxes.models.mailbox import Mailbox
 from mailboxes.models.message import Attachment, Message, RawMessage, Recipient
-from mailboxes.models.outbox import DraftFile, OutgoingMessage
+from mailboxes.models.outbox import Correspondent, DraftFile, OutgoingMessage
 from mailboxes.models.search import MessageWords, OutgoingWords
 from mailboxes.models.state import WorkerState
 
@@ -15,6 +15,7 @@ __all__ = [
     "Alert",
     "AlertReading",
     "Attachment",
+    "Correspondent",
     "Diagnosis",
     "DiagnosisStep",
     "DraftFile",

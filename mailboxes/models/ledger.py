@@ -40,6 +40,12 @@ class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):
         """Return the messages that the server listed and never handed out: nothing of them is stored."""
         return self.filter(outcome=LedgerOutcome.QUARANTINED, message__isnull=True)
 
+    def to_be_read_again(self) -> "LedgerEntryQuerySet":
+        """Return those of which nothing is stored and that another look may change."""
+        return self.filter(
+            outcome__in=(LedgerOutcome.QUARANTINED, LedgerOutcome.BEFORE_START), message__isnull=True
+        )
+
 
 class LedgerEntry(models.Model):
     """What became of one UID (or, over POP3, one UIDL; or of one message attached to a forwarded one)."""

@@ -1,5 +1,6 @@
 """Outgoing mail. Bytes are composed once, when it is queued, and sent as they are."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -123,3 +124,33 @@ class DraftFile(models.Model):
 
     def __str__(self) -> str:
         return self.filename
+
+
+class CorrespondentQuerySet(models.QuerySet["Correspondent"]):
+    """Named questions about people written to."""
+
+    def note(self, environment: int, addresses: Iterable[str], *, now: datetime) -> None:
+        """Remember that email to these `addresses` was sent from an environment."""
+        known = {address.lower()[:254] for address in addresses}
+        rows = [Correspondent(environment_id=environment, address=a, written_on=now) for a in sorted(known)]
+        self.bulk_create(rows, ignore_conflicts=True)
+
+
+class Correspondent(models.Model):
+    """An address to which somebody of an environment has sent email from here."""
+
+    environment = models.ForeignKey(Environment, on_delete=models.CASCADE, related_name="correspondents")
+    #: Lower-case.
+    address = models.CharField(max_length=254)
+    #: When it was written to first.
+    written_on = models.DateTimeField()
+
+    objects = CorrespondentQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["environment", "address"], name="one_correspondent_per_address"),
+        ]
+
+    def __str__(self) -> str:
+        return self.address

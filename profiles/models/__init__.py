@@ -1,6 +1,6 @@
 """Environments, their people, how to reach servers (server profiles), and what new mailboxes start with."""
 
-from profiles.models.email_settings import MAXIMUM_ATTACHMENT_KB, EmailSettings
+from profiles.models.email_settings import MAXIMUM_ATTACHMENT_KB, EmailSettings, file_ending
 from profiles.models.environment import Environment
 from profiles.models.membership import Membership
 from profiles.models.server_profile import ServerProfile
@@ -14,5 +14,6 @@ __all__ = [
     "ServerProfile",
     "StaleRecord",
     "Versioned",
+    "file_ending",
     "save_version",
 ]

@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
+from django.utils.functional import cached_property
 
 from profiles.choices import (
     ActMethod,
@@ -101,3 +102,23 @@ class EmailSettings(Versioned):
     def wants(self, level: str) -> bool:
         """Say whether alerts of `level` (error, warning, information) are written."""
         return {"error": self.alert_errors, "warning": self.alert_warnings}.get(level, self.alert_information)
+
+    @property
+    def maximum_attachment_bytes(self) -> int:
+        """Return how large each attachment may be."""
+        return self.maximum_attachment_kb * 1024
+
+    @cached_property
+    def blocked_endings(self) -> frozenset[str]:
+        """Return the file endings that are not let through, lower-case and without dots."""
+        endings = (ending.strip(" .").casefold() for ending in self.blocked_attachment_types.split(";"))
+        return frozenset(filter(None, endings))
+
+    def blocks_type(self, filename: str) -> bool:
+        """Say whether a file of this name is of a blocked type; dots at the end hide nothing."""
+        return file_ending(filename) in self.blocked_endings
+
+
+def file_ending(filename: str) -> str:
+    """Return the ending that says what kind of file it is, as Windows reads it."""
+    return filename.rstrip(". ").rpartition(".")[2].casefold()

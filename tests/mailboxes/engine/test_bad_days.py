@@ -18,7 +18,7 @@ from emailsync.mail import parsing
 from emailsync.mail.incoming import Spool
 from emailsync.mail.parsing import ParsedMessage
 from mailboxes.choices import LedgerOutcome, ResultStatus, RunState
-from mailboxes.engine import diagnosing, storing, syncing
+from mailboxes.engine import diagnosing, preparing, rows, syncing
 from mailboxes.models import Alert, Diagnosis, LedgerEntry, Mailbox, Message, RawMessage, WorkerState
 from mailboxes.services import approval, diagnosis, editing
 from profiles.choices import IncomingMethod
@@ -112,18 +112,18 @@ def test_a_database_that_cannot_be_written_leaves_the_row_to_the_next_lease(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     imap.messages.update({1: SMALL})
-    insert = storing._Rows.insert
+    insert = rows.Rows.insert
 
-    def full(_: storing._Rows) -> None:
+    def full(_: rows.Rows) -> None:
         raise OperationalError("database or disk is full")
 
-    monkeypatch.setattr(storing._Rows, "insert", full)
+    monkeypatch.setattr(rows.Rows, "insert", full)
     with caplog.at_level(logging.ERROR):
         state = receive(box)
     assert "database or disk is full" in caplog.text
     assert "Traceback" not in caplog.text
     assert state.is_enabled
-    monkeypatch.setattr(storing._Rows, "insert", insert)
+    monkeypatch.setattr(rows.Rows, "insert", insert)
     WorkerState.objects.update(leased_until=timezone.now())
     receive(box)
     assert Message.objects.count() == 1
@@ -142,7 +142,7 @@ def test_a_database_that_refuses_one_message_quarantines_it_alone(
             object.__setattr__(found, "subject", "nobody \0 stores \ud800 this")
         return found
 
-    monkeypatch.setattr(storing, "parse", parse)
+    monkeypatch.setattr(preparing, "parse", parse)
     state = receive(box)
     assert state.last_error_code == ""
     assert LedgerEntry.objects.filter(outcome=LedgerOutcome.STORED).count() == 2

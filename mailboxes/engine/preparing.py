@@ -1,0 +1,133 @@
+"""Fetched messages made ready for their rows: parsed, digested, large ones put to rest as files."""
+
+import logging
+import os
+import shutil
+import uuid
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+from django.core.files.storage import default_storage
+
+from emailsync.mail.embedded import attached_messages, is_message
+from emailsync.mail.errors import SpoolFailed
+from emailsync.mail.incoming import FetchedMessage, RawBody
+from emailsync.mail.parsing import ParsedMessage, parse, parse_file
+
+log = logging.getLogger(__name__)
+
+#: Raw messages above this size are kept as files, content-addressed, instead of in the database.
+FILE_THRESHOLD = 4 * 1024 * 1024
+COPY_PIECE = 1024 * 1024
+#: What a defect in a parser may raise. The message is quarantined with its bytes, and the next one follows.
+PARSER_FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A fetched message with what its rows need, made before the transaction opens."""
+
+    source: FetchedMessage
+    sha256: str
+    parsed: ParsedMessage | None
+    failure: str
+    content: bytes | None
+    #: Empty for a large message that may turn out not to be wanted: see `at_rest`.
+    file: str
+    #: The messages attached to one of a forward mailbox; their "UIDs" are the numbers of the attachments.
+    attached: "tuple[Prepared, ...]" = ()
+
+    def close(self) -> None:
+        """Give the temporary files back."""
+        for each in (self, *self.attached):
+            each.source.body.close()
+
+
+def prepare(message: FetchedMessage, *, unpack: bool = False, keep: bool = True) -> Prepared:
+    """Parse a message and put a large one's bytes to rest; what cannot be parsed is marked for quarantine.
+
+    With `unpack` the messages attached to it are prepared too. Without `keep` no file is written yet.
+    """
+    body = message.body
+    failure, parsed = "", None
+    try:
+        whole = body.content
+        parsed = parse(whole) if whole is not None else parse_file(body.open(), size=body.size)
+    except PARSER_FAILURES as error:
+        log.exception("A message could not be parsed and is quarantined")
+        failure = f"{type(error).__name__} while reading it"
+    content, file = None, ""
+    if body.size <= FILE_THRESHOLD:
+        content = body.content if body.content is not None else body.open().read()
+    prepared = Prepared(message, body.sha256.hex(), parsed, failure, content, file)
+    if keep:
+        prepared = at_rest(prepared)
+    return replace(prepared, attached=_attached(message, parsed)) if unpack and parsed else prepared
+
+
+def at_rest(prepared: Prepared) -> Prepared:
+    """Return the message with its bytes where they are going to stay. Raises SpoolFailed."""
+    if prepared.content is not None or prepared.file:
+        return prepared
+    body = prepared.source.body
+    return replace(prepared, file=_keep_file(body.open(), prepared.sha256, size=body.size))
+
+
+def _attached(message: FetchedMessage, parsed: ParsedMessage) -> tuple[Prepared, ...]:
+    if not any(is_message(each.content_type, each.filename) for each in parsed.attachments):
+        return ()
+    return tuple(
+        prepare(_inner(message, each.position, each.body), keep=False)
+        for each in attached_messages(message.body.open())
+    )
+
+
+def _inner(outer: FetchedMessage, position: int, body: RawBody) -> FetchedMessage:
+    return FetchedMessage(position, outer.received_at, body.size, body)
+
+
+def _keep_file(stream: IO[bytes], sha256: str, *, size: int) -> str:
+    """Write a large message to storage under its hash, whole and on disk before any row names it.
+
+    It gets that name only when all of it is there: a full disk or a power cut leaves no half message
+    behind that would be taken for this one later. Raises SpoolFailed.
+    """
+    name = f"{sha256[:2]}/{sha256[2:4]}/{sha256}"
+    path = Path(default_storage.path(name))
+    unfinished = path.with_name(f"{sha256}.{uuid.uuid4().hex}.unfinished")
+    try:
+        if path.exists() and path.stat().st_size == size:
+            return name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                shutil.copyfileobj(stream, file, COPY_PIECE)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.rename(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise SpoolFailed(
+            f"A large message could not be written to the data folder: {error.strerror}."
+        ) from error
+    return name
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the names in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

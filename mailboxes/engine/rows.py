@@ -1,0 +1,191 @@
+"""The rows of received mail, table by table, and the fastest way to insert them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import Model
+from psycopg.types.json import Jsonb
+
+from emailsync.mail.parsing import Address, ParsedMessage
+from mailboxes import searching
+from mailboxes.choices import LedgerOutcome, Reason, RecipientKind
+from mailboxes.engine.tracking import Rules, Verdict
+from mailboxes.models import Attachment, LedgerEntry, Message, MessageWords, RawMessage, Recipient
+
+PREVIEW_CHARACTERS = 200
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a message was found: by its UID, or attached to a message of a forward mailbox (`uidl`)."""
+
+    mailbox: UUID
+    folder: str
+    size: int
+    received_at: datetime
+    uidvalidity: int | None = None
+    uid: int | None = None
+    uidl: str | None = None
+    forwarded_in: int | None = None
+    #: Removed from the server once it is stored.
+    is_deleted_later: bool = False
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The bytes of a message, in the row or in a file."""
+
+    size: int
+    sha256: str
+    content: bytes | None
+    file: str
+
+
+class Rows:
+    """Rows to insert, table by table, as plain tuples: model instances would cost more than parsing."""
+
+    def __init__(self, rules: Rules, *, now: datetime) -> None:
+        """Begin without any."""
+        self._rules, self._now = rules, now
+        self.messages: list[tuple[Any, ...]] = []
+        self.raws: list[tuple[Any, ...]] = []
+        self.recipients: list[tuple[Any, ...]] = []
+        self.attachments: list[tuple[Any, ...]] = []
+        self.words: list[tuple[Any, ...]] = []
+        self.ledger: list[tuple[Any, ...]] = []
+
+    def add_ledger(
+        self, place: Place, outcome: LedgerOutcome, reason: Reason, message_pk: int | None
+    ) -> None:
+        """Account for a message."""
+        delete = message_pk is not None and place.is_deleted_later
+        self.ledger.append(
+            (
+                *(place.mailbox, place.folder, place.uidvalidity, place.uid, place.uidl),
+                *(outcome.value, reason.value, message_pk, place.size, place.received_at),
+                *(self._now, delete, "", place.forwarded_in),
+            )
+        )
+
+    def add_message(
+        self,
+        place: Place,
+        stored: Stored,
+        parsed: ParsedMessage | None,
+        verdict: Verdict,
+        *,
+        pk: int,
+        failure: str = "",
+    ) -> None:
+        """Add a message with its bytes; one that could not be parsed has the `failure` and little else."""
+        head = (pk, place.mailbox, self._rules.environment, place.folder, place.uidvalidity, place.uid)
+        tail = (place.received_at, self._now, stored.size, stored.sha256)
+        tracked = (
+            *(verdict.reason.value, verdict.conversation, verdict.correlation),
+            *(verdict.answered.message, verdict.answered.outgoing, verdict.smart_key, place.forwarded_in),
+        )
+        if parsed is None:
+            blank = ("", "", "", "", "", "", None)
+            self.messages.append((*head, *blank, *tail, "", False, 0, [failure], True, *tracked))
+        else:
+            sender = parsed.sender or Address("", "")
+            said = (
+                parsed.message_id[:998],
+                parsed.in_reply_to[:998],
+                " ".join(parsed.references),
+                parsed.subject,
+            )
+            came = (sender.name, sender.address[:998], parsed.date)
+            seen = (_preview(parsed), bool(parsed.html), len(parsed.attachments), list(parsed.defects), False)
+            self.messages.append((*head, *said, *came, *tail, *seen, *tracked))
+            self._add_children(pk, parsed)
+            people = (str(one) for one in (sender, *parsed.to, *parsed.cc, *parsed.bcc, *parsed.reply_to))
+            self.words.append((pk, searching.words(parsed.subject, people, parsed.text)))
+        self.raws.append((pk, stored.content, stored.file))
+
+    def _add_children(self, pk: int, parsed: ParsedMessage) -> None:
+        headers = (
+            (RecipientKind.TO, parsed.to),
+            (RecipientKind.CC, parsed.cc),
+            (RecipientKind.BCC, parsed.bcc),
+            (RecipientKind.REPLY_TO, parsed.reply_to),
+        )
+        for kind, addresses in headers:
+            self.recipients += [
+                (pk, kind.value, position, address.name, address.address[:998])
+                for position, address in enumerate(addresses)
+            ]
+        for a in parsed.attachments:
+            blocked = self._rules.blocks(a)
+            self.attachments.append(
+                (
+                    *(pk, a.position, a.filename, a.content_type[:255], a.size, a.sha256),
+                    *(a.content_id[:998], a.inline, bool(blocked), blocked),
+                )
+            )
+
+    def insert(self) -> None:
+        """Write all of them."""
+        _insert(
+            Message,
+            "id mailbox_id environment_id folder uidvalidity uid message_id in_reply_to references subject "
+            "from_name from_address date received_at stored_on size sha256 "
+            "preview has_html attachment_count defects is_quarantined "
+            "kept_because conversation correlation correlated_with_id correlated_with_outgoing_id smart_key "
+            "forwarded_in_id",
+            self.messages,
+        )
+        _insert(RawMessage, "message_id content file", self.raws)
+        _insert(Recipient, "message_id kind position name address", self.recipients)
+        _insert(
+            Attachment,
+            "message_id position filename content_type size sha256 content_id is_inline "
+            "is_blocked blocked_because",
+            self.attachments,
+        )
+        _insert(MessageWords, "message_id words", self.words)
+        _insert(
+            LedgerEntry,
+            "mailbox_id folder uidvalidity uid uidl outcome reason message_id size received_at seen_on "
+            "is_to_delete moved_to origin_id",
+            self.ledger,
+        )
+
+
+def _preview(parsed: ParsedMessage) -> str:
+    return " ".join(parsed.text[: PREVIEW_CHARACTERS * 4].split())[:PREVIEW_CHARACTERS]
+
+
+def _insert(model: type[Model], names: str, rows: list[tuple[Any, ...]]) -> None:
+    """Insert `rows` with the columns `names`: by COPY on PostgreSQL, in bulk elsewhere."""
+    if not rows:
+        return
+    attributes = names.split()
+    if connection.vendor != "postgresql":
+        model._base_manager.bulk_create(
+            [model(**dict(zip(attributes, row, strict=True))) for row in rows], batch_size=500
+        )
+        return
+    fields = [next(f for f in model._meta.concrete_fields if f.attname == name) for name in attributes]
+    types = [_copy_type(f.db_type(connection) or "text") for f in fields]
+    json_at = [index for index, kind in enumerate(types) if kind == "jsonb"]
+    columns = ", ".join(connection.ops.quote_name(str(f.column)) for f in fields)
+    table = connection.ops.quote_name(model._meta.db_table)
+    # Django does not translate what `copy` raises by itself.
+    with (
+        connection.wrap_database_errors,
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)") as copy,
+    ):
+        copy.set_types(types)
+        for row in rows:
+            copy.write_row([Jsonb(v) if i in json_at else v for i, v in enumerate(row)] if json_at else row)
+
+
+def _copy_type(db_type: str) -> str:
+    """Return the type's name as COPY wants it: without length, and short."""
+    name = db_type.partition("(")[0]
+    return "timestamptz" if name == "timestamp with time zone" else name
