@@ -262,7 +262,7 @@ def insert(model: "type[Model]", rows: Iterable[Mapping[str, Any]]) -> None:
     from django.core.management.color import no_style  # noqa: PLC0415
     from django.db import connection, transaction  # noqa: PLC0415
 
-    from mailboxes.engine.storing import _insert  # noqa: PLC0415  (the engine's own way to write batches)
+    from mailboxes.engine.rows import insert_into  # noqa: PLC0415  (the engine's own way to write batches)
 
     fields = [field for field in model._meta.concrete_fields if not field.generated]
     numbers, written = itertools.count(1), 0
@@ -272,7 +272,7 @@ def insert(model: "type[Model]", rows: Iterable[Mapping[str, Any]]) -> None:
     while piece := list(itertools.islice(waiting, PIECE)):
         made = [tuple(row[name] if name in row else value() for name, value in columns) for row in piece]
         with transaction.atomic():
-            _insert(model, names, made)
+            insert_into(model, names, made)
         written += len(piece)
     with connection.cursor() as cursor:
         for statement in connection.ops.sequence_reset_sql(no_style(), [model]):

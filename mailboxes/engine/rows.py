@@ -129,7 +129,7 @@ class Rows:
 
     def insert(self) -> None:
         """Write all of them."""
-        _insert(
+        insert_into(
             Message,
             "id mailbox_id environment_id folder uidvalidity uid message_id in_reply_to references subject "
             "from_name from_address date received_at stored_on size sha256 "
@@ -138,16 +138,16 @@ class Rows:
             "forwarded_in_id",
             self.messages,
         )
-        _insert(RawMessage, "message_id content file", self.raws)
-        _insert(Recipient, "message_id kind position name address", self.recipients)
-        _insert(
+        insert_into(RawMessage, "message_id content file", self.raws)
+        insert_into(Recipient, "message_id kind position name address", self.recipients)
+        insert_into(
             Attachment,
             "message_id position filename content_type size sha256 content_id is_inline "
             "is_blocked blocked_because",
             self.attachments,
         )
-        _insert(MessageWords, "message_id words", self.words)
-        _insert(
+        insert_into(MessageWords, "message_id words", self.words)
+        insert_into(
             LedgerEntry,
             "mailbox_id folder uidvalidity uid uidl outcome reason message_id size received_at seen_on "
             "is_to_delete moved_to origin_id",
@@ -159,7 +159,7 @@ def _preview(parsed: ParsedMessage) -> str:
     return " ".join(parsed.text[: PREVIEW_CHARACTERS * 4].split())[:PREVIEW_CHARACTERS]
 
 
-def _insert(model: type[Model], names: str, rows: list[tuple[Any, ...]]) -> None:
+def insert_into(model: type[Model], names: str, rows: list[tuple[Any, ...]]) -> None:
     """Insert `rows` with the columns `names`: by COPY on PostgreSQL, in bulk elsewhere."""
     if not rows:
         return
