@@ -27,6 +27,8 @@ CREATE_ENVIRONMENTS = gettext_lazy("create environments")
 DEFAULT_STAYS = gettext_lazy("It is the default for new mailboxes. Set another profile as default first.")
 #: A start date this far back brings no backlog worth a word.
 NO_BACKLOG = timedelta(hours=1)
+#: Settings that have addresses approved; who may not approve turns none of them off.
+APPROVAL_RULES = ("process_only_approved_users", "process_only_approved_queues", "restrict_self_approval")
 
 
 class NotPossible(Exception):
@@ -261,6 +263,9 @@ def save_settings(
     """
     access.require(by, Permission.WRITE_SETTINGS, settings.environment_id)
     _lock(settings.environment_id)
+    stored = EmailSettings.objects.filter(environment=settings.environment_id).first() or EmailSettings()
+    if any(getattr(stored, name) and not getattr(settings, name) for name in APPROVAL_RULES):
+        access.require(by, Permission.APPROVE, settings.environment_id)
     settings.modified_by = by
     if settings._state.adding:  # noqa: SLF001  (Django documents it)
         settings.save(force_insert=True)

@@ -8,16 +8,20 @@ from django.db.models import F, QuerySet
 
 from mailboxes import access
 from mailboxes.alerts import wall
-from mailboxes.choices import AddressStatus
+from mailboxes.choices import AddressStatus, MailboxKind
 from mailboxes.models import Mailbox, WorkerState
 from mailboxes.services import editing
-from profiles.access import Permission
+from profiles.access import Permission, environments_of
 
 
 @transaction.atomic
 def approve(mailboxes: QuerySet[Mailbox], *, by: User | None, now: datetime) -> int:
     """Approve the addresses of `mailboxes`; returns how many were not approved before."""
     access.require_each(by, Permission.APPROVE, mailboxes)
+    return _approve(mailboxes, by=by, now=now)
+
+
+def _approve(mailboxes: QuerySet[Mailbox], *, by: User | None, now: datetime) -> int:
     found = list(mailboxes.exclude(address_status=AddressStatus.APPROVED))
     changed = Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in found])
     changed.update(
@@ -32,6 +36,28 @@ def approve(mailboxes: QuerySet[Mailbox], *, by: User | None, now: datetime) -> 
         wall.resolve("not_approved", mailbox=mailbox, now=now)
     editing.make_due(changed, now=now)
     return len(found)
+
+
+def own_pending(mailboxes: QuerySet[Mailbox], person: User) -> QuerySet[Mailbox]:
+    """Return those of `mailboxes` whose pending addresses `person` may approve as their own.
+
+    Those of users, not of queues; owned by the person, with the address of the person's account, in an
+    environment that does not restrict self-approval.
+    """
+    if not person.email:
+        return mailboxes.none()
+    return mailboxes.filter(
+        kind=MailboxKind.USER,
+        owner=person,
+        address__iexact=person.email,
+        address_status=AddressStatus.PENDING,
+        environment__in=environments_of(person).exclude(email_settings__restrict_self_approval=True),
+    )
+
+
+def approve_own(mailboxes: QuerySet[Mailbox], *, by: User, now: datetime) -> int:
+    """Approve those of `mailboxes` whose addresses `by` may approve as their own; returns how many."""
+    return _approve(own_pending(mailboxes, by), by=by, now=now)
 
 
 @transaction.atomic

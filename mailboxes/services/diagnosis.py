@@ -10,7 +10,8 @@ from django.db.models.functions import Lower, RowNumber
 from mailboxes import access
 from mailboxes.choices import RunState
 from mailboxes.models import Diagnosis, Job, Mailbox
-from profiles.access import Permission
+from mailboxes.services import approval
+from profiles.access import Permission, refusal
 from profiles.models import Environment, ServerProfile
 
 
@@ -28,9 +29,13 @@ def start(
 
     Only those of `mailboxes` are tested with which `by` may do that. `takes_over` is the box "Sync items …
     from this environment only": addresses that another environment synchronizes become this one's, and the
-    other is told. Raises PermissionDenied when `by` may test none.
+    other is told. The pending address of one's own mailbox is approved on the way where that is one's own
+    to do. Raises PermissionDenied when `by` may test none.
     """
-    mailboxes = access.within(mailboxes, by, Permission.DIAGNOSE, environment=environment)
+    asked = mailboxes
+    mailboxes = access.within(asked, by, Permission.DIAGNOSE, environment=environment)
+    if by is not None:
+        approval.approve_own(mailboxes, by=by, now=now)
     job = Job.objects.create(
         environment=environment,
         server_profile=server_profile,
@@ -41,6 +46,8 @@ def start(
     job.total = _write(job, mailboxes)
     if job.total == 1:
         job.title = Mailbox.objects.values_list("name", flat=True).get(diagnoses__job=job)
+    if not job.total and by is not None and asked.exists():
+        raise refusal(Permission.DIAGNOSE)
     if not job.total:
         job.state, job.finished_on = RunState.DONE, now
     job.save(update_fields=["total", "title", "state", "finished_on"])

@@ -137,6 +137,9 @@ def alert_members(request: HttpRequest, pk: int) -> HttpResponse:
     asked = request.GET.get("after", "")
     after = int(asked) if asked.isascii() and asked.isdecimal() else 0
     found = alert.members.select_related("mailbox").order_by("resolved_on", "pk")
+    if not access.may(user, Permission.READ_ALERTS, environment, owner_id=_owner_of(alert)):
+        # The owner of a mailbox is told what befell its profile, not who else it befell.
+        found = found.filter(mailbox__owner=user)
     rows = list(found.defer("mailbox__password")[after : after + MEMBERS + 1])
     context = {
         "environment": environment,
@@ -149,6 +152,10 @@ def alert_members(request: HttpRequest, pk: int) -> HttpResponse:
         "user_id": user.pk,
     }
     return page_response(request, "mailboxes/alert_members.html", "mailboxes/_alert_members.html", context)
+
+
+def _owner_of(alert: Alert) -> int | None:
+    return alert.server_profile.owner_id if alert.server_profile else None
 
 
 def _words_of(alert: Alert) -> Any:

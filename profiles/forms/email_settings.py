@@ -6,9 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from emailsync.web.concurrency import Conflict, Saved, VersionedForm
 from emailsync.web.forms import Check, ConsoleForm
+from profiles import services
 from profiles.choices import ActMethod, IncomingMethod
 from profiles.models import MAXIMUM_ATTACHMENT_KB, EmailSettings, ServerProfile
 
@@ -85,6 +88,7 @@ class EmailSettingsForm(VersionedForm, ConsoleForm, _ModelForm):
             "act",
             "process_only_approved_users",
             "process_only_approved_queues",
+            "restrict_self_approval",
             "alert_errors",
             "alert_warnings",
             "alert_information",
@@ -92,19 +96,24 @@ class EmailSettingsForm(VersionedForm, ConsoleForm, _ModelForm):
             "maximum_attachment_kb",
             "blocked_attachment_types",
         ]
-        labels: ClassVar[dict[str, str]] = {
+        labels: ClassVar[dict[str, Any]] = {
             "incoming": "Incoming Email",
             "outgoing": "Outgoing Email",
             "act": "Appointments, Contacts, and Tasks",
             "process_only_approved_users": "Process emails only for approved users",
             "process_only_approved_queues": "Process emails only for approved queues",
+            "restrict_self_approval": gettext_lazy("Restrict self-approval"),
             "maximum_attachment_kb": "Maximum file size for attachments",
         }
-        help_texts: ClassVar[dict[str, str]] = {
+        help_texts: ClassVar[dict[str, Any]] = {
             "act": "IMAP and POP3 servers hold no appointments, contacts or tasks: the only choice is None.",
             "process_only_approved_users": "A mailbox of a user neither receives nor sends until an "
             "administrator has approved its address.",
             "process_only_approved_queues": "The same for mailboxes of queues.",
+            "restrict_self_approval": gettext_lazy(
+                "Otherwise the address of a user's own mailbox is approved when they test it, if it is the "
+                "address of their account."
+            ),
             "alert_errors": "What stopped, and how to mend it.",
             "alert_warnings": "What failed and will be tried again by itself.",
             "alert_information": "What succeeded, such as a test.",
@@ -114,6 +123,7 @@ class EmailSettingsForm(VersionedForm, ConsoleForm, _ModelForm):
         widgets: ClassVar[dict[str, forms.Widget]] = {
             "process_only_approved_users": Check(),
             "process_only_approved_queues": Check(),
+            "restrict_self_approval": Check(),
             "alert_errors": Check(),
             "alert_warnings": Check(),
             "alert_information": Check(),
@@ -138,6 +148,13 @@ class EmailSettingsForm(VersionedForm, ConsoleForm, _ModelForm):
         self._offer("incoming", [(method.value, method.label) for method in incoming])
         self._offer("act", [(ActMethod.NONE.value, ActMethod.NONE.label)])
         self.fields["act"].disabled = True
+
+    def keep_approval(self) -> None:
+        """Let nothing be turned off that has addresses approved: for readers who may not approve."""
+        for name in services.APPROVAL_RULES:
+            if getattr(self.instance, name):
+                self.fields[name].disabled = True
+                self.fields[name].help_text = _("Only people who may approve email addresses turn this off.")
 
     @property
     def _profile_field(self) -> "forms.ModelChoiceField[ServerProfile]":

@@ -40,6 +40,8 @@ class EmailSettings(Versioned):
     process_only_approved_queues = models.BooleanField(
         "process emails only for approved queues", default=True
     )
+    #: People then do not approve the address of their own mailbox, although it is that of their account.
+    restrict_self_approval = models.BooleanField(default=False)
     sync_rights_managed_email = models.BooleanField(default=False)
     delete_appointments_on_ownership_change = models.BooleanField(default=False)
 

@@ -22,6 +22,8 @@ def email_settings(request: HttpRequest, slug: str) -> HttpResponse:
     form = EmailSettingsForm(request.POST or None, instance=_settings_of(environment))
     if Permission.WRITE_SETTINGS not in environment.may:
         form.lock()
+    elif Permission.APPROVE not in environment.may:
+        form.keep_approval()
     if request.method == "POST" and form.is_valid() and _save(request, form):
         return saved_response(request, request.path, title="Email settings saved", leave=True)
     context = {"environment": environment, "form": form}
