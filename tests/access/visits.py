@@ -217,6 +217,13 @@ VISITS: list[Visit] = [
             ("delete", {"confirm": "1"}),
         ]
     ),
+    get("profiles:profile_create_full", WRITE_SETTINGS),
+    post("profiles:profile_create_full", WRITE_SETTINGS, sent=sends(name="Pier")),
+    get("profiles:profile_detail", READ_SETTINGS, of_profile),
+    post("profiles:profile_detail", WRITE_SETTINGS, of_profile, sent=sends(name="Pier", version="1")),
+    get("mailboxes:profile_mailboxes", READ_SETTINGS & READ_MAILBOXES, of_profile),
+    get("mailboxes:profile_move", WRITE_MAILBOXES, of_profile),
+    post("mailboxes:profile_move", WRITE_MAILBOXES, of_profile, sent=sends(confirm="1")),
     get("mailboxes:profile_diagnose", DIAGNOSE, of_profile),
     post("mailboxes:profile_diagnose", DIAGNOSE, of_profile, sent=sends(confirm="1")),
     get("mailboxes:profile_alerts", READ_ALERTS, of_profile),

@@ -1,7 +1,6 @@
 """Commands on selected mailboxes: what is asked, what is done, what is refused."""
 
 import json
-import uuid
 from typing import Any
 
 import pytest
@@ -186,7 +185,7 @@ def test_an_empty_selection_is_told(client: Client, commands_url: str, mailbox: 
     assert toast(response)["title"] == "Select a mailbox first"
 
 
-@pytest.mark.parametrize("forged", ["", "1", "no-uuid", str(uuid.uuid4()), "\x00"])
+@pytest.mark.parametrize("forged", ["", "1", "no-uuid", "864bf746-0e71-499c-aa11-962c07ebf03b", "\x00"])
 def test_an_id_that_names_nothing_changes_nothing(
     client: Client, commands_url: str, mailbox: Mailbox, forged: str
 ) -> None:
