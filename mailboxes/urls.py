@@ -38,6 +38,7 @@ mail: list[URLPattern | URLResolver] = [
 mailboxes: list[URLPattern | URLResolver] = [
     path("", mailbox_list.mailbox_list, name="mailbox_list"),
     path("new/", mailbox_form.mailbox_create, name="mailbox_create"),
+    path("columns/", mailbox_list.mailbox_columns, name="mailbox_columns"),
     path("commands/", approval.mailbox_command, name="mailbox_command"),
     path("change/", change_many.mailbox_change_many, name="mailbox_change_many"),
     path("<uuid:pk>/", mailbox_form.mailbox_detail, name="mailbox_detail"),

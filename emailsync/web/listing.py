@@ -1,4 +1,4 @@
-"""Lists: search, sort, views, facets and pages, declared once and kept in the address.
+"""Lists: search, sort, views, facets, filters and pages, declared once and kept in the address.
 
     class MailboxListing(Listing[Mailbox]):
         columns = (
@@ -12,74 +12,31 @@
     listing = MailboxListing(request.GET, queryset, url=request.path)
 
 A listing asks the database two questions, whatever its size: one for all counts, one for the rows of
-the page (and what `queryset` prefetches). Words in the address it does not know are ignored.
+the page (and what `queryset` prefetches). It counts no further than people look: "10,000+" costs the
+same in a million rows. Words in the address it does not know are ignored.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-from django.db.models import Count, F, Model, Q, QuerySet
-from django.db.models.expressions import Combinable
+from django.db.models import F, Model, Q, QuerySet
 from django.http import QueryDict
 from django.utils.http import urlencode
+from django.utils.translation import gettext as _
 
-if TYPE_CHECKING:
-    from django.utils.functional import _StrOrPromise
+from emailsync.web.listing_parts import Choice, Column, Counted, Facet, Filter, Header, View
+
+__all__ = ["Choice", "Column", "Facet", "Filter", "Header", "Listing", "View"]
 
 M = TypeVar("M", bound=Model)
 
 LONGEST_QUERY = 200
 MOST_WORDS = 8
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column; sortable when it says by what, each a field name or an expression."""
-
-    name: str
-    title: "_StrOrPromise"
-    sort: tuple[str | Combinable, ...] = ()
-    classes: str = ""
-
-
-@dataclass(frozen=True)
-class View:
-    """A named part of the records, chosen in the title."""
-
-    name: str
-    title: "_StrOrPromise"
-    condition: Q = field(default_factory=Q)
-
-
-@dataclass(frozen=True)
-class Facet:
-    """A filter within the view, shown with the number of records it would leave."""
-
-    name: str
-    title: "_StrOrPromise"
-    condition: Q
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A view, a facet or a page size as a link."""
-
-    title: "_StrOrPromise"
-    url: str
-    is_current: bool
-    count: int = 0
-
-
-@dataclass(frozen=True)
-class Header:
-    """A column's head. `direction` is "ascending", "descending" or nothing."""
-
-    title: "_StrOrPromise"
-    classes: str
-    url: str
-    direction: str
+#: The pages of a list, and what its facets would leave, are counted up to here.
+COUNTED = 10_000
+COUNTED_BY_FACET = 1_000
+LAST_PAGE = 1_000_000
 
 
 class Listing(Generic[M]):
@@ -92,17 +49,22 @@ class Listing(Generic[M]):
     page_sizes: ClassVar[Sequence[int]] = (25, 50, 100, 250)
     #: Whether commands reach all records that match, beyond the page.
     offers_all: ClassVar[bool] = False
+    #: The view that opens the list, where it is not the first.
+    opening_view: ClassVar[str] = ""
     default_sort: ClassVar[str] = ""
     #: What the records are called, one and many.
     noun: ClassVar[tuple[str, str]] = ("record", "records")
 
-    def __init__(self, state: QueryDict, queryset: QuerySet[M], *, url: str) -> None:
-        """Read what is asked for out of the address."""
+    def __init__(
+        self, state: QueryDict, queryset: QuerySet[M], *, url: str, columns: Collection[str] = ()
+    ) -> None:
+        """Read what is asked for out of the address; `columns` names those that the reader has chosen."""
         self.url = url
+        self._chosen = columns
         self.query = " ".join(state.get("q", "").replace("\0", "").split())[:LONGEST_QUERY]
-        self.view = next((view for view in self.views if view.name == state.get("view")), None) or (
-            self.views[0] if self.views else None
-        )
+        views = {view.name: view for view in self.views}
+        self.opening = views.get(self.opening_view) or (self.views[0] if self.views else None)
+        self.view = views.get(state.get("view", ""), self.opening)
         self.facet = next((facet for facet in self.facets if facet.name == state.get("facet")), None)
         self.size = next(
             (size for size in self.page_sizes if str(size) == state.get("size")), self.page_sizes[0]
@@ -112,6 +74,9 @@ class Listing(Generic[M]):
         self.everything = self.offers_all and state.get("all") == "1"
         self._asked_page = state.get("page", "")
         self._queryset = queryset
+        #: The filters set, with their values.
+        self.filtered = [(each, self._known_value(each, state.get(each.name, ""))) for each in self.filters]
+        self.filtered = [(each, value) for each, value in self.filtered if value]
 
     def _known_sort(self, sort: str) -> str:
         return (
@@ -120,20 +85,36 @@ class Listing(Generic[M]):
             else ""
         )
 
+    @cached_property
+    def filters(self) -> Sequence[Filter]:
+        """Return the filters; some lists offer what their environment has."""
+        return ()
+
+    @staticmethod
+    def _known_value(each: Filter, value: str) -> str:
+        value = value.replace("\0", "").strip()[:LONGEST_QUERY]
+        return value if not each.choices or value in dict(each.choices) else ""
+
     # What is shown
 
     @cached_property
     def matching(self) -> QuerySet[M]:
-        """Return the records of the view that match the search, before any facet."""
+        """Return the records of the view that match the search and the filters, before any facet."""
         found = self._queryset
         if self.view:
             found = found.filter(self.view.condition)
+        for each, value in self.filtered:
+            found = found.filter(each.condition(value))
         for word in self.query.split()[:MOST_WORDS]:
-            anywhere = Q()
-            for name in self.search:
-                anywhere |= Q(**{f"{name}__icontains": word})
-            found = found.filter(anywhere)
+            found = found.filter(self.says(word))
         return found
+
+    def says(self, word: str) -> Q:
+        """Return the condition for records that say a word of the search."""
+        anywhere = Q()
+        for name in self.search:
+            anywhere |= Q(**{f"{name}__icontains": word})
+        return anywhere
 
     @cached_property
     def selected(self) -> QuerySet[M]:
@@ -141,45 +122,87 @@ class Listing(Generic[M]):
         return self.matching.filter(self.facet.condition) if self.facet else self.matching
 
     @cached_property
-    def _counts(self) -> dict[str, int]:
-        counts = {
-            f"facet_{facet.name}": Count("pk", filter=facet.condition, distinct=True) for facet in self.facets
-        }
-        return self.matching.order_by().aggregate(all_records=Count("pk", distinct=True), **counts)
+    def _asked(self) -> int:
+        page = self._asked_page
+        return min(max(int(page), 1), LAST_PAGE) if page.isascii() and page.isdecimal() else 1
+
+    @property
+    def _limit(self) -> int:
+        return max(COUNTED, self._asked * self.size)
 
     @cached_property
-    def total(self) -> int:
-        """Return how many records there are on all pages."""
+    def _counts(self) -> dict[str, int]:
+        parts = {"all_records": self.matching}
+        parts |= {f"facet_{facet.name}": self.matching.filter(facet.condition) for facet in self.facets}
+        whole = f"facet_{self.facet.name}" if self.facet else "all_records"
+        counts = {
+            name: Counted(
+                part.order_by().values("pk")[: (self._limit if name == whole else COUNTED_BY_FACET) + 1]
+            )
+            for name, part in parts.items()
+        }
+        # The counts hang on no row; they stand beside one because a query needs a table.
+        found = self._queryset.model._base_manager.order_by().values(**counts)[:1]
+        return dict(next(iter(found), dict.fromkeys(counts, 0)))
+
+    @property
+    def _counted(self) -> int:
         return self._counts[f"facet_{self.facet.name}"] if self.facet else self._counts["all_records"]
 
     @cached_property
+    def total(self) -> int:
+        """Return how many records there are on all pages, as far as they were counted."""
+        return min(self._counted, self._limit)
+
+    @cached_property
+    def is_more(self) -> bool:
+        """Tell whether there are more records than were counted."""
+        return self._counted > self._limit
+
+    @cached_property
+    def exact_total(self) -> int:
+        """Return how many records there are on all pages, however many."""
+        return self.selected.count() if self.is_more else self.total
+
+    @cached_property
     def pages(self) -> int:
-        """Return how many pages there are; an empty list has one."""
+        """Return how many pages there are, as far as they were counted; an empty list has one."""
         return max(1, -(-self.total // self.size))
 
     @cached_property
     def page(self) -> int:
         """Return the number of the page shown; one that does not exist becomes the nearest that does."""
-        asked = int(self._asked_page) if self._asked_page.isascii() and self._asked_page.isdecimal() else 1
-        return min(max(asked, 1), self.pages)
+        return min(self._asked, self.pages)
 
     @cached_property
     def rows(self) -> list[M]:
         """Return the records of this page."""
         start = (self.page - 1) * self.size
-        return (
-            list(self.selected.order_by(*self._ordering())[start : start + self.size]) if self.total else []
-        )
+        return self.fetch(self._sorted()[start : start + self.size]) if self.total else []
+
+    def fetch(self, page: QuerySet[M]) -> list[M]:
+        """Return the records of a page; a list that shows much looks only now for what it shows."""
+        return list(page)
+
+    @property
+    def _sort_column(self) -> Column | None:
+        return next((column for column in self.columns if column.name == self.sort.removeprefix("-")), None)
+
+    def _sorted(self) -> QuerySet[M]:
+        column = self._sort_column
+        rows = self.selected.filter(column.requires) if column else self.selected
+        return rows.order_by(*self._ordering())
 
     def _ordering(self) -> list[Any]:
         """Return the order: empty values last either way, and the key decides between equals."""
-        column = next((column for column in self.columns if column.name == self.sort.removeprefix("-")), None)
+        column = self._sort_column
         if column is None:
             return [*(self._queryset.query.order_by or self._queryset.model._meta.ordering or ()), "pk"]
-        terms = [F(term) if isinstance(term, str) else term for term in column.sort]
+        terms: list[Any] = [F(term) if isinstance(term, str) else term for term in column.sort]
+        last = None if column.is_filled else True
         if self.sort.startswith("-"):
-            return [*(term.desc(nulls_last=True) for term in terms), "pk"]  # type: ignore[attr-defined]
-        return [*(term.asc(nulls_last=True) for term in terms), "pk"]  # type: ignore[attr-defined]
+            return [*(term.desc(nulls_last=last) for term in terms), "-pk"]
+        return [*(term.asc(nulls_last=last) for term in terms), "pk"]
 
     # Words about it
 
@@ -196,41 +219,50 @@ class Listing(Generic[M]):
     @property
     def title(self) -> str:
         """Return the name of the view."""
-        return str(self.view.title) if self.view else self.noun[1].capitalize()
+        return str(self.view.title) if self.view else str(self.noun[1]).capitalize()
+
+    @property
+    def total_words(self) -> str:
+        """Say how many records there are: "1,234", "10,000+"."""
+        return f"{self.total:,}+" if self.is_more else f"{self.total:,}"
 
     @property
     def range(self) -> str:
         """Say which of how many records are shown."""
         if self.pages == 1:
             return f"{self.total:,} {self.noun[0] if self.total == 1 else self.noun[1]}"
-        return f"{self.first:,}\N{EN DASH}{self.last:,} of {self.total:,}"
+        rows = f"{self.first:,}\N{EN DASH}{self.last:,}"
+        return _("%(rows)s of %(total)s") % {"rows": rows, "total": self.total_words}
 
     @property
     def caption(self) -> str:
         """Describe the table to those who do not see it."""
+        column = self._sort_column
         words = f"{self.title}, {self.range}"
-        column = next((column for column in self.columns if column.name == self.sort.removeprefix("-")), None)
-        if column:
-            words += f", sorted by {column.title.lower()}" + (
-                " descending" if self.sort.startswith("-") else ""
-            )
-        return words
+        if column is None:
+            return words
+        sentence = (
+            _("%(list)s, sorted by %(column)s descending")
+            if self.sort.startswith("-")
+            else _("%(list)s, sorted by %(column)s")
+        )
+        return sentence % {"list": words, "column": str(column.title).lower()}
 
     @property
     def is_filtered(self) -> bool:
-        """Tell whether a search or a facet hides records."""
-        return bool(self.query or self.facet)
+        """Tell whether a search, a filter or a facet hides records."""
+        return bool(self.query or self.facet or self.filtered)
 
     # Links that change it
 
     @property
     def state(self) -> dict[str, str]:
         """Return the state of the list as it stands in the address, without the page."""
-        first_view = self.views[0].name if self.views else ""
         parts = {
-            "view": self.view.name if self.view and self.view.name != first_view else "",
+            "view": self.view.name if self.view and self.view != self.opening else "",
             "q": self.query,
             "facet": self.facet.name if self.facet else "",
+            **{each.name: value for each, value in self.filtered},
             "sort": self.sort if self.sort != self.default_sort else "",
             "size": str(self.size) if self.size != self.page_sizes[0] else "",
         }
@@ -262,8 +294,8 @@ class Listing(Generic[M]):
 
     @property
     def clear_url(self) -> str:
-        """Return the address of the same view without search and facet."""
-        return self.link(q="", facet="")
+        """Return the address of the same view without search, filters and facet."""
+        return self.link(q="", facet="", **{each.name: "" for each, _ in self.filtered})
 
     @property
     def previous_url(self) -> str:
@@ -277,13 +309,28 @@ class Listing(Generic[M]):
 
     @property
     def hidden(self) -> dict[str, str]:
-        """Return the state that the search form carries along."""
-        return {name: value for name, value in self.state.items() if name != "q"}
+        """Return the state that the search form carries along; its filters are fields of their own."""
+        typed = {"q", *(each.name for each in self.filters)}
+        return {name: value for name, value in self.state.items() if name not in typed}
 
     @property
     def headers(self) -> list[Header]:
         """Return the heads of the columns; a second click turns the order round."""
-        return [self._header(column) for column in self.columns]
+        return [self._header(column) for column in self.shown_columns]
+
+    @property
+    def shown_columns(self) -> list[Column]:
+        """Return the columns that the reader sees."""
+        return [
+            column
+            for column in self.columns
+            if not column.is_optional or (column.name in self._chosen if self._chosen else column.is_usual)
+        ]
+
+    @property
+    def shown(self) -> set[str]:
+        """Return the names of the columns that the reader sees, for the cells of a row."""
+        return {column.name for column in self.shown_columns}
 
     def _header(self, column: Column) -> Header:
         if not column.sort:
@@ -295,11 +342,10 @@ class Listing(Generic[M]):
     @property
     def view_choices(self) -> list[Choice]:
         """Return the views; changing the view keeps the search and drops the facet."""
-        first_view = self.views[0].name if self.views else ""
         return [
             Choice(
                 view.title,
-                self.link(view=view.name if view.name != first_view else "", facet=""),
+                self.link(view=view.name if view != self.opening else "", facet=""),
                 view == self.view,
             )
             for view in self.views
@@ -310,19 +356,34 @@ class Listing(Generic[M]):
         """Return the facets with their counts, "All" first."""
         if not self.facets:
             return []
-        everything = Choice("All", self.link(facet=""), self.facet is None, self._counts["all_records"])
+        everything = self._facet_choice(_("All"), "all_records", self.link(facet=""), self.facet is None)
         return [
             everything,
             *(
-                Choice(
-                    facet.title,
-                    self.link(facet=facet.name),
-                    facet == self.facet,
-                    self._counts[f"facet_{facet.name}"],
+                self._facet_choice(
+                    facet.title, f"facet_{facet.name}", self.link(facet=facet.name), facet == self.facet
                 )
                 for facet in self.facets
             ),
         ]
+
+    def _facet_choice(self, title: Any, name: str, url: str, is_current: bool) -> Choice:  # noqa: FBT001
+        count, limit = self._counts[name], self._limit if is_current else COUNTED_BY_FACET
+        return Choice(title, url, is_current, min(count, limit), is_more=count > limit)
+
+    @property
+    def filter_choices(self) -> list[Choice]:
+        """Return the filters set, each a link that takes it away."""
+        return [
+            Choice(f"{each.title}: {each.says(value)}", self.link(**{each.name: ""}), is_current=True)
+            for each, value in self.filtered
+        ]
+
+    @property
+    def filter_fields(self) -> list[tuple[Filter, str]]:
+        """Return every filter with its value, or nothing, for the form that sets them."""
+        values = {each.name: value for each, value in self.filtered}
+        return [(each, values.get(each.name, "")) for each in self.filters]
 
     @property
     def size_choices(self) -> list[Choice]:

@@ -8,8 +8,8 @@ from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models import F, FilteredRelation, Q
-from django.db.models.functions import Lower
+from django.db.models import F, FilteredRelation, Q, Value
+from django.db.models.functions import Concat, Lower
 from django.urls import reverse
 
 from emailsync.crypto.fields import EncryptedTextField
@@ -30,6 +30,13 @@ class MailboxQuerySet(models.QuerySet["Mailbox"]):
         """Return the mailboxes whose address waits for an administrator."""
         return self.filter(address_status=AddressStatus.PENDING)
 
+    def beside_states(self) -> "MailboxQuerySet":
+        """Let conditions and orders name incoming_state and outgoing_state; both are joined only then."""
+        return self.alias(
+            incoming_state=FilteredRelation("states", condition=Q(states__direction=Direction.INCOMING)),
+            outgoing_state=FilteredRelation("states", condition=Q(states__direction=Direction.OUTGOING)),
+        )
+
     def with_states(self) -> "MailboxQuerySet":
         """Annotate each row with its worker states, in the same query.
 
@@ -37,10 +44,7 @@ class MailboxQuerySet(models.QuerySet["Mailbox"]):
         outgoing_tested_on, the last error codes of both directions, and who attempted Test & Enable last
         (attempted_by, a primary key) and when (attempted_on).
         """
-        return self.annotate(
-            incoming_state=FilteredRelation("states", condition=Q(states__direction=Direction.INCOMING)),
-            outgoing_state=FilteredRelation("states", condition=Q(states__direction=Direction.OUTGOING)),
-        ).annotate(
+        return self.beside_states().annotate(
             incoming_status=F("incoming_state__status"),
             outgoing_status=F("outgoing_state__status"),
             incoming_enabled=F("incoming_state__is_enabled"),
@@ -123,6 +127,13 @@ class Mailbox(Versioned):
     approved_on = models.DateTimeField(null=True, blank=True, editable=False)
     notes = models.TextField(blank=True)
 
+    #: What a search of the list reads: one comparison for each row, without folding case each time.
+    search_text = models.GeneratedField(
+        expression=Lower(Concat("name", Value(" "), "address")),
+        output_field=models.TextField(),
+        db_persist=True,
+    )
+
     #: What the person at hand may do with this mailbox, set by `mailboxes.access.enter` for templates.
     may: frozenset[str] = frozenset()
 
@@ -131,6 +142,10 @@ class Mailbox(Versioned):
     class Meta:
         verbose_name_plural = "mailboxes"
         ordering: ClassVar[list[str]] = ["name"]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index("environment", Lower("name"), "id", name="mailbox_by_name"),
+            models.Index(fields=["environment", "address_status"], name="mailbox_by_address_status"),
+        ]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint("environment", Lower("address"), name="one_mailbox_per_address"),
             models.CheckConstraint(condition=Q(kind__in=MailboxKind.values), name="mailbox_kind"),

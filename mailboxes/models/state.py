@@ -76,6 +76,8 @@ class WorkerState(models.Model):
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["due_at"], condition=Q(is_enabled=True), name="state_due"),
+            # The list of mailboxes, by status.
+            models.Index(fields=["direction", "status", "mailbox"], name="state_by_status"),
         ]
 
     def __str__(self) -> str:

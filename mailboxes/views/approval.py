@@ -20,7 +20,6 @@ from emailsync.web.responses import Page, dialog_response, redirect_response, sa
 from mailboxes.choices import AddressStatus
 from mailboxes.models import Mailbox
 from mailboxes.services import approval, diagnosis, editing
-from mailboxes.views.change_many import mailbox_change_many
 from mailboxes.views.mailbox_form import detail_page
 from mailboxes.views.mailbox_list import list_page
 from mailboxes.views.selection import Selection, chosen
@@ -111,11 +110,17 @@ DIAGNOSE = Question(
 #: What one must be allowed for each command.
 NEEDS = {
     "edit": Permission.READ_MAILBOXES,
+    "apply_default": Permission.WRITE_MAILBOXES,
     "diagnose": Permission.DIAGNOSE,
     "approve": Permission.APPROVE,
     "reject": Permission.APPROVE,
     "activate": Permission.WRITE_MAILBOXES,
     "deactivate": Permission.WRITE_MAILBOXES,
+}
+#: Commands with a screen of their own, which is sent the same selection.
+ELSEWHERE = {
+    "edit": "mailboxes:mailbox_change_many",
+    "apply_default": "mailboxes:mailbox_apply_default",
 }
 #: What the confirmation counts.
 ADDRESSES = ("approve", "reject")
@@ -136,8 +141,8 @@ def mailbox_command(request: HttpRequest, slug: str) -> HttpResponse:
         return saved_response(
             request, selection.list_url, title=title, text="Nothing was changed.", intent="error"
         )
-    if action == "edit":
-        return _edit(request, selection)
+    if action in ELSEWHERE:
+        return _hand_on(request, action, selection)
     question = DIAGNOSE if action == "diagnose" else COMMANDS[action].question
     if question and "confirm" not in request.POST:
         return _ask(request, action, question, selection)
@@ -169,13 +174,14 @@ def _back(request: HttpRequest, selection: Selection) -> str:
     return selection.list_url
 
 
-def _edit(request: HttpRequest, selection: Selection) -> HttpResponse:
-    if selection.count == 1:
+def _hand_on(request: HttpRequest, action: str, selection: Selection) -> HttpResponse:
+    """Send the selection to the screen of the command; one mailbox is edited on its own page."""
+    slug = selection.environment.slug
+    if action == "edit" and selection.count == 1:
         pk = selection.names(1)[0].pk
-        return redirect_response(
-            request, reverse("mailboxes:mailbox_detail", args=[selection.environment.slug, pk])
-        )
-    return mailbox_change_many(request, selection.environment.slug)
+        return redirect_response(request, reverse("mailboxes:mailbox_detail", args=[slug, pk]))
+    # 307 keeps the method and what was posted.
+    return HttpResponseRedirect(reverse(ELSEWHERE[action], args=[slug]), status=307)
 
 
 def _ask(request: HttpRequest, action: str, question: Question, selection: Selection) -> HttpResponse:

@@ -1,99 +1,52 @@
-"""The list of an environment's mailboxes: views, facets, search, sort and pages."""
+"""The page that lists the mailboxes of an environment, and which of its columns somebody sees."""
 
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from django.contrib.auth.models import User
-from django.db.models import Q, QuerySet
-from django.db.models.functions import Coalesce, Greatest, Lower
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
-from django.views.decorators.http import require_safe
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
 
-from emailsync.web.listing import Column, Facet, Listing, View
-from emailsync.web.responses import page_response
-from mailboxes import access
-from mailboxes.choices import AddressStatus, ResultStatus
+from emailsync.web.responses import page_response, saved_response
 from mailboxes.models import Mailbox
-from profiles.access import Permission, enter
+from mailboxes.views.command_bar import commands_for
+from mailboxes.views.mailbox_listing import MailboxListing, listing_of
+from profiles.access import enter
 from profiles.models import Environment
 
-FAILING = Q(incoming_status=ResultStatus.FAILURE) | Q(outgoing_status=ResultStatus.FAILURE)
-UNTRIED = (Q(incoming_status__isnull=True) | Q(incoming_status=ResultStatus.NOT_RUN)) & (
-    Q(outgoing_status__isnull=True) | Q(outgoing_status=ResultStatus.NOT_RUN)
-)
-WORKING = (Q(incoming_enabled=True) | Q(outgoing_enabled=True)) & ~Q(FAILING)
-PENDING = Q(address_status=AddressStatus.PENDING)
+#: Which columns somebody chose, in their browser: a wide screen and a narrow one want different ones, and a
+#: table would be more than it is worth. Signed for the person, so that the next one at the same browser
+#: starts with the usual columns.
+COLUMNS_COOKIE = "mailbox_columns"
+COLUMNS_KEPT = 365 * 24 * 60 * 60
 
 
-class MailboxListing(Listing[Mailbox]):
-    """The mailboxes of one environment, with the states of both directions."""
-
-    columns: ClassVar = (
-        Column("name", "Name", sort=(Lower("name"),)),
-        Column("regarding", "Regarding", sort=("kind",)),
-        Column("profile", "Server profile", sort=(Lower("server_profile__name"),)),
-        Column("approval", "Email approval", sort=("address_status",)),
-        Column("incoming", "Incoming", sort=("incoming_status",)),
-        Column("outgoing", "Outgoing", sort=("outgoing_status",)),
-        Column("act", "Appointments", classes="lg xl"),
-        Column("tested", "Last tested", sort=("tested_on",), classes="lg"),
-    )
-    search: ClassVar = ("name", "address")
-    views: ClassVar = (
-        View("active", "Active Mailboxes", Q(is_active=True)),
-        View("my", "My Active Mailboxes", Q(is_active=True, is_mine=True)),
-        View("inactive", "Inactive Mailboxes", Q(is_active=False)),
-        View("all", "All Mailboxes"),
-        View("pending", "Mailboxes Pending Email Approval", Q(is_active=True) & PENDING),
-        View("untested", "Mailboxes Not Tested", Q(is_active=True) & UNTRIED),
-        View("failing", "Failing Mailboxes", Q(is_active=True) & FAILING),
-    )
-    facets: ClassVar = (
-        Facet("working", "Working", WORKING),
-        Facet("failing", "Failing", FAILING),
-        Facet("untested", "Not tested", UNTRIED),
-        Facet("pending", "Pending approval", PENDING),
-    )
-    default_sort: ClassVar[str] = "name"
-    noun: ClassVar[tuple[str, str]] = ("mailbox", "mailboxes")
-    offers_all: ClassVar[bool] = True
+def chosen_columns(request: HttpRequest) -> list[str]:
+    """Return the columns that the reader chose, or none for the usual ones."""
+    kept = request.get_signed_cookie(COLUMNS_COOKIE, default="", salt=str(request.user.pk)) or ""
+    return _known(kept.split("."))
 
 
-def rows_of(environment: Environment, *, user: User) -> QuerySet[Mailbox]:
-    """Return the environment's mailboxes with everything a row of the list shows."""
-    both = Greatest("incoming_tested_on", "outgoing_tested_on")
-    visible = access.within(
-        Mailbox.objects.with_states(), user, Permission.READ_MAILBOXES, environment=environment
-    )
-    return (
-        visible.select_related("server_profile")
-        .defer("password", "notes", "server_profile__password", "server_profile__outgoing_password")
-        .annotate(
-            # SQLite's greatest of a value and nothing is nothing.
-            tested_on=Coalesce(both, "incoming_tested_on", "outgoing_tested_on"),
-            is_mine=Q(owner=user),
-        )
-    )
-
-
-def listing_of(environment: Environment, *, user: User, state: QueryDict) -> MailboxListing:
-    """Return the list that `state` asks for, of the mailboxes that `user` may see."""
-    url = reverse("mailboxes:mailbox_list", args=[environment.slug])
-    return MailboxListing(state, rows_of(environment, user=user), url=url)
+def _known(names: list[str]) -> list[str]:
+    return [column.name for column in MailboxListing.columns if column.name in names]
 
 
 def list_page(
     request: HttpRequest, environment: Environment, *, state: QueryDict
 ) -> tuple[str, dict[str, Any]]:
     """Return the template and context of the list; dialogs stand on it when there is no script."""
-    listing = listing_of(environment, user=cast("User", request.user), state=state)
+    user = cast("User", request.user)
+    listing = listing_of(environment, user=user, state=state, columns=chosen_columns(request))
     is_new = not listing.total and not Mailbox.objects.filter(environment=environment).exists()
     context = {
         "environment": environment,
         "listing": listing,
         "is_new": is_new,
         "has_profiles": is_new and environment.server_profiles.active().exists(),
+        "commands": commands_for(environment, user=user),
         "commands_url": reverse("mailboxes:mailbox_command", args=[environment.slug]),
+        "columns_url": reverse("mailboxes:mailbox_columns", args=[environment.slug]),
     }
     return "mailboxes/mailbox_list.html", context
 
@@ -104,3 +57,29 @@ def mailbox_list(request: HttpRequest, slug: str) -> HttpResponse:
     environment = enter(cast("User", request.user), slug)
     template, context = list_page(request, environment, state=request.GET)
     return page_response(request, template, "mailboxes/_mailbox_rows.html", context)
+
+
+@require_POST
+def mailbox_columns(request: HttpRequest, slug: str) -> HttpResponse:
+    """Keep which columns the reader wants to see, or go back to the usual ones."""
+    environment = enter(cast("User", request.user), slug)
+    url = reverse("mailboxes:mailbox_list", args=[environment.slug])
+    state = QueryDict(request.POST.get("list", ""))
+    response = saved_response(
+        request, f"{url}?{state.urlencode()}" if state else url, title=_("Columns changed")
+    )
+    if "usual" in request.POST:
+        response.delete_cookie(COLUMNS_COOKIE)
+        return response
+    fixed = [column.name for column in MailboxListing.columns if not column.is_optional]
+    names = _known([*fixed, *request.POST.getlist("columns")])
+    response.set_signed_cookie(
+        COLUMNS_COOKIE,
+        ".".join(names),
+        salt=str(request.user.pk),
+        max_age=COLUMNS_KEPT,
+        secure=request.is_secure(),
+        httponly=True,
+        samesite="Lax",
+    )
+    return response

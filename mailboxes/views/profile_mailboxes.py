@@ -18,7 +18,7 @@ from emailsync.web.responses import dialog_response, page_response, redirect_res
 from mailboxes.forms.move import MoveForm
 from mailboxes.models import Mailbox
 from mailboxes.services import editing
-from mailboxes.views.mailbox_list import FAILING, UNTRIED, WORKING
+from mailboxes.views.mailbox_listing import FAILING, UNTRIED, WORKING
 from profiles import access
 from profiles.access import Permission
 from profiles.models import Environment, ServerProfile

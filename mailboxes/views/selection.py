@@ -23,7 +23,7 @@ from django.urls import reverse
 
 from mailboxes import access
 from mailboxes.models import Mailbox
-from mailboxes.views.mailbox_list import listing_of
+from mailboxes.views.mailbox_listing import listing_of
 from profiles.access import Permission
 from profiles.models import Environment
 

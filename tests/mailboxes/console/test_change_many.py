@@ -60,7 +60,8 @@ def test_the_path_of_the_founding_document_works_to_the_letter(
 ) -> None:
     none = {"server_profile": None, "incoming": "none", "outgoing": "none"}
     ids = [str(new_mailbox(name, **none).pk) for name in ("Ana", "Ben", "Carla")]
-    page = client.post(commands_url, {"action": "edit", "ids": ids}, headers=HTMX).content.decode()
+    data = {"action": "edit", "ids": ids}
+    page = client.post(commands_url, data, headers=HTMX, follow=True).content.decode()
     assert "Change Multiple Records" in page
     assert "Synchronization Method" in page
     url = page.partition('hx-post="')[2].partition('"')[0]

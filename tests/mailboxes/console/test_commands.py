@@ -165,7 +165,7 @@ def test_editing_several_opens_change_multiple_records(
     client: Client, commands_url: str, mailbox: Mailbox, new_mailbox: NewMailbox
 ) -> None:
     data = {"action": "edit", "ids": [mailbox.pk, new_mailbox("Ana").pk]}
-    page = client.post(commands_url, data, headers=HTMX).content.decode()
+    page = client.post(commands_url, data, headers=HTMX, follow=True).content.decode()
     assert "Change Multiple Records" in page
 
 

@@ -13,8 +13,8 @@ from tests.mailboxes.console.conftest import NOW, NewMailbox
 
 WORKING = {"status": "success", "is_enabled": True, "tested_on": NOW}
 FAILED = {"status": "failure", "tested_on": NOW}
-# Session, person, environment, counts, rows and the bell's number.
-QUERIES = 6
+# Session, person, environment, counts, the page, its rows, the profiles to filter by and the bell's number.
+QUERIES = 8
 
 
 def names(client: Client, url: str) -> list[str]:

@@ -1,0 +1,207 @@
+"""What the list of mailboxes can show: views, facets, filters, columns, and how each is asked for cheaply.
+
+A list of a hundred thousand mailboxes is found by indexes and counted no further than people look: states are
+asked for by EXISTS, and only the rows of the page are fetched with all that they show.
+"""
+
+from collections.abc import Collection, Sequence
+from functools import cached_property
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.contrib.auth.models import User
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Greatest, Lower
+from django.http import QueryDict
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from emailsync.web.listing import Column, Facet, Filter, Listing, View
+from mailboxes import access
+from mailboxes.choices import AddressStatus, Direction, MailboxKind, ResultStatus
+from mailboxes.models import Diagnosis, Mailbox, WorkerState
+from mailboxes.models.mailbox import MailboxQuerySet
+from profiles.access import Permission
+from profiles.models import Environment
+
+
+def _has_state(**conditions: Any) -> Q:
+    """Return the condition for mailboxes with such a direction; both named, so that the index is used."""
+    named = {"direction__in": Direction.values, **conditions}
+    return Q(Exists(WorkerState.objects.filter(mailbox=OuterRef("pk"), **named)))
+
+
+FAILING = _has_state(status=ResultStatus.FAILURE)
+UNTRIED = _has_state(direction=Direction.INCOMING, status=ResultStatus.NOT_RUN) & _has_state(
+    direction=Direction.OUTGOING, status=ResultStatus.NOT_RUN
+)
+WORKING = _has_state(is_enabled=True) & ~FAILING
+PENDING = Q(address_status=AddressStatus.PENDING)
+#: What is long or secret, of a server profile.
+UNSHOWN = ("password", "outgoing_password", "oauth_client_secret", "ca_certificates", "notes", "description")
+#: When the later direction was tested; SQLite's greatest of a value and nothing is nothing.
+TESTED_ON = Coalesce(
+    Greatest("incoming_state__tested_on", "outgoing_state__tested_on"),
+    "incoming_state__tested_on",
+    "outgoing_state__tested_on",
+)
+
+
+class MailboxListing(Listing[Mailbox]):
+    """The mailboxes of one environment, with the states of both directions."""
+
+    columns: ClassVar = (
+        Column("name", _("Name"), sort=(Lower("name"),), is_filled=True, is_optional=False),
+        Column("address", _("Email Address"), sort=(Lower("address"),), classes="xl", is_filled=True),
+        Column("regarding", _("Regarding"), sort=("kind",), is_filled=True),
+        Column("owner", _("Owner"), sort=(Lower("owner__username"),), classes="lg"),
+        Column("profile", _("Server Profile"), sort=(Lower("server_profile__name"),)),
+        Column("approval", _("Email Address Status"), sort=("address_status",), is_filled=True),
+        Column(
+            "incoming",
+            _("Incoming Email Status"),
+            sort=("incoming_state__status",),
+            requires=Q(incoming_state__isnull=False),
+            is_filled=True,
+        ),
+        Column(
+            "outgoing",
+            _("Outgoing Email Status"),
+            sort=("outgoing_state__status",),
+            requires=Q(outgoing_state__isnull=False),
+            is_filled=True,
+        ),
+        Column("act", _("ACT Status"), classes="xl"),
+        Column("run", _("Test Run Status"), classes="lg"),
+        Column("tested", _("Mailbox Test Completed On"), sort=(TESTED_ON,), classes="lg"),
+        Column("start", _("Process Email Received After"), sort=("process_email_from",), is_usual=False),
+        Column("approved_by", _("Approved By"), sort=(Lower("approved_by__username"),), is_usual=False),
+        Column("approved_on", _("Approved On"), sort=("approved_on",), is_usual=False),
+        Column("attempted_by", _("Last Attempted By"), is_usual=False),
+        Column("attempted_on", _("Last Attempted On"), is_usual=False),
+        Column("status", _("Status"), sort=("is_active",), is_filled=True, is_usual=False),
+    )
+    views: ClassVar = (
+        View("my", _("My Active Mailboxes"), Q(is_active=True, is_mine=True)),
+        View("active", _("Active Mailboxes"), Q(is_active=True)),
+        View("inactive", _("Inactive Mailboxes"), Q(is_active=False)),
+        View("all", _("All Mailboxes")),
+        View("pending", _("Mailboxes Pending Email Approval"), Q(is_active=True) & PENDING),
+        View("untested", _("Mailboxes Not Tested"), Q(is_active=True) & UNTRIED),
+        View("failing", _("Failing Mailboxes"), Q(is_active=True) & FAILING),
+        View("forward", _("Active Forward Mailboxes"), Q(is_active=True, kind=MailboxKind.FORWARD)),
+    )
+    facets: ClassVar = (
+        Facet("working", _("Working"), WORKING),
+        Facet("failing", _("Failing"), FAILING),
+        Facet("untested", _("Not tested"), UNTRIED),
+        Facet("pending", _("Pending approval"), PENDING),
+    )
+    opening_view: ClassVar[str] = "active"
+    default_sort: ClassVar[str] = "name"
+    noun: ClassVar[tuple[str, str]] = ("mailbox", "mailboxes")
+    offers_all: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        state: QueryDict,
+        queryset: QuerySet[Mailbox],
+        *,
+        url: str,
+        environment: Environment,
+        user: User,
+        columns: Collection[str] = (),
+    ) -> None:
+        """Remember whose list it is, for its filters."""
+        self.environment, self.user = environment, user
+        super().__init__(state, queryset, url=url, columns=columns)
+
+    @property
+    def fits(self) -> bool:
+        """Tell whether columns give way on narrow screens; those that somebody chose do not."""
+        return not self._chosen
+
+    @cached_property
+    def filters(self) -> Sequence[Filter]:
+        """Return the filters, with the server profiles of the environment."""
+        profiles = self.environment.server_profiles.order_by(Lower("name")).values_list("pk", "name")
+        return (
+            Filter(
+                "profile",
+                _("Server Profile"),
+                [*((str(pk), name) for pk, name in profiles), ("none", _("Not set"))],
+                lambda value: Q(server_profile=None if value == "none" else UUID(value)),
+            ),
+            Filter("owner", _("Owner"), (), self._owned_by, hint=_("User name, or “me”")),
+            Filter("kind", _("Regarding"), MailboxKind.choices, lambda value: Q(kind=value)),
+            Filter(
+                "incoming",
+                _("Incoming Email Status"),
+                ResultStatus.choices,
+                lambda value: _has_state(direction=Direction.INCOMING, status=value),
+            ),
+            Filter(
+                "outgoing",
+                _("Outgoing Email Status"),
+                ResultStatus.choices,
+                lambda value: _has_state(direction=Direction.OUTGOING, status=value),
+            ),
+            Filter(
+                "address",
+                _("Email Address Status"),
+                AddressStatus.choices,
+                lambda value: Q(address_status=value),
+            ),
+        )
+
+    def _owned_by(self, name: str) -> Q:
+        if name.lower() == "me":
+            return Q(owner=self.user)
+        return Q(owner__in=User.objects.filter(username__iexact=name).values("pk"))
+
+    def says(self, word: str) -> Q:
+        """Search in name and address, and in the names of owners."""
+        owners = User.objects.filter(
+            Q(username__icontains=word) | Q(first_name__icontains=word) | Q(last_name__icontains=word)
+        )
+        return Q(search_text__contains=word.lower()) | Q(owner__in=owners.values("pk"))
+
+    def fetch(self, page: QuerySet[Mailbox]) -> list[Mailbox]:
+        """Return the rows of a page with everything that they show."""
+        keys = list(page.values_list("pk", flat=True))
+        found = {mailbox.pk: mailbox for mailbox in shown_fully(Mailbox.objects.filter(pk__in=keys))}
+        return [found[key] for key in keys if key in found]
+
+
+def shown_fully(mailboxes: MailboxQuerySet) -> QuerySet[Mailbox]:
+    """Return `mailboxes` with what any column shows."""
+    last = Diagnosis.objects.filter(mailbox=OuterRef("pk")).order_by("-pk")
+    return (
+        mailboxes.with_states()
+        .select_related("server_profile", "owner", "approved_by")
+        .defer("password", "notes", "search_text")
+        .defer(*(f"server_profile__{name}" for name in UNSHOWN))
+        .annotate(
+            tested_on=TESTED_ON,
+            run_state=Subquery(last.values("state")[:1]),
+            attempted_on=Subquery(last.values("job__created_on")[:1]),
+            attempted_by=Subquery(last.values("job__created_by__username")[:1]),
+        )
+    )
+
+
+def listing_of(
+    environment: Environment, *, user: User, state: QueryDict, columns: Collection[str] = ()
+) -> MailboxListing:
+    """Return the list that `state` asks for, of the mailboxes that `user` may see."""
+    visible = access.within(
+        Mailbox.objects.beside_states(), user, Permission.READ_MAILBOXES, environment=environment
+    )
+    return MailboxListing(
+        state,
+        visible.alias(is_mine=Q(owner=user)),
+        url=reverse("mailboxes:mailbox_list", args=[environment.slug]),
+        environment=environment,
+        user=user,
+        columns=columns,
+    )
