@@ -6,6 +6,7 @@ browser it is the page it belongs to, with the dialog standing open on it.
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from django.contrib import messages
@@ -22,6 +23,15 @@ LEVELS = {
     "warning": messages.WARNING,
     "error": messages.ERROR,
 }
+
+
+@dataclass(frozen=True)
+class Undo:
+    """The form behind a toast's button that takes back what was just done."""
+
+    title: str
+    url: str
+    fields: Mapping[str, str]
 
 
 def is_fragment(request: HttpRequest) -> bool:
@@ -66,14 +76,21 @@ def saved_response(
     text: str = "",
     intent: str = "success",
     leave: bool = False,
+    undo: Undo | None = None,
 ) -> HttpResponse:
     """Say that something was done, close the dialog and refresh what is shown below it.
 
     With `leave` the browser goes to `redirect_to` even from a dialog, for instance to the page of a job.
+    `undo` offers the way back beside the words.
     """
     if is_fragment(request) and not leave:
         events = {
-            "toast": {"title": title, "text": text, "intent": intent},
+            "toast": {
+                "title": title,
+                "text": text,
+                "intent": intent,
+                **({"undo": asdict(undo)} if undo else {}),
+            },
             "records:changed": True,
             "dialog:close": True,
         }

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, OuterRef
@@ -155,6 +156,11 @@ def resolve(code: str, *, mailbox: Mailbox, now: datetime, about: str | None = N
     if about is not None:
         found = found.filter(key=f"{code}:{mailbox.pk}:{about}")
     _resolve(found, now=now)
+
+
+def resolve_each(code: str, *, mailboxes: Collection[UUID], now: datetime) -> None:
+    """Resolve the open alerts of one kind on many mailboxes at once."""
+    _resolve(Alert.objects.open().filter(mailbox__in=mailboxes, kind=code), now=now)
 
 
 @transaction.atomic

@@ -9,7 +9,7 @@ from django.db.models import F, QuerySet
 from mailboxes import access
 from mailboxes.alerts import wall
 from mailboxes.choices import AddressStatus, MailboxKind
-from mailboxes.models import Mailbox, WorkerState
+from mailboxes.models import Mailbox
 from mailboxes.services import editing
 from profiles.access import Permission, environments_of
 
@@ -22,19 +22,19 @@ def approve(mailboxes: QuerySet[Mailbox], *, by: User | None, now: datetime) -> 
 
 
 def _approve(mailboxes: QuerySet[Mailbox], *, by: User | None, now: datetime) -> int:
-    found = list(mailboxes.exclude(address_status=AddressStatus.APPROVED))
-    changed = Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in found])
-    changed.update(
-        address_status=AddressStatus.APPROVED,
-        approved_by=by,
-        approved_on=now,
-        modified_on=now,
-        modified_by=by,
-        version=F("version") + 1,
-    )
-    for mailbox in found:
-        wall.resolve("not_approved", mailbox=mailbox, now=now)
-    editing.make_due(changed, now=now)
+    found = list(mailboxes.exclude(address_status=AddressStatus.APPROVED).values_list("pk", flat=True))
+    for pks in editing.in_pieces(found):
+        changed = Mailbox.objects.filter(pk__in=pks)
+        changed.update(
+            address_status=AddressStatus.APPROVED,
+            approved_by=by,
+            approved_on=now,
+            modified_on=now,
+            modified_by=by,
+            version=F("version") + 1,
+        )
+        wall.resolve_each("not_approved", mailboxes=pks, now=now)
+        editing.make_due(changed, now=now)
     return len(found)
 
 
@@ -67,14 +67,27 @@ def reject(mailboxes: QuerySet[Mailbox], *, by: User | None, now: datetime) -> i
     Email under way for them can commit nothing more.
     """
     access.require_each(by, Permission.APPROVE, mailboxes)
-    pks = list(mailboxes.exclude(address_status=AddressStatus.REJECTED).values_list("pk", flat=True))
-    Mailbox.objects.filter(pk__in=pks).update(
-        address_status=AddressStatus.REJECTED,
-        approved_by=None,
-        approved_on=None,
-        modified_on=now,
-        modified_by=by,
-        version=F("version") + 1,
-    )
-    WorkerState.objects.filter(mailbox__in=pks).update(fence=F("fence") + 1, leased_until=None)
-    return len(pks)
+    return _withhold(mailboxes, AddressStatus.REJECTED, by=by, now=now)
+
+
+@transaction.atomic
+def withdraw(mailboxes: QuerySet[Mailbox], *, by: User | None, now: datetime) -> int:
+    """Take approvals back: the addresses wait for a decision again; returns how many did not before."""
+    access.require_each(by, Permission.APPROVE, mailboxes)
+    return _withhold(mailboxes, AddressStatus.PENDING, by=by, now=now)
+
+
+def _withhold(mailboxes: QuerySet[Mailbox], status: str, *, by: User | None, now: datetime) -> int:
+    found = list(mailboxes.exclude(address_status=status).values_list("pk", flat=True))
+    for pks in editing.in_pieces(found):
+        changed = Mailbox.objects.filter(pk__in=pks)
+        changed.update(
+            address_status=status,
+            approved_by=None,
+            approved_on=None,
+            modified_on=now,
+            modified_by=by,
+            version=F("version") + 1,
+        )
+        editing.stop_runs(changed)
+    return len(found)

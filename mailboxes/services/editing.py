@@ -1,6 +1,6 @@
 """Create and change mailboxes. Worker state is never saved here, only reset where a change calls for it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from uuid import UUID
 
@@ -19,6 +19,8 @@ from profiles.models import EmailSettings, Environment, ServerProfile, save_vers
 
 #: What the owner of a mailbox may fill in without being allowed to change it otherwise.
 CREDENTIALS = frozenset({"allow_credentials", "user_name", "password"})
+#: Keys in one statement: SQLite takes 32,766 parameters.
+PIECE = 10_000
 BOOKKEEPING = frozenset({"version", "created_on", "modified_on", "modified_by_id"})
 #: A database takes this many keys in one statement.
 MOVED_AT_ONCE = 5000
@@ -89,14 +91,21 @@ def _require_change(by: User | None, stored: Mailbox, changed: Mailbox) -> None:
 def set_active(mailboxes: QuerySet[Mailbox], *, active: bool, by: User | None, now: datetime) -> int:
     """Switch `mailboxes` on or off; returns how many changed. Switched on, enabled ones are due at once."""
     access.require_each(by, Permission.WRITE_MAILBOXES, mailboxes)
-    pks = list(mailboxes.exclude(is_active=active).values_list("pk", flat=True))
-    found = Mailbox.objects.filter(pk__in=pks)
-    found.update(is_active=active, modified_by=by, modified_on=now, version=F("version") + 1)
-    if active:
-        make_due(found, now=now)
-    else:
-        stop_runs(found)
-    return len(pks)
+    found = list(mailboxes.exclude(is_active=active).values_list("pk", flat=True))
+    for pks in in_pieces(found):
+        changed = Mailbox.objects.filter(pk__in=pks)
+        changed.update(is_active=active, modified_by=by, modified_on=now, version=F("version") + 1)
+        if active:
+            make_due(changed, now=now)
+        else:
+            stop_runs(changed)
+    return len(found)
+
+
+def in_pieces(pks: list[UUID]) -> Iterator[list[UUID]]:
+    """Cut keys into what one statement takes on every database."""
+    for start in range(0, len(pks), PIECE):
+        yield pks[start : start + PIECE]
 
 
 def stop_runs(mailboxes: QuerySet[Mailbox]) -> None:

@@ -7,16 +7,18 @@ reaches many records is asked first; the answer comes back with `confirm`.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods
 
-from emailsync.web.responses import Page, dialog_response, redirect_response, saved_response
+from emailsync.web.responses import Page, Undo, dialog_response, redirect_response, saved_response
 from mailboxes.choices import AddressStatus
 from mailboxes.models import Mailbox
 from mailboxes.services import approval, diagnosis, editing
@@ -26,6 +28,10 @@ from mailboxes.views.selection import Selection, chosen
 from profiles.access import Permission, enter
 from profiles.models import Environment
 
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise
+
+OK = gettext_lazy("OK")
 #: A confirmation names this many mailboxes and counts the rest.
 NAMED = 8
 
@@ -34,9 +40,9 @@ NAMED = 8
 class Question:
     """What is asked before a command is carried out; `{}` stands for "3 mailboxes"."""
 
-    title: str
-    text: str
-    button: str = "OK"
+    title: "_StrOrPromise"
+    text: "_StrOrPromise"
+    button: "_StrOrPromise" = OK
     is_dangerous: bool = False
 
 
@@ -55,57 +61,75 @@ class Command:
     """A command: how it is asked for, carried out, and what is said afterwards."""
 
     run: Callable[[Doing], int]
-    said: str
-    unchanged: str
-    then: str = ""
+    said: "_StrOrPromise"
+    unchanged: "_StrOrPromise"
+    then: "_StrOrPromise" = ""
+    #: The command that takes it back.
+    undo: str = ""
     question: Question | None = None
 
 
 COMMANDS = {
     "approve": Command(
         run=lambda doing: approval.approve(doing.mailboxes, by=doing.by, now=doing.now),
-        said="{} approved",
-        unchanged="Nothing to approve: {} already approved",
-        then="Test and enable what is not running yet.",
+        said=gettext_lazy("{} approved"),
+        unchanged=gettext_lazy("Nothing to approve: {} already approved"),
+        then=gettext_lazy("Test and enable what is not running yet."),
+        undo="withdraw",
         question=Question(
-            "Approve Email",
-            "Approve {}? Email for an approved address is processed as soon as its mailbox is tested "
-            "and enabled.",
+            gettext_lazy("Approve Email"),
+            gettext_lazy(
+                "Approve {}? Email for an approved address is processed as soon as its mailbox is tested "
+                "and enabled."
+            ),
         ),
     ),
     "reject": Command(
         run=lambda doing: approval.reject(doing.mailboxes, by=doing.by, now=doing.now),
-        said="{} rejected",
-        unchanged="Nothing to reject: {} already rejected",
+        said=gettext_lazy("{} rejected"),
+        unchanged=gettext_lazy("Nothing to reject: {} already rejected"),
         question=Question(
-            "Reject Email",
-            "Reject {}? No email is received or sent for a rejected address until somebody approves it "
-            "again. What is stored stays.",
+            gettext_lazy("Reject Email"),
+            gettext_lazy(
+                "Reject {}? No email is received or sent for a rejected address until somebody approves it "
+                "again. What is stored stays."
+            ),
             is_dangerous=True,
         ),
     ),
+    "withdraw": Command(
+        run=lambda doing: approval.withdraw(doing.mailboxes, by=doing.by, now=doing.now),
+        said=gettext_lazy("{} returned to Pending Approval"),
+        unchanged=gettext_lazy("Nothing to take back: {} waiting for approval"),
+    ),
     "activate": Command(
         run=lambda doing: editing.set_active(doing.mailboxes, active=True, by=doing.by, now=doing.now),
-        said="{} activated",
-        unchanged="Nothing to activate: {} already active",
-        then="Directions that were enabled run again.",
+        said=gettext_lazy("{} activated"),
+        unchanged=gettext_lazy("Nothing to activate: {} already active"),
+        then=gettext_lazy("Directions that were enabled run again."),
+        undo="deactivate",
     ),
     "deactivate": Command(
         run=lambda doing: editing.set_active(doing.mailboxes, active=False, by=doing.by, now=doing.now),
-        said="{} deactivated",
-        unchanged="Nothing to deactivate: {} already inactive",
+        said=gettext_lazy("{} deactivated"),
+        unchanged=gettext_lazy("Nothing to deactivate: {} already inactive"),
+        undo="activate",
         question=Question(
-            "Deactivate",
-            "Deactivate {}? An inactive mailbox neither receives nor sends email until it is activated "
-            "again. What is stored stays.",
+            gettext_lazy("Deactivate"),
+            gettext_lazy(
+                "Deactivate {}? An inactive mailbox neither receives nor sends email until it is activated "
+                "again. What is stored stays."
+            ),
             is_dangerous=True,
         ),
     ),
 }
 DIAGNOSE = Question(
-    "Test & Enable Mailboxes",
-    "Test {}? Incoming and outgoing email are tested on their own: signing in, opening the Inbox, and "
-    "sending a message from the mailbox to itself. What succeeds is enabled. It runs in the background.",
+    gettext_lazy("Test & Enable Mailboxes"),
+    gettext_lazy(
+        "Test {}? Incoming and outgoing email are tested on their own: signing in, opening the Inbox, and "
+        "sending a message from the mailbox to itself. What succeeds is enabled. It runs in the background."
+    ),
 )
 #: What one must be allowed for each command.
 NEEDS = {
@@ -114,6 +138,7 @@ NEEDS = {
     "diagnose": Permission.DIAGNOSE,
     "approve": Permission.APPROVE,
     "reject": Permission.APPROVE,
+    "withdraw": Permission.APPROVE,
     "activate": Permission.WRITE_MAILBOXES,
     "deactivate": Permission.WRITE_MAILBOXES,
 }
@@ -123,7 +148,7 @@ ELSEWHERE = {
     "apply_default": "mailboxes:mailbox_apply_default",
 }
 #: What the confirmation counts.
-ADDRESSES = ("approve", "reject")
+ADDRESSES = ("approve", "reject", "withdraw")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -137,9 +162,9 @@ def mailbox_command(request: HttpRequest, slug: str) -> HttpResponse:
         raise Http404("There is no such command.")
     selection = chosen(request, environment, NEEDS[action])
     if not selection.count:
-        title = "Select a mailbox first" if selection.was_empty else "These mailboxes are gone"
+        title = _("Select a mailbox first") if selection.was_empty else _("These mailboxes are gone")
         return saved_response(
-            request, selection.list_url, title=title, text="Nothing was changed.", intent="error"
+            request, selection.list_url, title=title, text=_("Nothing was changed."), intent="error"
         )
     if action in ELSEWHERE:
         return _hand_on(request, action, selection)
@@ -153,13 +178,14 @@ def mailbox_command(request: HttpRequest, slug: str) -> HttpResponse:
     return _carry_out(request, action, doing, selection)
 
 
-def _noun(action: str) -> tuple[str, str]:
-    return ("email address", "email addresses") if action in ADDRESSES else ("mailbox", "mailboxes")
-
-
-def counted(number: int, noun: tuple[str, str]) -> str:
-    """Return a number with its noun: "1 mailbox", "3 mailboxes"."""
-    return f"{number:,} {noun[0] if number == 1 else noun[1]}"
+def counted(number: int, action: str) -> str:
+    """Return a number with what the command is about: "1 mailbox", "3 email addresses"."""
+    words = (
+        ngettext("%(number)s email address", "%(number)s email addresses", number)
+        if action in ADDRESSES
+        else ngettext("%(number)s mailbox", "%(number)s mailboxes", number)
+    )
+    return words % {"number": f"{number:,}"}
 
 
 def _is_from_page(request: HttpRequest) -> bool:
@@ -190,9 +216,9 @@ def _ask(request: HttpRequest, action: str, question: Question, selection: Selec
     context = {
         "environment": selection.environment,
         "action": action,
-        "title": "Test & Enable Mailbox" if tests and number == 1 else question.title,
+        "title": _("Test & Enable Mailbox") if tests and number == 1 else question.title,
         "question": question,
-        "text": question.text.format(counted(number, _noun(action))),
+        "text": str(question.text).format(counted(number, action)),
         "named": selection.names(NAMED),
         "further": max(number - NAMED, 0),
         "selection": selection,
@@ -218,16 +244,28 @@ def _below(request: HttpRequest, selection: Selection) -> Page:
 
 
 def _carry_out(request: HttpRequest, action: str, doing: Doing, selection: Selection) -> HttpResponse:
-    command, noun = COMMANDS[action], _noun(action)
+    command = COMMANDS[action]
     # Carried out, the command may have changed what the list selects: these are read before.
     number, back = selection.count, _back(request, selection)
     changed = command.run(doing)
     if changed:
-        title, text = command.said.format(counted(changed, noun)), command.then
-        rest = number - changed
-        text = f"{text} {counted(rest, noun)} needed no change.".strip() if rest else text
+        title, text = str(command.said).format(counted(changed, action)), str(command.then)
+        if number > changed:
+            rest = _("%(things)s needed no change.") % {"things": counted(number - changed, action)}
+            text = f"{text} {rest}".strip()
     else:
-        verb = "is" if number == 1 else "are"
-        title, text = command.unchanged.format(f"{counted(number, noun)} {verb}"), ""
-    intent = "success" if changed else "information"
-    return saved_response(request, back, title=title, text=text, intent=intent, leave=_is_from_page(request))
+        things = ngettext("%(things)s is", "%(things)s are", number) % {"things": counted(number, action)}
+        title, text = str(command.unchanged).format(things), ""
+    undo = None
+    if changed and command.undo:
+        fields = {"action": command.undo, "stamp": doing.now.isoformat(), "confirm": "1"}
+        undo = Undo(_("Undo"), request.path, fields)
+    return saved_response(
+        request,
+        back,
+        title=title,
+        text=text,
+        intent="success" if changed else "information",
+        leave=_is_from_page(request),
+        undo=undo,
+    )

@@ -241,7 +241,7 @@ def profile_diagnose(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     context = {
         "environment": environment,
         "profile": profile,
-        "number": counted(number, ("mailbox", "mailboxes")),
+        "number": counted(number, "diagnose"),
         "back_url": back,
     }
     return dialog_response(

@@ -2,7 +2,8 @@
 
 A list's form posts `ids`, or `all=1` with `list`, the state of the list as it stands in the address. Either
 is looked up again on the server, within the environment and what the person may do: a hundred thousand
-mailboxes travel as a few words. A row's own menu names its mailbox in the command, "approve:ID".
+mailboxes travel as a few words. A row's own menu names its mailbox in the command, "approve:ID". Undo sends
+`stamp`, the moment of the person's own change: whatever somebody changed since is left alone.
 
     selection = chosen(request, environment, Permission.APPROVE)
     f"Approve {selection.count:,} addresses?", selection.names(8)
@@ -20,6 +21,7 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import HttpRequest, QueryDict
 from django.urls import reverse
+from django.utils.dateparse import parse_datetime
 
 from mailboxes import access
 from mailboxes.models import Mailbox
@@ -68,13 +70,16 @@ def chosen(request: HttpRequest, environment: Environment, permission: Permissio
     """
     user = cast("User", request.user)
     allowed = access.within(Mailbox.objects.all(), user, permission, environment=environment)
-    state = QueryDict(request.POST.get("list", ""))
+    state = QueryDict(request.POST.get("list", "").replace("\0", ""))
     words = [("list", state.urlencode())] if state else []
     only = request.POST.get("action", "").partition(":")[2]
     if request.POST.get("all") == "1" and not only:
         matching = listing_of(environment, user=user, state=state).selected
         found = allowed.filter(pk__in=matching.order_by().values("pk"))
         return Selection(environment, found, (("all", "1"), *words), state)
+    stamp = parse_datetime(request.POST.get("stamp", ""))
+    if stamp is not None:
+        return Selection(environment, allowed.filter(modified_on=stamp, modified_by=user), (), state)
     ids = [only] if only else request.POST.getlist("ids")
     found = allowed.filter(pk__in=[pk for pk in map(_uuid, ids) if pk])
     return Selection(environment, found, (*(("ids", pk) for pk in ids), *words), state)

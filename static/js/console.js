@@ -54,14 +54,26 @@
     : "defaultValue" in e && e.value !== e.defaultValue);
   const icon = name => document.querySelector("#toast-icons")?.content.querySelector(`[data-intent="${name}"]`)?.firstElementChild.cloneNode(true) ?? "";
   const time = box => { box.dataset.timed = ""; if (box.dataset.intent !== "error") setTimeout(() => box.remove(), 7000); };
-  const toast = ({ title = "", text = "", intent = "success", link } = {}) => {
+  const form = ({ title, url, fields }) => {                                // Undo: what was done is taken back by another command
+    const made = document.createElement("form"), b = document.createElement("button");
+    const token = document.querySelector("[name=csrfmiddlewaretoken]")?.value;
+    for (const [name, value] of Object.entries({ ...fields, csrfmiddlewaretoken: token })) made.append(Object.assign(document.createElement("input"), { type: "hidden", name, value }));
+    Object.assign(b, { className: "btn small", textContent: title }); b.dataset.undo = "";
+    Object.assign(made, { method: "post", action: url });
+    for (const [name, value] of [["hx-post", url], ["hx-target", "#dialogs"], ["hx-swap", "innerHTML"]]) made.setAttribute(name, value);
+    made.append(b);
+    return made;
+  };
+  const toast = ({ title = "", text = "", intent = "success", link, undo } = {}) => {
     const box = document.createElement("div"), b = document.createElement("b"), p = document.createElement("p"), x = document.createElement("button");
     box.className = "toast"; box.dataset.intent = intent;
     b.textContent = title; p.textContent = text;
     Object.assign(x, { type: "button", className: "btn subtle iconly small", ariaLabel: "Dismiss" }); x.dataset.dismiss = ""; x.append(icon("close"));
     if (link) { const a = document.createElement("a"); a.href = link.url; a.textContent = link.text; p.append(" ", a); }
     box.append(icon(intent), b, x); if (p.textContent) box.append(p);
+    if (undo) box.append(form(undo));
     document.getElementById("toasts")?.append(box);
+    if (undo) htmx.process(box);
     time(box);
   };
   const bar = (form, intent, title, text, link) => {                        // a message bar in the form it is about
@@ -119,6 +131,7 @@
     }
     if (t.closest("[data-clear]")) { const g = t.closest("[data-grid]"); leaveEverything(g); g.querySelectorAll(".rowcheck").forEach(r => { r.checked = false; }); syncGrid(g); g.querySelector("[data-all]")?.focus(); }
     if (t.closest("dialog:modal button[data-close]")) { e.preventDefault(); t.closest("dialog").close(); }    // htmx keeps the button's own submit from closing it
+    if (t.closest("[data-undo]")) setTimeout(() => t.closest(".toast")?.remove());
     if (t.closest("[data-dismiss]")) t.closest(".toast").remove();
     if (t.closest("[data-back]")) history.length > 1 ? history.back() : location.assign("/");
     const jump = t.closest('.msg a[href^="#"]'), field = jump && document.getElementById(jump.hash.slice(1));

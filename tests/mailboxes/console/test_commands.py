@@ -203,3 +203,39 @@ def test_a_link_gives_no_command_and_leads_back_to_the_list(
     client: Client, commands_url: str, list_url: str, mailbox: Mailbox
 ) -> None:
     assert client.get(commands_url).headers["Location"] == list_url
+
+
+def test_what_was_deactivated_is_activated_again_by_undo(
+    client: Client, commands_url: str, mailbox: Mailbox, new_mailbox: NewMailbox
+) -> None:
+    off_before = new_mailbox("Off", is_active=False)
+    data = {"action": "deactivate", "all": "1", "confirm": "1"}
+    undo = toast(client.post(commands_url, data, headers=HTMX))["undo"]
+    client.post(undo["url"], undo["fields"], headers=HTMX)
+    mailbox.refresh_from_db()
+    off_before.refresh_from_db()
+    assert (mailbox.is_active, off_before.is_active) == (True, False)
+
+
+def test_undo_leaves_alone_what_somebody_changed_since(
+    client: Client, commands_url: str, new_mailbox: NewMailbox
+) -> None:
+    ana = new_mailbox("Ana", approved=False)
+    data = {"action": "approve", "ids": [ana.pk], "confirm": "1"}
+    undo = toast(client.post(commands_url, data, headers=HTMX))["undo"]
+    ana.refresh_from_db()
+    ana.save()
+    client.post(undo["url"], undo["fields"], headers=HTMX)
+    ana.refresh_from_db()
+    assert ana.address_status == AddressStatus.APPROVED
+
+
+def test_an_approval_taken_back_waits_for_a_decision_again(
+    client: Client, commands_url: str, new_mailbox: NewMailbox
+) -> None:
+    ana = new_mailbox("Ana", approved=False)
+    data = {"action": "approve", "ids": [ana.pk], "confirm": "1"}
+    undo = toast(client.post(commands_url, data, headers=HTMX))["undo"]
+    client.post(undo["url"], undo["fields"], headers=HTMX)
+    ana.refresh_from_db()
+    assert (ana.address_status, ana.approved_on) == (AddressStatus.PENDING, None)
