@@ -1,5 +1,6 @@
 """Every kind of alert: how much it matters, what it says, what to do, and where to do it."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -307,10 +308,13 @@ def _moment(text: str) -> str:
     return date_format(local, "H:i") if is_today else date_format(local, "H:i, M j")
 
 
-def present(alert: Alert, *, members: int = 0, shows_email: bool = True) -> Presented:
+def present(
+    alert: Alert, *, members: int = 0, shows_email: bool = True, leads_to: Collection[Link] = tuple(Link)
+) -> Presented:
     """Return the words and links of `alert`. Its environment must be loaded (select_related).
 
     `members` is how many mailboxes it gathers; without `shows_email` the words of an email stay hidden.
+    `leads_to` names the places that its reader may open.
     """
     kind = KINDS.get(alert.kind) or _forgotten(alert)
     words = _Words(alert.parameters)
@@ -318,8 +322,12 @@ def present(alert: Alert, *, members: int = 0, shows_email: bool = True) -> Pres
         "number": f"{members:,}"
     }
     if not shows_email:
-        words |= {name: _("(hidden)") for name in WORDS_OF_EMAIL & words.keys()}
-    links = tuple(link for link in (_resolve(place, alert) for place in kind.links) if link)
+        words |= {
+            name: _("(hidden: you may not read this mailbox's email)")
+            for name in WORDS_OF_EMAIL & words.keys()
+        }
+    places = [place for place in kind.links if place in leads_to]
+    links = tuple(link for link in (_resolve(place, alert) for place in places) if link)
     return Presented(
         title=kind.title.format_map(words),
         text=kind.text.format_map(words).strip(),

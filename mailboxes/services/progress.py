@@ -10,6 +10,7 @@ from django.urls import reverse
 from mailboxes.choices import AddressStatus, Direction, ResultStatus, RunState, StepOutcome
 from mailboxes.engine.eligibility import authentication_type
 from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox
+from profiles.access import Permission
 from profiles.choices import AuthenticationType
 
 #: A living worker takes a waiting test within a second or two.
@@ -232,6 +233,8 @@ def where_to_mend(code: str, *, direction: str, mailbox: Mailbox) -> tuple[str, 
         return "Open mailbox", page
     if code in _CREDENTIALS and authentication_type(profile, direction) != AuthenticationType.IN_PROFILE:
         return "Update credentials", f"{page}#id_user_name"
+    if Permission.READ_SETTINGS not in mailbox.environment.may:
+        return "Open mailbox", page
     return "Open server profile", reverse(
         "profiles:profile_edit", args=[mailbox.environment.slug, profile.pk]
     )

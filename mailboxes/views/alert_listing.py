@@ -18,13 +18,14 @@ from django.utils.translation import gettext_lazy
 from emailsync.web.listing import MOST_WORDS, Choice, Column, Facet, Listing, View
 from emailsync.web.templatetags.console import day
 from mailboxes import access as mailbox_access
-from mailboxes.alerts.kinds import KINDS, SPEAKS_OF_EMAIL, Presented, present
+from mailboxes.alerts.kinds import KINDS, SPEAKS_OF_EMAIL, Link, Presented, present
 from mailboxes.choices import AlertLevel
 from mailboxes.models import Alert, AlertReading, Mailbox
 from mailboxes.models.alert import AlertQuerySet
 from mailboxes.services import wall
 from mailboxes.views.email_listing import inside_json
-from profiles.access import Permission
+from profiles import access
+from profiles.access import Permission, Person
 from profiles.models import ServerProfile
 
 OPEN = Q(resolved_on__isnull=True)
@@ -296,7 +297,32 @@ class Wall:
         owned = (alert.mailbox, alert.server_profile)
         return any(record is not None and record.owner_id == self.listing.user.pk for record in owned)
 
-    @staticmethod
-    def _words(alert: Alert, members: wall.Members | None, *, shows_email: bool) -> Presented:
-        counted = (members.all if alert.resolved_on else members.open) if members else 0
-        return present(alert, members=counted, shows_email=shows_email or alert.kind not in SPEAKS_OF_EMAIL)
+    def _words(self, alert: Alert, members: wall.Members | None, *, shows_email: bool) -> Presented:
+        return words_of(alert, members, user=self.listing.user, shows_email=shows_email)
+
+
+#: What one must be allowed for each place that an alert leads to.
+PLACES = {
+    Link.MAILBOX: Permission.READ_MAILBOXES,
+    Link.EMAILS: Permission.READ_EMAIL,
+    Link.EMAIL: Permission.READ_EMAIL,
+    Link.PROFILE: Permission.READ_SETTINGS,
+}
+
+
+def words_of(
+    alert: Alert, members: wall.Members | None, *, user: Person, shows_email: bool = False
+) -> Presented:
+    """Return the words of `alert`, with the links that `user` may follow."""
+    counted = (members.all if alert.resolved_on else members.open) if members else 0
+    owner = alert.mailbox.owner_id if alert.mailbox else None
+    return present(
+        alert,
+        members=counted,
+        shows_email=shows_email or alert.kind not in SPEAKS_OF_EMAIL,
+        leads_to=[
+            place
+            for place, needed in PLACES.items()
+            if access.may(user, needed, alert.environment_id, owner_id=owner)
+        ],
+    )

@@ -22,7 +22,7 @@ from mailboxes import access as mailbox_access
 from mailboxes.models import Alert, Mailbox
 from mailboxes.models.alert import AlertQuerySet
 from mailboxes.services import wall
-from mailboxes.views.alert_listing import AlertListing, Wall
+from mailboxes.views.alert_listing import AlertListing, Wall, words_of
 from mailboxes.views.head import mailbox_head
 from profiles import access
 from profiles.access import Permission
@@ -144,7 +144,7 @@ def alert_members(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "environment": environment,
         "alert": alert,
-        "card": _words_of(alert),
+        "card": words_of(alert, wall.members_of([alert]).get(alert.pk), user=user),
         "rows": rows[:MEMBERS],
         "after": after + MEMBERS if len(rows) > MEMBERS else 0,
         "further": found.count() - after - MEMBERS,
@@ -156,11 +156,6 @@ def alert_members(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _owner_of(alert: Alert) -> int | None:
     return alert.server_profile.owner_id if alert.server_profile else None
-
-
-def _words_of(alert: Alert) -> Any:
-    members = wall.members_of([alert]).get(alert.pk)
-    return Wall._words(alert, members, shows_email=False)  # noqa: SLF001
 
 
 def _show(request: HttpRequest, shown: Wall) -> HttpResponse:

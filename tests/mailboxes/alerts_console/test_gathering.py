@@ -209,7 +209,7 @@ def test_subjects_are_for_those_who_may_read_the_email(
     auditor = Client(SERVER_NAME="localhost")
     auditor.force_login(olga)
     url = reverse("mailboxes:environment_alerts", args=["contoso"])
-    assert "“(hidden)” was refused" in auditor.get(url).content.decode()
+    assert "“(hidden: you may not read" in auditor.get(url).content.decode()
     assert "An email from Billing" not in auditor.get(f"{url}?q=layoffs").content.decode()
     Mailbox.objects.update(owner=olga)
     assert "Layoffs" in auditor.get(url).content.decode()
