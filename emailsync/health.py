@@ -1,4 +1,4 @@
-"""Liveness and readiness for monitors, and the sign of life that every worker's clock leaves.
+"""Liveness and readiness for monitors.
 
 `/health/live` says that this process answers; it asks nothing of the database. `/health/ready` says that
 mail can be worked on now: the database answers and has this version's tables, stored secrets can be
@@ -6,12 +6,10 @@ opened, and some worker was alive within the last seconds. Neither needs a login
 """
 
 import shutil
-import threading
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.core.cache import cache
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.exceptions import MigrationSchemaMissing
 from django.db.migrations.executor import MigrationExecutor
@@ -21,31 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from emailsync.checks import SMALLEST_FREE_SPACE, secrets_complaint
-
-#: How often a worker signs; a clock that ticks faster signs only this often.
-BEAT_EVERY = timedelta(seconds=5)
-#: How old the last sign may be: three signs missed and a slow clock.
-ALIVE_WITHIN = timedelta(seconds=25)
-_KEY = "worker-beat"
-
-_lock = threading.Lock()
-_last_beat: datetime | None = None
-
-
-def beat(now: datetime) -> None:
-    """Sign that a worker's clock ticks; all workers share one sign, since one that lives is enough."""
-    global _last_beat  # noqa: PLW0603  (one clock per process; its last sign belongs to the process)
-    with _lock:
-        if _last_beat is not None and timedelta() <= now - _last_beat < BEAT_EVERY:
-            return
-        _last_beat = now
-    cache.set(_KEY, now.isoformat(), timeout=3600)
-
-
-def last_beat() -> datetime | None:
-    """Return when a worker last signed."""
-    signed = cache.get(_KEY)
-    return datetime.fromisoformat(signed) if signed else None
+from mailboxes.engine import heartbeat
 
 
 def complaints(now: datetime) -> list[str]:
@@ -55,12 +29,12 @@ def complaints(now: datetime) -> list[str]:
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             return ["The database has not the tables of this version. Run: manage.py migrate"]
         found = [complaint] if (complaint := secrets_complaint(sample=5)) else []
-        signed = last_beat()
+        signed = heartbeat.last_beat()
     except (DatabaseError, InterfaceError, MigrationSchemaMissing):
         return ["The database does not answer."]
     if settings.DATA_DIR.exists() and shutil.disk_usage(settings.DATA_DIR).free < SMALLEST_FREE_SPACE:
         found.append("The disk with the data folder is full.")
-    if signed is None or not now - signed < ALIVE_WITHIN:
+    if not heartbeat.is_alive(signed, now=now):
         found.append("No worker is alive. Start one, or look at its log.")
     return found
 

@@ -48,6 +48,8 @@ def _policy() -> NetworkPolicy:
 SECRET_KEY = _secret_key()
 ALLOWED_HOSTS = env.list("EMAILSYNC_ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("EMAILSYNC_CSRF_TRUSTED_ORIGINS", default=[])
+# Where links in the product's own mail lead; without it they name the page only.
+PUBLIC_URL = env.str("EMAILSYNC_PUBLIC_URL", default=next(iter(CSRF_TRUSTED_ORIGINS), "")).rstrip("/")
 
 INSTALLED_APPS = [
     "django.contrib.auth",

@@ -14,10 +14,9 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
-from emailsync import health
 from mailboxes import searching, tasks
 from mailboxes.choices import Direction
-from mailboxes.engine import scheduling
+from mailboxes.engine import heartbeat, scheduling
 from mailboxes.models import Diagnosis, Job, WorkerState
 
 log = logging.getLogger(__name__)
@@ -57,7 +56,7 @@ def tick() -> None:
     """Hand out everything that is due now."""
     close_old_connections()
     now = timezone.now()
-    health.beat(now)
+    heartbeat.beat(now)
     for diagnosis in scheduling.claim_due(Diagnosis, now=now):
         _send(tasks.diagnose, diagnosis.pk)
     for job in scheduling.claim_due(Job, now=now):

@@ -183,8 +183,8 @@ _ALL = (
     Kind(
         "profile_major_event",
         AlertLevel.ERROR,
-        "Most mailboxes of the server profile {profile} stopped within an hour",
-        "{failed} of {total} mailboxes stopped. The last one said: {cause}",
+        "Most mailboxes of the server profile {profile} failed within an hour",
+        "{failed} of {total} mailboxes failed. The last one said: {cause}",
         "{remedy}",
         (Link.PROFILE,),
     ),

@@ -150,6 +150,20 @@ def resolve_direction(mailbox: Mailbox, direction: str, *, now: datetime) -> Non
         ).update(resolved_on=now)
 
 
+def is_open(code: str, *, profile: ServerProfile) -> bool:
+    """Say whether an alert of this kind on a profile is open."""
+    return _of_profile(code, profile).exists()
+
+
+def resolve_of_profile(code: str, *, profile: ServerProfile, now: datetime) -> bool:
+    """Resolve the open alert of this kind on a profile; says whether it was this call that did."""
+    return bool(_of_profile(code, profile).update(resolved_on=now))
+
+
+def _of_profile(code: str, profile: ServerProfile) -> AlertQuerySet:
+    return Alert.objects.open().filter(mailbox=None, server_profile=profile, kind=code)
+
+
 def resolve(code: str, *, mailbox: Mailbox, now: datetime, about: str | None = None) -> None:
     """Resolve the open alerts of one kind on a mailbox, or only the one `about` something."""
     found = Alert.objects.open().filter(mailbox=mailbox, kind=code)

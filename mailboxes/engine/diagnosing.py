@@ -18,7 +18,7 @@ from emailsync.mail.parsing import Address
 from emailsync.mail.probing import SAID, Outcome, Step, probe_incoming, probe_outgoing
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, ResultStatus, RunState, StepOutcome
-from mailboxes.engine import connecting, eligibility, jobs, scheduling
+from mailboxes.engine import connecting, eligibility, jobs, major_events, scheduling
 from mailboxes.models import Diagnosis, DiagnosisStep, Mailbox, WorkerState
 
 log = logging.getLogger(__name__)
@@ -86,6 +86,8 @@ def _run(lease: scheduling.Lease) -> None:
             _save_step(diagnosis, _failed_step(direction, CHANGED, now=timezone.now()), position)
         position += 1
     _finish(lease, diagnosis, results)
+    if Outcome.SUCCESS in results.values():
+        major_events.look_again(mailbox, now=timezone.now())
 
 
 def _settings(mailbox: Mailbox, *, lock: bool = False) -> tuple[object, ...]:

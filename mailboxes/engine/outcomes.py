@@ -23,9 +23,12 @@ def succeeded(
     with scheduling.fenced(lease, last_success_on=now, last_items=items):
         # Asked here and not before the run: a test may have failed in the meantime.
         troubled = lease.rows.exclude(transient_failures=0, last_error_code="")
-        if troubled.update(transient_failures=0, last_error_code="", last_error=""):
+        recovered = troubled.update(transient_failures=0, last_error_code="", last_error="")
+        if recovered:
             wall.resolve_direction(mailbox, state.direction, now=now)
     scheduling.release(lease, due_at=due_at)
+    if recovered:
+        major_events.look_again(mailbox, now=now)
 
 
 def parked(lease: scheduling.Lease) -> None:
@@ -55,7 +58,7 @@ def failed(lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState, error:
                     about=f"{error.code}:{state.direction}",
                 )
         scheduling.release(lease)
-        major_events.look(mailbox, state.direction, cause, now=now)
+        major_events.look(mailbox, cause, now=now)
         return
     retry_at = now + decision.delay
     with scheduling.fenced(lease, transient_failures=failures, **noted):
@@ -71,3 +74,4 @@ def failed(lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState, error:
             },
         )
     scheduling.release(lease, due_at=retry_at)
+    major_events.look(mailbox, cause, now=now)

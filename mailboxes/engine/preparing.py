@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
@@ -80,6 +81,16 @@ def at_rest(prepared: Prepared) -> Prepared:
         return prepared
     body = prepared.source.body
     return replace(prepared, file=_keep_file(body.open(), prepared.sha256, size=body.size))
+
+
+def restore(stored: Iterable[Prepared]) -> None:
+    """Write those files anew that were discarded just before the rows naming them were committed.
+
+    Call it after the commit, while the bodies are still there: see `mailboxes.engine.discarding`.
+    """
+    for each in stored:
+        if each.file:
+            _keep_file(each.source.body.open(), each.sha256, size=each.source.body.size)
 
 
 def _attached(message: FetchedMessage, parsed: ParsedMessage) -> tuple[Prepared, ...]:

@@ -33,7 +33,16 @@ from emailsync.mail.errors import (
 from emailsync.mail.incoming import FolderStatus, IncomingClient
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, LedgerOutcome, Reason
-from mailboxes.engine import connecting, eligibility, outcomes, reading, scheduling, storing, tracking
+from mailboxes.engine import (
+    connecting,
+    eligibility,
+    outcomes,
+    preparing,
+    reading,
+    scheduling,
+    storing,
+    tracking,
+)
 from mailboxes.models import FolderCursor, LedgerEntry, Mailbox, WorkerState
 from mailboxes.models.ledger import LedgerEntryQuerySet
 
@@ -217,6 +226,7 @@ def _receive(
         for batch in reader.batches():
             now = timezone.now()
             saved = storing.save(lease, folder, batch, now=now)
+            preparing.restore(batch.prepared)
             batch.close()
             result.stored += saved.stored
             result.fetched += len(batch.prepared)

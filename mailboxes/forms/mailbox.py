@@ -1,16 +1,18 @@
 """The forms that create and edit one mailbox. The rules themselves live in mailboxes/rules.py."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django import forms
+from django.contrib.auth import get_user_model
 from django.db.models import Q
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from emailsync.web.concurrency import VersionedForm
 from emailsync.web.forms import ConsoleForm, SecretField
 from mailboxes.choices import MailboxKind
 from mailboxes.models import Mailbox
-from profiles.access import people_of
 from profiles.choices import ActMethod, IncomingMethod, OutgoingMethod
 from profiles.models import ServerProfile
 
@@ -20,26 +22,42 @@ if TYPE_CHECKING:
 else:
     _ModelForm = forms.ModelForm
 
+NO_FORWARD_MAILBOX = gettext_lazy(
+    "Forward Mailbox can be chosen once the environment has an active forward mailbox."
+)
+
+
+class _Methods(forms.Select):
+    """A choice of methods, some of which are shown but cannot be chosen now."""
+
+    unavailable: Collection[str] = ()
+
+    def create_option(self, name: str, value: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        option = super().create_option(name, value, *args, **kwargs)
+        if str(value) in self.unavailable:
+            option["attrs"]["disabled"] = True
+        return option
+
 
 class _MailboxForm(ConsoleForm, _ModelForm):
     """What creating and editing share: this environment's choices, and a password that is only written."""
 
-    password = SecretField(required=False, max_length=200)
+    password = SecretField(label=gettext_lazy("Password"), required=False, max_length=200)
 
-    tips: ClassVar[Mapping[str, str]] = {
-        "owner": "The person who sees this mailbox's alerts on their alerts wall.",
-        "delete_after_processing": (
-            "Removes mail from the server once it is stored here. Mail of users always stays."
-        ),
-        "allow_credentials": (
+    tips: ClassVar[Mapping[str, Any]] = {
+        "owner": gettext_lazy("The person who sees this mailbox's alerts on their alerts wall."),
+        "delete_after_processing": gettext_lazy("Removes mail from the server once it is stored here."),
+        "allow_credentials": gettext_lazy(
             "Needed when the server profile takes its credentials from the user or queue. "
             "They are encrypted before they are stored."
         ),
-        "server_profile": "The mail servers this mailbox lives on. Only active profiles are offered.",
-        "incoming": "None leaves all mail on the server.",
-        "outgoing": "None keeps this mailbox from sending.",
-        "act": "IMAP and POP3 servers hold no appointments, contacts or tasks, so the only choice is None.",
-        "process_email_from": (
+        "server_profile": gettext_lazy(
+            "The mail servers this mailbox lives on. Only active profiles are offered."
+        ),
+        "incoming": gettext_lazy("None leaves all mail on the server."),
+        "outgoing": gettext_lazy("None keeps this mailbox from sending."),
+        "track_incoming": gettext_lazy("Which of the mail that arrives in this mailbox is stored here."),
+        "process_email_from": gettext_lazy(
             "Mail that the server received earlier is left alone. The later of this date and the server "
             "profile's counts. A date far back brings in all mail since then first and delays new mail."
         ),
@@ -49,10 +67,11 @@ class _MailboxForm(ConsoleForm, _ModelForm):
         model = Mailbox
         fields: ClassVar[list[str]] = [
             "name",
+            "owner",
             "address",
             "kind",
-            "owner",
             "delete_after_processing",
+            "track_incoming",
             "allow_credentials",
             "user_name",
             "server_profile",
@@ -64,24 +83,35 @@ class _MailboxForm(ConsoleForm, _ModelForm):
         ]
         widgets: ClassVar[dict[str, forms.Widget]] = {
             "user_name": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
-            "notes": forms.Textarea(attrs={"rows": 3}),
+            "notes": forms.Textarea(attrs={"rows": 4}),
+            "incoming": _Methods(),
         }
-        labels: ClassVar[dict[str, str]] = {
-            "address": "Email Address",
-            "delete_after_processing": "Delete Emails after Processing",
-            "allow_credentials": "Allow to Use Credentials for Email Processing",
-            "user_name": "User Name",
-            "server_profile": "Server Profile",
-            "incoming": "Incoming Email",
-            "outgoing": "Outgoing Email",
-            "act": "Appointments, Contacts, and Tasks",
-            "process_email_from": "Process Email Received After",
+        labels: ClassVar[dict[str, Any]] = {
+            "name": gettext_lazy("Name"),
+            "owner": gettext_lazy("Owner"),
+            "kind": gettext_lazy("Regarding"),
+            "address": gettext_lazy("Email Address"),
+            "delete_after_processing": gettext_lazy("Delete Emails after Processing"),
+            "track_incoming": gettext_lazy("Incoming email that is kept"),
+            "allow_credentials": gettext_lazy("Allow to Use Credentials for Email Processing"),
+            "user_name": gettext_lazy("User Name"),
+            "server_profile": gettext_lazy("Server Profile"),
+            "incoming": gettext_lazy("Incoming Email"),
+            "outgoing": gettext_lazy("Outgoing Email"),
+            "act": gettext_lazy("Appointments, Contacts, and Tasks"),
+            "process_email_from": gettext_lazy("Process Email Received After"),
+            "notes": gettext_lazy("Notes"),
         }
-        error_messages: ClassVar[dict[str, dict[str, str]]] = {
-            "name": {"required": "Enter a name that people will recognise."},
+        help_texts: ClassVar[dict[str, Any]] = {
+            "act": gettext_lazy("IMAP and POP3 hold no appointments, contacts or tasks."),
+        }
+        error_messages: ClassVar[dict[str, dict[str, Any]]] = {
+            "name": {"required": gettext_lazy("Enter a name that people will recognise.")},
             "address": {
-                "required": "Enter the address of the mailbox, for example support@contoso.example.",
-                "invalid": "This is not an email address. Write it as support@contoso.example.",
+                "required": gettext_lazy(
+                    "Enter the address of the mailbox, for example support@contoso.example."
+                ),
+                "invalid": gettext_lazy("This is not an email address. Write it as support@contoso.example."),
             },
         }
 
@@ -103,27 +133,48 @@ class _MailboxForm(ConsoleForm, _ModelForm):
         usable = Q(is_active=True) | Q(pk=self.instance.server_profile_id)
         field = cast("forms.ModelChoiceField[ServerProfile]", self.fields["server_profile"])
         field.queryset = ServerProfile.objects.filter(usable, environment=self.instance.environment_id)
-        field.empty_label = "Not set"
-        field.error_messages["invalid_choice"] = "Choose an active server profile of this environment."
+        field.empty_label = _("Not set")
+        field.error_messages["invalid_choice"] = _("Choose an active server profile of this environment.")
 
     def _offer_owners(self) -> None:
+        people = get_user_model().objects.filter(Q(is_active=True) | Q(pk=self.instance.owner_id))
         field = cast("forms.ModelChoiceField[Any]", self.fields["owner"])
-        field.queryset = people_of(self.instance.environment_id, and_owner=self.instance.owner_id)
-        field.empty_label = "Nobody"
+        field.queryset = people.order_by("username")
+        field.empty_label = _("Nobody")
         field.label_from_instance = _full_name  # type: ignore[assignment, method-assign]
 
     def _offer_methods(self) -> None:
-        """Leave out what this mailbox cannot do, but never what it already has."""
-        mailbox = self.instance
+        """Leave out what this mailbox cannot do; what it could do later is shown with the reason."""
         incoming = [IncomingMethod.SERVER_SIDE, IncomingMethod.NONE]
-        if mailbox.incoming == IncomingMethod.FORWARD_MAILBOX:
-            incoming.append(IncomingMethod.FORWARD_MAILBOX)
         outgoing = [OutgoingMethod.SERVER_SIDE, OutgoingMethod.NONE]
-        if mailbox.kind == MailboxKind.FORWARD:
+        if self.instance.kind == MailboxKind.FORWARD:
             outgoing = [OutgoingMethod.NONE]
-        self._offer("incoming", [(method.value, method.label) for method in incoming])
-        self._offer("outgoing", [(method.value, method.label) for method in outgoing])
-        self._offer("act", [(ActMethod.NONE.value, ActMethod.NONE.label)])
+            self.fields["outgoing"].help_text = _("A forward mailbox only receives.")
+        else:
+            incoming.append(IncomingMethod.FORWARD_MAILBOX)
+            self._offer_forwarding()
+        self._offer("incoming", [(method.value, str(method.label)) for method in incoming])
+        self._offer("outgoing", [(method.value, str(method.label)) for method in outgoing])
+        self._offer("act", [(ActMethod.NONE.value, str(ActMethod.NONE.label))])
+
+    def _offer_forwarding(self) -> None:
+        others = Mailbox.objects.active().filter(
+            environment=self.instance.environment_id, kind=MailboxKind.FORWARD
+        )
+        self.has_forward_mailbox = others.exists()
+        if self.has_forward_mailbox or self.instance.incoming == IncomingMethod.FORWARD_MAILBOX:
+            return
+        field = self.fields["incoming"]
+        field.help_text = NO_FORWARD_MAILBOX
+        cast("_Methods", field.widget).unavailable = {IncomingMethod.FORWARD_MAILBOX}
+
+    def clean_incoming(self) -> str:
+        """Refuse the forward mailbox while there is none."""
+        chosen = str(self.cleaned_data["incoming"])
+        is_new = "incoming" in self.changed_data
+        if chosen == IncomingMethod.FORWARD_MAILBOX and is_new and not self.has_forward_mailbox:
+            raise forms.ValidationError(NO_FORWARD_MAILBOX)
+        return chosen
 
     def _offer(self, name: str, choices: list[tuple[str, str]]) -> None:
         cast("forms.TypedChoiceField", self.fields[name]).choices = choices
@@ -148,15 +199,34 @@ class CreateMailboxForm(_MailboxForm):
         del self.fields["notes"]
 
 
+class CreateForwardMailboxForm(_MailboxForm):
+    """A new forward mailbox: nobody's, only receiving."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Leave out what a forward mailbox has not: a user or queue, and mail to choose from."""
+        super().__init__(*args, **kwargs)
+        for name in ("kind", "track_incoming", "notes"):
+            del self.fields[name]
+
+
 class EditMailboxForm(VersionedForm, _MailboxForm):
     """An existing mailbox. Whose it is stays as it was created."""
+
+    is_forward = forms.BooleanField(label=gettext_lazy("Is Forward Mailbox"), required=False, disabled=True)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Fix the kind; deleting mail is a choice only where it is allowed."""
         super().__init__(*args, **kwargs)
         self.fields["kind"].disabled = True
+        is_forward = self.instance.kind == MailboxKind.FORWARD
+        self.initial["is_forward"] = is_forward
+        if is_forward:
+            self._offer("kind", [(MailboxKind.FORWARD.value, _("Nobody"))])
+            del self.fields["track_incoming"]
         if self.instance.kind == MailboxKind.USER:
-            self.fields["delete_after_processing"].disabled = True
+            field = self.fields["delete_after_processing"]
+            field.disabled = True
+            field.help_text = _("Mail of users always stays: only queue and forward mailboxes may delete it.")
 
     def _post_clean(self) -> None:
         """Give the instance the version that its reader saw."""

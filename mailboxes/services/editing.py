@@ -10,11 +10,13 @@ from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
 from mailboxes import access
+from mailboxes.alerts import wall
 from mailboxes.choices import AddressStatus, Direction, MailboxKind
 from mailboxes.engine.changing import CONNECTION_FIELDS, reset
-from mailboxes.models import Alert, Mailbox, WorkerState
+from mailboxes.engine.discarding import discard
+from mailboxes.models import Alert, Mailbox, RawMessage, WorkerState
 from profiles.access import Permission
-from profiles.choices import OutgoingMethod
+from profiles.choices import IncomingMethod, OutgoingMethod
 from profiles.models import EmailSettings, Environment, ServerProfile, save_version
 
 #: What the owner of a mailbox may fill in without being allowed to change it otherwise.
@@ -39,7 +41,7 @@ def create_defaults(environment: Environment, *, kind: str = MailboxKind.USER) -
         environment=environment,
         kind=kind,
         server_profile=profile,
-        incoming=settings.incoming,
+        incoming=IncomingMethod.SERVER_SIDE if kind == MailboxKind.FORWARD else settings.incoming,
         outgoing=outgoing,
     )
 
@@ -160,8 +162,22 @@ def follow_switch(*, profiles: Collection[UUID], active: bool, now: datetime, **
 
 
 @transaction.atomic
-def delete(mailbox: Mailbox, *, by: User | None) -> None:
-    """Delete a mailbox with everything stored for it."""
+def delete(mailbox: Mailbox, *, by: User | None, now: datetime) -> None:
+    """Delete a mailbox with everything stored for it, the files of its large messages among it."""
     access.require(by, Permission.WRITE_MAILBOXES, mailbox)
-    Alert.objects.filter(mailbox=mailbox).delete()
+    raws = RawMessage.objects.filter(message__mailbox=mailbox).exclude(file="")
+    files = set(raws.values_list("file", flat=True))
+    alerts = Alert.objects.filter(mailbox=mailbox)
+    parents = {alert.parent_id for alert in alerts.only("parent") if alert.parent_id}
+    alerts.delete()
+    wall.settle(parents, now=now)
     mailbox.delete()
+    transaction.on_commit(lambda: discard(files))
+
+
+@transaction.atomic
+def sync_now(mailbox: Mailbox, *, by: User | None, now: datetime) -> bool:
+    """Have the Inbox of a mailbox looked at now; says whether its incoming direction is enabled at all."""
+    access.require(by, Permission.DIAGNOSE, mailbox)
+    incoming = WorkerState.objects.filter(mailbox=mailbox, direction=Direction.INCOMING, is_enabled=True)
+    return bool(incoming.update(due_at=now))

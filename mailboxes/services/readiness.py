@@ -1,5 +1,378 @@
-"""Why is this mailbox not syncing? The answer the engine itself would give."""
+"""Why is this mailbox not syncing? Every condition of a direction, met or not, with the way to mend it.
 
-from mailboxes.engine.eligibility import Blocker, blockers
+What may not run is decided by `mailboxes.engine.eligibility`, the same that every run asks; here its answers
+get a place among the other conditions: tested, enabled, not paused, workers alive.
+"""
 
-__all__ = ["Blocker", "blockers"]
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Count, Exists, OuterRef
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from mailboxes.choices import AddressStatus, Direction, LedgerOutcome, MailboxKind, ResultStatus
+from mailboxes.engine import heartbeat
+from mailboxes.engine.eligibility import Blocker, authentication_type, blockers
+from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, SyncClaim, WorkerState
+from mailboxes.services import progress
+from profiles.choices import AuthenticationType, IncomingMethod
+
+__all__ = ["Blocker", "Check", "Course", "LastRun", "blockers", "courses", "interval"]
+
+#: How many entries of the ledger are looked through for the numbers of the last run.
+COUNTED = 5000
+OK, PROBLEM, WAITING = "ok", "problem", "waiting"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One condition: whether it is met, what to do if not, and where or by which command of the page."""
+
+    name: str
+    state: str
+    sentence: str
+    remedy: str = ""
+    link: tuple[str, str] | None = None
+    command: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """The last time a direction was worked on, and what became of what was seen."""
+
+    started_on: datetime
+    took: timedelta | None
+    ended_on: datetime | None
+    items: int
+    counts: Sequence[tuple[str, int]] = ()
+
+    @property
+    def seen(self) -> int:
+        """Return how many messages were looked at."""
+        return sum(number for _label, number in self.counts)
+
+
+@dataclass(frozen=True)
+class Course:
+    """One direction: what it is doing, its conditions, when it goes on and why then."""
+
+    direction: Direction
+    #: running, busy, retrying, stopped, waiting or none.
+    word: str
+    checks: Sequence[Check]
+    next_on: datetime | None = None
+    why: str = ""
+    last: LastRun | None = None
+
+    @property
+    def problems(self) -> list[Check]:
+        """Return the conditions that are not met, in the order in which they are to be mended."""
+        return [check for check in self.checks if check.state != OK and check.name != "enabled"]
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the conditions of both directions are judged by."""
+
+    mailbox: Mailbox
+    now: datetime
+    remedies: Mapping[str, str]
+    is_claimed_elsewhere: bool
+    signed: datetime | None
+
+
+def courses(mailbox: Mailbox, *, now: datetime) -> list[Course]:
+    """Return how both directions of `mailbox` are doing, incoming first."""
+    states = {state.direction: state for state in WorkerState.objects.filter(mailbox=mailbox)}
+    open_alerts = Alert.objects.open().filter(mailbox=mailbox).exclude(error_code="")
+    claims = SyncClaim.objects.filter(address=mailbox.address.lower())
+    known = _Known(
+        mailbox=mailbox,
+        now=now,
+        remedies={
+            alert.error_code: str(alert.parameters.get("remedy", ""))
+            for alert in open_alerts.order_by("last_seen_on")
+        },
+        is_claimed_elsewhere=claims.exclude(environment=mailbox.environment_id).exists(),
+        signed=heartbeat.last_beat(),
+    )
+    return [_course(known, each, states.get(each) or WorkerState()) for each in Direction]
+
+
+def _course(known: _Known, direction: Direction, state: WorkerState) -> Course:
+    mailbox = known.mailbox
+    is_incoming = direction == Direction.INCOMING
+    if is_incoming and mailbox.incoming == IncomingMethod.FORWARD_MAILBOX:
+        checks = _forwarded(known)
+        word = "waiting" if any(check.state == PROBLEM for check in checks) else "running"
+        why = _("Its email comes with the next run of the forward mailbox.")
+        return Course(direction, word, checks, why=why if word == "running" else "")
+    if not mailbox.syncs(direction):
+        return Course(direction, "none", ())
+    checks = _checks(known, direction, state)
+    word = _word(known, state, checks)
+    next_on, why = _next(known, direction, state) if word in {"running", "busy", "retrying"} else (None, "")
+    return Course(direction, word, checks, next_on, why, _last(mailbox, direction, state))
+
+
+def _word(known: _Known, state: WorkerState, checks: Sequence[Check]) -> str:
+    if any(check.state == PROBLEM and check.name != "workers" for check in checks):
+        return "stopped" if state.status == ResultStatus.FAILURE else "waiting"
+    if state.leased_until and state.leased_until > known.now:
+        return "busy"
+    return "retrying" if state.transient_failures else "running"
+
+
+def _checks(known: _Known, direction: Direction, state: WorkerState) -> list[Check]:
+    """Return the conditions of a direction, the most basic first."""
+    mailbox = known.mailbox
+    found = {blocker.code: blocker for blocker in blockers(mailbox, direction)}
+    met = {
+        "record": (("mailbox_inactive",), _("The mailbox is active.")),
+        "profile": (
+            ("profile_missing", "profile_inactive"),
+            _("The server profile %(profile)s is active.") % {"profile": mailbox.server_profile},
+        ),
+        "credentials": (
+            ("credentials_not_allowed", "credentials_missing"),
+            _credentials_sentence(mailbox, direction),
+        ),
+        "approval": (("not_approved",), _approval_sentence(mailbox)),
+    }
+    checks: list[Check] = []
+    for name, (codes, sentence) in met.items():
+        standing = [found.pop(code) for code in codes if code in found]
+        is_moot = name == "credentials" and any(
+            check.name == "profile" and check.state != OK for check in checks
+        )
+        if standing:
+            checks += [_blocked(name, blocker, direction, mailbox) for blocker in standing]
+        elif not is_moot:
+            checks.append(Check(name, OK, sentence))
+    checks += [_blocked(blocker.code, blocker, direction, mailbox) for blocker in found.values()]
+    if known.is_claimed_elsewhere:
+        checks.append(_claimed_elsewhere(mailbox))
+    is_blocked = any(check.state == PROBLEM for check in checks)
+    checks += _run_checks(known, direction, state, is_blocked=is_blocked)
+    return [*checks, _workers(known)]
+
+
+def _blocked(name: str, blocker: Blocker, direction: Direction, mailbox: Mailbox) -> Check:
+    commands = {
+        "mailbox_inactive": ("activate", _("Activate")),
+        "not_approved": ("approve", _("Approve Email")),
+    }
+    command = commands.get(blocker.code)
+    link = None if command else _link(blocker.code, direction, mailbox)
+    return Check(name, PROBLEM, blocker.sentence, blocker.remedy, link, command)
+
+
+def _credentials_sentence(mailbox: Mailbox, direction: Direction) -> str:
+    profile = mailbox.server_profile
+    if profile and authentication_type(profile, direction) != AuthenticationType.BY_USER_OR_QUEUE:
+        return _("The server profile signs in with an account of its own.")
+    return _("User name and password are saved, and may be used.")
+
+
+def _approval_sentence(mailbox: Mailbox) -> str:
+    if mailbox.address_status == AddressStatus.APPROVED:
+        return _("The address %(address)s is approved.") % {"address": mailbox.address}
+    return _("The email settings do not ask for the approval of this address.")
+
+
+def _claimed_elsewhere(mailbox: Mailbox) -> Check:
+    return Check(
+        "claim",
+        PROBLEM,
+        _("Another environment synchronizes %(address)s.") % {"address": mailbox.address},
+        _("Run Test & Enable and choose to sync from this environment only, or set the methods to None."),
+        command=("diagnose", _("Test & Enable Mailbox")),
+    )
+
+
+def _run_checks(known: _Known, direction: Direction, state: WorkerState, *, is_blocked: bool) -> list[Check]:
+    """Return whether the direction was tested, is enabled and is not paused."""
+    mailbox, code = known.mailbox, state.last_error_code
+    test = ("diagnose", _("Test & Enable Mailbox"))
+    failure = Check(
+        "tested",
+        PROBLEM,
+        state.last_error or _("The last test failed."),
+        known.remedies.get(code, "") or _("Mend it, then run Test & Enable."),
+        _link(code, direction, mailbox) if code else None,
+        test,
+    )
+    if state.status == ResultStatus.FAILURE and not state.is_enabled:
+        # What a checklist above names is mended there; the test comes after that.
+        tested = (
+            Check("tested", WAITING, _("The last test failed."), _("Test it again afterwards."))
+            if (is_blocked)
+            else failure
+        )
+        return [tested, Check("enabled", WAITING, _("It is not enabled: a successful test enables it."))]
+    if state.status == ResultStatus.NOT_RUN or not state.is_enabled:
+        reason = _("It has not been tested since it was created or last changed.")
+        to_do = _("Run Test & Enable.")
+        untested = Check("tested", WAITING if is_blocked else PROBLEM, reason, to_do, command=test)
+        return [untested, Check("enabled", WAITING, _("It is not enabled: a successful test enables it."))]
+    checks = [
+        failure
+        if state.status == ResultStatus.FAILURE
+        else Check("tested", OK, _("The last test succeeded.")),
+        Check("enabled", OK, _("It is enabled for email processing.")),
+    ]
+    if state.transient_failures:
+        words = {
+            "attempt": state.transient_failures,
+            "limit": settings.RETRY_LIMIT,
+            "cause": state.last_error,
+        }
+        checks.append(
+            Check(
+                "failures",
+                WAITING,
+                _("Attempt %(attempt)s of %(limit)s failed. %(cause)s") % words,
+                known.remedies.get(code, ""),
+                _link(code, direction, mailbox) if code else None,
+            )
+        )
+    else:
+        checks.append(Check("failures", OK, _("It is not paused after failures.")))
+    return checks
+
+
+def _workers(known: _Known) -> Check:
+    if heartbeat.is_alive(known.signed, now=known.now):
+        return Check("workers", OK, _("Workers are alive."))
+    return Check(
+        "workers",
+        PROBLEM,
+        _("No worker has given a sign of life lately, so nothing is received or sent."),
+        _("The operator of this installation has to start one, or to look at its log."),
+    )
+
+
+def _forwarded(known: _Known) -> list[Check]:
+    """Return the conditions of a mailbox whose mail comes through the forward mailbox."""
+    mailbox = known.mailbox
+    checks = []
+    for blocker in blockers(mailbox, Direction.INCOMING):
+        if blocker.code in {"mailbox_inactive", "not_approved"}:
+            name = "record" if blocker.code == "mailbox_inactive" else "approval"
+            checks.append(_blocked(name, blocker, Direction.INCOMING, mailbox))
+    names = {check.name for check in checks}
+    if "record" not in names:
+        checks.append(Check("record", OK, _("The mailbox is active.")))
+    if "approval" not in names:
+        checks.append(Check("approval", OK, _approval_sentence(mailbox)))
+    working = WorkerState.objects.filter(
+        mailbox=OuterRef("pk"), direction=Direction.INCOMING, is_enabled=True
+    )
+    forward = (
+        Mailbox.objects.active()
+        .filter(environment=mailbox.environment_id, kind=MailboxKind.FORWARD)
+        .annotate(receives=Exists(working))
+        .order_by("-receives", "name")
+        .first()
+    )
+    slug = mailbox.environment.slug
+    if forward is None:
+        to_do = _("Create one with New Forward Mailbox, or choose another method for incoming email.")
+        create = reverse("mailboxes:forward_mailbox_create", args=[slug])
+        missing = _("The environment has no active forward mailbox.")
+        checks.append(Check("forward", PROBLEM, missing, to_do, (_("New Forward Mailbox"), create)))
+    else:
+        page = (
+            _("Open %(name)s") % {"name": forward.name},
+            reverse("mailboxes:mailbox_detail", args=[slug, forward.pk]),
+        )
+        if getattr(forward, "receives", False):
+            checks.append(
+                Check("forward", OK, _("The forward mailbox %(name)s receives.") % {"name": forward.name})
+            )
+        else:
+            idle = _("The forward mailbox %(name)s does not receive.") % {"name": forward.name}
+            checks.append(Check("forward", PROBLEM, idle, _("Test and enable it."), page))
+    return [*checks, _workers(known)]
+
+
+def _link(code: str, direction: Direction, mailbox: Mailbox) -> tuple[str, str] | None:
+    """Return where a cause is mended, unless the page at hand is the place and nothing on it stands out."""
+    label, url = progress.where_to_mend(code, direction=direction, mailbox=mailbox)
+    page = mailbox.get_absolute_url()
+    if url != page:
+        return label, url.removeprefix(page)
+    fields = {"method_none": direction.value, "profile_missing": "server_profile"}
+    return (_("Go to the field"), f"#id_{fields[code]}") if code in fields else None
+
+
+def interval(pause: timedelta) -> str:
+    """Return a pause in words: "30 s", "5 min"."""
+    seconds = int(pause.total_seconds())
+    if seconds >= 60 and not seconds % 60:
+        return _("%(number)s min") % {"number": seconds // 60}
+    return _("%(number)s s") % {"number": seconds}
+
+
+def _next(known: _Known, direction: Direction, state: WorkerState) -> tuple[datetime | None, str]:
+    """Return when a direction goes on by itself, and why then."""
+    if state.leased_until and state.leased_until > known.now:
+        return None, _("It is running now.")
+    if state.due_at is None:
+        return None, _("It runs as soon as an email is sent from this mailbox.")
+    if state.transient_failures:
+        words = {"attempt": state.transient_failures, "limit": settings.RETRY_LIMIT}
+        return state.due_at, _("paused after failure %(attempt)s of %(limit)s") % words
+    if state.due_at <= known.now:
+        return None, _("It is due now and starts as soon as a worker is free.")
+    if direction == Direction.OUTGOING:
+        return state.due_at, _("an email that waits is tried then")
+    return state.due_at, _polling(known.mailbox)
+
+
+def _polling(mailbox: Mailbox) -> str:
+    """Say what decides how often the Inbox of `mailbox` is looked at."""
+    profile = mailbox.server_profile
+    minimum = timedelta(minutes=profile.minimum_polling_interval if profile else 0)
+    if minimum > settings.POLL_INTERVAL:
+        words = {"pause": interval(minimum)}
+        return _("because the server profile's minimum polling interval is %(pause)s") % words
+    words = {"pause": interval(settings.POLL_INTERVAL)}
+    return _("%(pause)s after the last one, because that is the polling interval") % words
+
+
+def _last(mailbox: Mailbox, direction: Direction, state: WorkerState) -> LastRun | None:
+    started, ended = state.last_started_on, state.last_success_on
+    if started is None:
+        return None
+    if ended is not None and ended < started:
+        ended = None
+    counts = _counts(mailbox, since=started) if direction == Direction.INCOMING and ended else ()
+    return LastRun(
+        started, ended - started if ended else None, ended, state.last_items if ended else 0, counts
+    )
+
+
+def _counts(mailbox: Mailbox, *, since: datetime) -> list[tuple[str, int]]:
+    """Return what became of the messages seen since then, among the newest entries of the ledger."""
+    entries = LedgerEntry.objects.filter(mailbox=mailbox)
+    cursor = FolderCursor.objects.filter(mailbox=mailbox).order_by("pk").first()
+    if cursor is not None:
+        # The unique key of the entries serves this order.
+        entries = entries.filter(folder=cursor.folder, uidvalidity=cursor.uidvalidity)
+    newest = entries.order_by("-uid" if cursor else "-pk").values("pk")[:COUNTED]
+    found = LedgerEntry.objects.filter(pk__in=newest, seen_on__gte=since).order_by().values("outcome")
+    numbers = {row["outcome"]: row["number"] for row in found.annotate(number=Count("pk"))}
+    return [(str(each.label), numbers[each]) for each in LedgerOutcome if numbers.get(each)]
+
+
+def said(last: LastRun) -> str:
+    """Say in a sentence what a run brought."""
+    if not last.items:
+        return _("Nothing new.")
+    text = ngettext("%(number)s new message.", "%(number)s new messages.", last.items)
+    return text % {"number": f"{last.items:,}"}

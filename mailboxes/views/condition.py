@@ -8,13 +8,6 @@ from mailboxes.choices import Direction, ResultStatus
 from mailboxes.models import Alert, Mailbox, WorkerState
 from mailboxes.services import progress, readiness
 
-#: Reasons that a command of the page mends: its name and its label.
-COMMANDS = {
-    "mailbox_inactive": ("activate", "Activate"),
-    "not_approved": ("approve", "Approve Email"),
-    "not_tested": ("diagnose", "Test & Enable"),
-}
-
 
 @dataclass(frozen=True)
 class Reason:
@@ -59,37 +52,6 @@ def conditions(mailbox: Mailbox) -> list[Condition]:
         _condition(mailbox, direction, states.get(direction) or WorkerState(), remedies=remedies)
         for direction in (Direction.INCOMING, Direction.OUTGOING)
     ]
-
-
-@dataclass(frozen=True)
-class Notice:
-    """What the page says about directions that do not run; one notice when both have the same reasons."""
-
-    label: str
-    word: str
-    next_on: datetime | None
-    reasons: Sequence[Reason]
-
-    @property
-    def command(self) -> tuple[str, str] | None:
-        """Return the command that mends the first thing to be mended, if one does, and its label."""
-        first = self.reasons[0].code if self.reasons else ""
-        return COMMANDS.get(first)
-
-
-def notices(found: Sequence[Condition]) -> list[Notice]:
-    """Return what a person has to know before anything else on the page."""
-    troubled = [condition for condition in found if condition.is_blocked or condition.word == "retrying"]
-    if len(troubled) == 2 and troubled[0].word == troubled[1].word and _same(*troubled):
-        return [Notice("Email", troubled[0].word, troubled[0].next_on, troubled[0].reasons)]
-    return [
-        Notice(f"{condition.direction.label} email", condition.word, condition.next_on, condition.reasons)
-        for condition in troubled
-    ]
-
-
-def _same(one: Condition, other: Condition) -> bool:
-    return [reason.sentence for reason in one.reasons] == [reason.sentence for reason in other.reasons]
 
 
 def _condition(

@@ -9,6 +9,8 @@ and in the template: {% include "mailboxes/_mailbox_head.html" %}
 from typing import Any
 from uuid import UUID
 
+from django.urls import reverse
+
 from mailboxes import access
 from mailboxes.models import Mailbox
 from mailboxes.services import wall
@@ -22,5 +24,11 @@ def mailbox_head(
     found = Mailbox.objects.with_states().select_related("server_profile", "owner", "approved_by")
     environment, mailbox = access.enter(user, slug, pk, permission, mailboxes=found)
     open_alerts = wall.open_count(wall.of_mailbox(mailbox)) if Permission.READ_ALERTS in mailbox.may else 0
-    context = {"mailbox": mailbox, "environment": environment, "tab": tab, "open_alerts": open_alerts}
+    context = {
+        "mailbox": mailbox,
+        "environment": environment,
+        "tab": tab,
+        "open_alerts": open_alerts,
+        "commands_url": reverse("mailboxes:mailbox_command", args=[slug]),
+    }
     return mailbox, context

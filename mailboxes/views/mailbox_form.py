@@ -10,15 +10,17 @@ from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from emailsync.web.channel import is_protected
 from emailsync.web.responses import dialog_response, page_response, saved_response
-from mailboxes.choices import OutgoingStatus
-from mailboxes.forms.mailbox import CreateMailboxForm, EditMailboxForm
-from mailboxes.models import Job, Mailbox, Message, OutgoingMessage
+from mailboxes import access as mailbox_access
+from mailboxes.choices import Direction, MailboxKind, OutgoingStatus
+from mailboxes.forms.mailbox import CreateForwardMailboxForm, CreateMailboxForm, EditMailboxForm
+from mailboxes.models import Mailbox, Message, OutgoingMessage
 from mailboxes.services import editing
-from mailboxes.views.condition import conditions, notices
+from mailboxes.views.course import course_context
 from mailboxes.views.head import mailbox_head
 from mailboxes.views.mailbox_list import list_page
 from profiles import access
@@ -32,28 +34,42 @@ CREDENTIAL_FIELDS = (*editing.CREDENTIALS, "version")
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def mailbox_create(request: HttpRequest, slug: str) -> HttpResponse:
-    """Show the panel for a new mailbox, or create it and go to its page."""
+    """Show the panel for a new mailbox of a user or queue, or create it and go to its page."""
+    return _create(request, slug, MailboxKind.USER, CreateMailboxForm, "mailboxes/_mailbox_create.html")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def forward_mailbox_create(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show the panel for a new forward mailbox, or create it and go to its page."""
+    template = "mailboxes/_forward_mailbox_create.html"
+    return _create(request, slug, MailboxKind.FORWARD, CreateForwardMailboxForm, template)
+
+
+def _create(
+    request: HttpRequest,
+    slug: str,
+    kind: MailboxKind,
+    form_class: type[CreateMailboxForm | CreateForwardMailboxForm],
+    template: str,
+) -> HttpResponse:
     environment = access.enter(request.user, slug, Permission.WRITE_MAILBOXES)
     user = cast("User", request.user)
-    start = editing.create_defaults(environment)
+    start = editing.create_defaults(environment, kind=kind)
     start.owner = user
-    form = CreateMailboxForm(
-        request.POST or None, instance=start, credentials_locked=not is_protected(request)
-    )
+    form = form_class(request.POST or None, instance=start, credentials_locked=not is_protected(request))
     if request.method == "POST" and form.is_valid():
         mailbox = editing.create(form.instance, by=user)
         return saved_response(
             request,
             mailbox.get_absolute_url(),
-            title=f"{mailbox.name} was created",
-            text="Next: approve the address, then test and enable the mailbox.",
+            title=_("%(name)s was created") % {"name": mailbox.name},
+            text=_("Next: approve the address, then test and enable the mailbox."),
             leave=True,
         )
-    context = {"environment": environment, "form": form}
     return dialog_response(
         request,
-        "mailboxes/_mailbox_create.html",
-        context,
+        template,
+        {"environment": environment, "form": form},
         page=lambda: list_page(request, environment, state=request.GET),
         status=422 if form.is_bound else 200,
     )
@@ -68,11 +84,35 @@ def mailbox_detail(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
         raise access.refusal(Permission.WRITE_MAILBOXES)
     if request.method == "POST" and form.is_valid() and _save(request, form):
         mailbox = form.instance
-        return saved_response(
-            request, mailbox.get_absolute_url(), title="Saved", text=_what_follows(form), leave=True
-        )
+        closes = "close" in request.POST
+        url = reverse("mailboxes:mailbox_list", args=[slug]) if closes else mailbox.get_absolute_url()
+        title = _("%(name)s saved") % {"name": mailbox.name}
+        return saved_response(request, url, title=title, text=_what_follows(form), leave=True)
     status = 422 if form.is_bound else 200
     return page_response(request, template, "mailboxes/_mailbox_form.html", context, status=status)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def mailbox_delete(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
+    """Ask whether a mailbox is to be deleted with all that is stored for it, or delete it."""
+    environment, mailbox = mailbox_access.enter(request.user, slug, pk, Permission.WRITE_MAILBOXES)
+    if request.method == "POST":
+        editing.delete(mailbox, by=cast("User", request.user), now=timezone.now())
+        title = _("%(name)s was deleted") % {"name": mailbox.name}
+        return saved_response(
+            request, reverse("mailboxes:mailbox_list", args=[slug]), title=title, leave=True
+        )
+    waiting = [OutgoingStatus.PENDING_SEND, OutgoingStatus.SENDING]
+    context = {
+        "environment": environment,
+        "mailbox": mailbox,
+        "messages": Message.objects.filter(mailbox=mailbox).count(),
+        "waiting": OutgoingMessage.objects.filter(mailbox=mailbox, status__in=waiting).count(),
+        "back_url": mailbox.get_absolute_url(),
+    }
+    return dialog_response(
+        request, "mailboxes/_mailbox_delete.html", context, page=lambda: detail_page(request, slug, pk)
+    )
 
 
 def detail_page(
@@ -85,20 +125,22 @@ def detail_page(
     form = EditMailboxForm(data, instance=copy(mailbox), credentials_locked=not is_protected(request))
     if Permission.WRITE_MAILBOXES not in mailbox.may:
         form.lock(but=CREDENTIAL_FIELDS if Permission.GIVE_CREDENTIALS in mailbox.may else ())
-    found = conditions(mailbox)
+    attempted_by = getattr(mailbox, "attempted_by", None)
     context = {
         **head,
+        **course_context(mailbox, now=timezone.now()),
         "form": form,
-        "conditions": found,
-        "notices": notices(found),
-        "completed_on": max(
-            (condition.tested_on for condition in found if condition.tested_on), default=None
-        ),
-        "last_job": Job.objects.filter(diagnoses__mailbox=mailbox).select_related("environment").first(),
+        "completed_on": getattr(mailbox, "tested_on", None) or _latest(mailbox),
+        "attempted_by": User.objects.filter(pk=attempted_by).first() if attempted_by else None,
         "recent": recent_numbers(mailbox, now=timezone.now()),
-        "commands_url": reverse("mailboxes:mailbox_command", args=[slug]),
     }
     return "mailboxes/mailbox_detail.html", context
+
+
+def _latest(mailbox: Mailbox) -> datetime | None:
+    """Return when a test of either direction was completed last."""
+    found = [getattr(mailbox, f"{direction}_tested_on", None) for direction in Direction.values]
+    return max((each for each in found if each), default=None)
 
 
 def _save(request: HttpRequest, form: EditMailboxForm) -> bool:
@@ -115,9 +157,9 @@ def _what_follows(form: EditMailboxForm) -> str:
     """Say what a change has set back."""
     changed = set(form.changed_data)
     if "address" in changed:
-        return "The new address waits for approval, and the mailbox must be tested again."
+        return _("The new address waits for approval, and the mailbox must be tested again.")
     if changed & {"server_profile", "incoming", "outgoing", "allow_credentials", "user_name", "password"}:
-        return "Test and enable the mailbox again: the change has reset its test results."
+        return _("Test and enable the mailbox again: the change has reset its test results.")
     return ""
 
 

@@ -179,6 +179,14 @@
     location.reload();
   });
 
+  // What somebody opened stays open when its part of the page is drawn anew.
+  let opened = [];
+  document.addEventListener("htmx:beforeSwap", e => { opened = [...e.detail.target.querySelectorAll("details[id]")].map(d => [d.id, d.open]); });
+  document.addEventListener("htmx:afterSwap", () => {
+    opened.forEach(([id, open]) => { const d = document.getElementById(id); if (d) d.open = open; });
+    opened = [];
+  });
+
   // A refused form comes back without the secrets typed into it: they go from the old fields to the new, in here.
   let secrets = new Map();
   const SECRET = 'input[autocomplete="new-password"]';
@@ -212,7 +220,7 @@
     if (!e.target.getAttribute?.("hx-trigger")?.includes("every")) return;
     const on = document.activeElement, typing = on?.matches('[type="search"]') && on.value !== on.defaultValue;
     const gentle = e.target.matches("[data-gentle]") && !e.detail.requestConfig.triggeringEvent;   // news wait while somebody reads or uses what it replaces
-    const used = gentle && (e.target.contains(on) || e.target.querySelector("details[open], [popover]:popover-open"));
+    const used = gentle && (e.target.contains(on) || !e.target.dataset.gentle && e.target.querySelector("details[open], [popover]:popover-open"));
     if (document.hidden || typing || used) e.preventDefault();
   });
   document.addEventListener("htmx:responseError", e => {

@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from emailsync import health
+from mailboxes.engine import heartbeat
 
 pytestmark = pytest.mark.django_db
 
@@ -19,7 +20,7 @@ def no_beat(monkeypatch: pytest.MonkeyPatch) -> None:
     """Begin as a process whose clock never ticked, with the cache table of an installation."""
     call_command("createcachetable", verbosity=0)
     cache.clear()
-    monkeypatch.setattr(health, "_last_beat", None)
+    monkeypatch.setattr(heartbeat, "_last_beat", None)
 
 
 def test_live_answers_without_a_login_and_without_the_database(client: Client) -> None:
@@ -31,7 +32,7 @@ def test_live_answers_without_a_login_and_without_the_database(client: Client) -
 
 def test_ready_means_that_a_worker_signed_a_moment_ago(client: Client) -> None:
     """Everything is there and a worker lives."""
-    health.beat(timezone.now())
+    heartbeat.beat(timezone.now())
 
     response = client.get("/health/ready")
 
@@ -49,7 +50,7 @@ def test_without_any_worker_it_is_not_ready(client: Client) -> None:
 def test_a_worker_that_fell_silent_is_not_alive() -> None:
     """The last sign is too old."""
     now = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-    health.beat(now - timedelta(minutes=1))
+    heartbeat.beat(now - timedelta(minutes=1))
 
     assert health.complaints(now) == ["No worker is alive. Start one, or look at its log."]
 
@@ -58,26 +59,26 @@ def test_a_clock_that_ticks_often_signs_seldom() -> None:
     """The database is not written twice a second."""
     first = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
-    health.beat(first)
-    health.beat(first + timedelta(seconds=1))
+    heartbeat.beat(first)
+    heartbeat.beat(first + timedelta(seconds=1))
 
-    assert health.last_beat() == first
+    assert heartbeat.last_beat() == first
 
 
 def test_a_clock_signs_again_after_a_while() -> None:
     """The sign follows the clock."""
     first = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
-    health.beat(first)
-    health.beat(first + timedelta(seconds=6))
+    heartbeat.beat(first)
+    heartbeat.beat(first + timedelta(seconds=6))
 
-    assert health.last_beat() == first + timedelta(seconds=6)
+    assert heartbeat.last_beat() == first + timedelta(seconds=6)
 
 
 def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is mended by people, not by a restart."""
     now = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-    health.beat(now)
+    heartbeat.beat(now)
     monkeypatch.setattr(health, "SMALLEST_FREE_SPACE", 2**63)
 
     assert health.complaints(now) == ["The disk with the data folder is full."]

@@ -3,13 +3,13 @@
 from datetime import datetime
 
 from django.contrib.auth.models import User
-from django.core.files.storage import default_storage
 from django.core.management.base import CommandError
 from django.db import transaction
+from django.utils import timezone
 
 from emailsync.management.demonstration import state
 from emailsync.management.demonstration.letters import ACCOUNTS, Account
-from mailboxes.models import Mailbox, RawMessage
+from mailboxes.models import Mailbox
 from mailboxes.services import approval, diagnosis, editing
 from profiles.choices import EnvironmentKind
 from profiles.models import EmailSettings, Environment, ServerProfile, save_version
@@ -40,14 +40,10 @@ def remove() -> bool:
     environment = Environment.objects.filter(slug=SLUG, is_demo=True).first()
     if environment is None:
         return state.exists()
-    raws = RawMessage.objects.filter(message__mailbox__environment=environment).exclude(file="")
-    files = set(raws.values_list("file", flat=True))
     with transaction.atomic():
         for mailbox in environment.mailboxes.all():
-            editing.delete(mailbox, by=None)
+            editing.delete(mailbox, by=None, now=timezone.now())
         environment.delete()
-    for name in files - set(RawMessage.objects.filter(file__in=files).values_list("file", flat=True)):
-        default_storage.delete(name)
     return True
 
 

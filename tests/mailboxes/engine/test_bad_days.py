@@ -245,7 +245,7 @@ def test_a_mailbox_deleted_while_it_is_read_ends_the_run_quietly(
     state = WorkerState.objects.get(direction="incoming")
 
     def vanish(peer: Peer, tag: bytes, rest: bytes) -> None:
-        editing.delete(Mailbox.objects.get(), by=None)
+        editing.delete(Mailbox.objects.get(), by=None, now=timezone.now())
         connection.close()
         imap._do_examine(peer, tag, rest)
 
@@ -260,7 +260,7 @@ def test_a_mailbox_deleted_while_it_is_tested_ends_the_test_quietly(box: Mailbox
     wanted = start_test(box)
 
     def vanish(peer: Peer, tag: bytes, rest: bytes) -> None:
-        editing.delete(Mailbox.objects.get(), by=None)
+        editing.delete(Mailbox.objects.get(), by=None, now=timezone.now())
         connection.close()
         imap._do_examine(peer, tag, rest)
 
@@ -280,7 +280,7 @@ def test_mail_shared_by_two_mailboxes_survives_the_deletion_of_one(
         mailbox=other, received_at=now, stored_on=now, size=message.size, sha256=message.sha256
     )
     RawMessage.objects.create(message=copy, file=message.raw.file)
-    editing.delete(box, by=None)
+    editing.delete(box, by=None, now=timezone.now())
     with default_storage.open(copy.raw.file) as kept:
         assert kept.read() == LARGE
 
