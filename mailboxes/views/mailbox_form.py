@@ -95,7 +95,8 @@ def mailbox_detail(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def mailbox_delete(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     """Ask whether a mailbox is to be deleted with all that is stored for it, or delete it."""
-    environment, mailbox = mailbox_access.enter(request.user, slug, pk, Permission.WRITE_MAILBOXES)
+    mailbox, head = mailbox_head(request.user, slug, pk, Permission.READ_MAILBOXES, tab="general")
+    mailbox_access.require(request.user, Permission.WRITE_MAILBOXES, mailbox)
     if request.method == "POST":
         editing.delete(mailbox, by=cast("User", request.user), now=timezone.now())
         title = _("%(name)s was deleted") % {"name": mailbox.name}
@@ -104,9 +105,8 @@ def mailbox_delete(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
         )
     waiting = [OutgoingStatus.PENDING_SEND, OutgoingStatus.SENDING]
     context = {
-        "environment": environment,
-        "mailbox": mailbox,
-        "messages": Message.objects.filter(mailbox=mailbox).count(),
+        **head,
+        "stored": Message.objects.filter(mailbox=mailbox).count(),
         "waiting": OutgoingMessage.objects.filter(mailbox=mailbox, status__in=waiting).count(),
         "back_url": mailbox.get_absolute_url(),
     }

@@ -186,7 +186,18 @@ SERVICES: list[Service] = [
         WRITE_MAILBOXES,
         lambda w, by: editing.set_active(one(w.here.owned), active=False, by=by, now=NOW),
     ),
-    Service(editing.delete, WRITE_MAILBOXES, lambda w, by: editing.delete(again(w.here.owned), by=by)),
+    Service(
+        editing.delete,
+        WRITE_MAILBOXES,
+        lambda w, by: editing.delete(again(w.here.owned), by=by, now=NOW),
+    ),
+    Service(
+        editing.sync_now,
+        DIAGNOSE | OWNER,
+        lambda w, by: editing.sync_now(again(w.here.owned), by=by, now=NOW),
+        "owned",
+    ),
+    Service(editing.sync_now, DIAGNOSE, lambda w, by: editing.sync_now(again(w.here.other), by=by, now=NOW)),
     Service(
         diagnosis.start,
         DIAGNOSE,

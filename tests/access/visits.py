@@ -232,6 +232,8 @@ VISITS: list[Visit] = [
     get("mailboxes:mailbox_list", BELONGS, query="?view=all&q=example", about="search"),
     get("mailboxes:mailbox_create", WRITE_MAILBOXES),
     post("mailboxes:mailbox_create", WRITE_MAILBOXES, sent=sends(name="Pier", kind="queue")),
+    get("mailboxes:forward_mailbox_create", WRITE_MAILBOXES),
+    post("mailboxes:forward_mailbox_create", WRITE_MAILBOXES, sent=sends(name="Pier")),
     get("mailboxes:mailbox_command", BELONGS),
     # Several are changed, which one must be allowed to; of one, or none of one's own, the page is opened.
     *_command("edit", BELONGS - (READ_MAILBOXES - WRITE_MAILBOXES)),
@@ -251,6 +253,11 @@ VISITS: list[Visit] = [
     *mailbox("mailboxes:mailbox_detail", READ_MAILBOXES),
     *mailbox("mailboxes:mailbox_detail", WRITE_MAILBOXES & READ_MAILBOXES, sent=sends(version="1")),
     *mailbox("mailboxes:mailbox_alerts", READ_ALERTS),
+    *mailbox("mailboxes:mailbox_course", READ_MAILBOXES),
+    *mailbox("mailboxes:mailbox_tests", READ_MAILBOXES),
+    *mailbox("mailboxes:mailbox_sync_now", DIAGNOSE, sent=sends()),
+    *mailbox("mailboxes:mailbox_delete", WRITE_MAILBOXES & READ_MAILBOXES, own=False),
+    *mailbox("mailboxes:mailbox_delete", WRITE_MAILBOXES & READ_MAILBOXES, own=False, sent=sends()),
     # jobs
     get("mailboxes:job_list", BELONGS),
     get("mailboxes:job_detail", READ_MAILBOXES | OWNER, of_job, blind=BELONGS),
