@@ -10,6 +10,7 @@ from mailboxes.views import (
     course,
     emails,
     jobs,
+    mailbox_files,
     mailbox_form,
     mailbox_list,
     profile_mailboxes,
@@ -39,6 +40,9 @@ mail: list[URLPattern | URLResolver] = [
 mailboxes: list[URLPattern | URLResolver] = [
     path("", mailbox_list.mailbox_list, name="mailbox_list"),
     path("new/", mailbox_form.mailbox_create, name="mailbox_create"),
+    path("import/", mailbox_files.mailbox_import, name="mailbox_import"),
+    path("import/template/", mailbox_files.mailbox_template, name="mailbox_template"),
+    path("export/", mailbox_files.mailbox_export, name="mailbox_export"),
     path("columns/", mailbox_list.mailbox_columns, name="mailbox_columns"),
     path("new-forward-mailbox/", mailbox_form.forward_mailbox_create, name="forward_mailbox_create"),
     path("commands/", approval.mailbox_command, name="mailbox_command"),

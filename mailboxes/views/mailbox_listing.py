@@ -4,7 +4,7 @@ A list of a hundred thousand mailboxes is found by indexes and counted no furthe
 asked for by EXISTS, and only the rows of the page are fetched with all that they show.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
@@ -37,6 +37,8 @@ UNTRIED = _has_state(direction=Direction.INCOMING, status=ResultStatus.NOT_RUN) 
 )
 WORKING = _has_state(is_enabled=True) & ~FAILING
 PENDING = Q(address_status=AddressStatus.PENDING)
+#: Rows of an export fetched at once.
+FETCHED = 1_000
 #: What is long or secret, of a server profile.
 UNSHOWN = ("password", "outgoing_password", "oauth_client_secret", "ca_certificates", "notes", "description")
 #: When the later direction was tested; SQLite's greatest of a value and nothing is nothing.
@@ -168,7 +170,16 @@ class MailboxListing(Listing[Mailbox]):
 
     def fetch(self, page: QuerySet[Mailbox]) -> list[Mailbox]:
         """Return the rows of a page with everything that they show."""
-        keys = list(page.values_list("pk", flat=True))
+        return self._with_all(list(page.values_list("pk", flat=True)))
+
+    def every_row(self) -> Iterator[Mailbox]:
+        """Return the rows of all pages, in their order, without holding them all."""
+        keys = list(self._sorted().values_list("pk", flat=True))
+        for start in range(0, len(keys), FETCHED):
+            yield from self._with_all(keys[start : start + FETCHED])
+
+    @staticmethod
+    def _with_all(keys: list[UUID]) -> list[Mailbox]:
         found = {mailbox.pk: mailbox for mailbox in shown_fully(Mailbox.objects.filter(pk__in=keys))}
         return [found[key] for key in keys if key in found]
 
