@@ -1,22 +1,26 @@
-"""Change many mailboxes at once: say beforehand what would change, then change it, each row judged.
+"""Change many mailboxes at once: say beforehand what would change, then change it.
 
-Both halves ask `_judge`, which obeys the rules of the single form. Looking ahead, the database counts the
-mailboxes that are alike in everything the rules look at, and one of each kind is judged: a selection of a
-hundred thousand costs one query. Changing, each row is locked, read again and judged for itself; a batch
-takes the same few statements whatever its size. Done twice, it changes nothing more.
+Mailboxes that are alike in everything the rules of the single form look at share one verdict. So each row is
+judged, but the rules run once for each kind. Looking ahead, the database counts the kinds: a selection of a
+hundred thousand costs one query. Changing, the rows are locked, read again and judged, and a batch takes the
+same few statements whatever its size. Done twice, it changes nothing more.
+
+A rule that looks at something new needs it in `_alike`, and in the `_example` that stands for its kind.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Self, cast
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Count, F, Field, Q, QuerySet, Subquery
+from django.db.models.expressions import Combinable
 from django.utils.translation import gettext as _
 
 from mailboxes import rules
@@ -25,6 +29,9 @@ from mailboxes.models import Mailbox, WorkerState
 from profiles.choices import OutgoingMethod
 from profiles.models import ServerProfile
 
+if TYPE_CHECKING:
+    from mailboxes.models.mailbox import MailboxQuerySet
+
 #: What many mailboxes may be given at once: all but what is each one's own.
 COLUMNS = (
     "server_profile_id",
@@ -32,10 +39,13 @@ COLUMNS = (
     "outgoing",
     "act",
     "process_email_from",
+    "track_incoming",
     "allow_credentials",
     "owner_id",
     "delete_after_processing",
 )
+#: Those with too many values to tell kinds apart: they are only compared with the new value.
+WIDE = frozenset({"owner_id", "process_email_from"})
 #: A change of one of these makes the last test result meaningless.
 CONNECTION_FIELDS = ("address", "server_profile_id", "incoming", "outgoing", "allow_credentials", "user_name")
 #: How many rows are locked, judged and written together.
@@ -55,25 +65,43 @@ class Change:
     #: Whether a forward mailbox is given None for outgoing email, instead of being left out.
     spares_forward: bool = False
 
-    def values_for(self, mailbox: Mailbox) -> dict[str, Any]:
-        """Return what `mailbox` is to have."""
+    def as_json(self) -> dict[str, Any]:
+        """Return this change in the words of JSON, for a job."""
+        plain = (bool, int, NoneType)
+        values = {
+            name: value if isinstance(value, plain) else str(value) for name, value in self.values.items()
+        }
+        return {"values": values, "spares_forward": self.spares_forward}
+
+    @classmethod
+    def from_json(cls, words: Mapping[str, Any]) -> Self:
+        """Return the change that `as_json` wrote."""
+        values = {
+            name: cast("Field[Any, Any]", Mailbox._meta.get_field(name)).to_python(value)
+            for name, value in words["values"].items()
+        }
+        return cls(values, spares_forward=words["spares_forward"])
+
+    def values_for(self, kind: str) -> dict[str, Any]:
+        """Return what mailboxes of `kind` are to have."""
         values = dict(self.values)
-        if self.spares_forward and mailbox.kind == MailboxKind.FORWARD and "outgoing" in values:
+        if self.spares_forward and kind == MailboxKind.FORWARD and "outgoing" in values:
             values["outgoing"] = OutgoingMethod.NONE
         return values
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a change does to one mailbox: the columns that differ, or why it is left out."""
+    """What a change does to mailboxes of one kind: the columns that differ, or why they are left out."""
 
+    kind: str
     differs: frozenset[str]
     reason: str = ""
 
     @property
     def resets(self) -> bool:
         """Say whether the results of earlier tests become meaningless."""
-        return not self.reason and not self.differs.isdisjoint(CONNECTION_FIELDS)
+        return not self.differs.isdisjoint(CONNECTION_FIELDS)
 
 
 @dataclass(frozen=True)
@@ -111,7 +139,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class Skipped:
-    """A mailbox that was left out, and why."""
+    """A mailbox that was left out, with its name and address, and why."""
 
     mailbox: Mailbox
     reason: str
@@ -137,26 +165,32 @@ class Outcome:
 
 def preview(mailboxes: QuerySet[Mailbox], change: Change) -> Preview:
     """Return what `change` would do to `mailboxes`, without reading them one by one."""
-    compared = _compared(mailboxes, change)
-    kinds = list(compared.values(*_alike(change)).annotate(number=Count("pk")))
-    targets = _Targets(change, (kind["server_profile_id"] for kind in kinds))
+    chosen = _compared(mailboxes.order_by(), change)
+    numbers: Counter[Kind] = Counter()
+    tested: Counter[Kind] = Counter()
+    rows = chosen.values_list(*_alike(change), "is_tested")
+    for *kind, is_tested, number in rows.annotate(number=Count("pk")):
+        numbers[tuple(kind)] += number
+        tested[tuple(kind)] += number if is_tested else 0
     columns: Counter[str] = Counter()
-    refused: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    refused: defaultdict[str, list[Kind]] = defaultdict(list)
     changed = resets = 0
-    for kind in kinds:
-        verdict = targets.judge(_example(kind, change))
+    for kind, verdict in _judge(numbers, change).items():
         if verdict.reason:
             refused[verdict.reason].append(kind)
         elif verdict.differs:
-            changed += kind["number"]
-            columns.update(dict.fromkeys(verdict.differs, kind["number"]))
-            resets += kind["number"] if verdict.resets and kind["is_tested"] else 0
+            changed += numbers[kind]
+            columns.update(dict.fromkeys(verdict.differs, numbers[kind]))
+            resets += tested[kind] if verdict.resets else 0
     return Preview(
-        total=sum(kind["number"] for kind in kinds),
+        total=numbers.total(),
         changed=changed,
         columns=columns,
         resets=resets,
-        skips=[_skip(compared, reason, alike) for reason, alike in refused.items()],
+        skips=[
+            Skip(reason, sum(numbers[kind] for kind in kinds), _names(chosen, change, kinds))
+            for reason, kinds in refused.items()
+        ],
     )
 
 
@@ -170,34 +204,41 @@ def apply(pks: Sequence[UUID], change: Change, *, by: User | None, now: datetime
 
 @transaction.atomic
 def _apply_batch(pks: Sequence[UUID], change: Change, *, by: User | None, now: datetime) -> Outcome:
-    found = Mailbox.objects.select_for_update().filter(pk__in=pks).defer("notes")
-    # Everybody who locks several locks in this order.
-    mailboxes = list(found.order_by("pk"))
-    targets = _Targets(change, (mailbox.server_profile_id for mailbox in mailboxes))
-    updates: defaultdict[tuple[tuple[str, Any], ...], list[UUID]] = defaultdict(list)
-    skipped: list[Skipped] = []
+    # Everybody who locks several locks in this order. What is judged is read once nobody can change it.
+    locked = Mailbox.objects.select_for_update().filter(pk__in=pks).order_by("pk")
+    found = Mailbox.objects.filter(pk__in=list(locked.values_list("pk", flat=True)))
+    rows = {pk: tuple(kind) for pk, *kind in _compared(found, change).values_list("pk", *_alike(change))}
+    verdicts = _judge(set(rows.values()), change)
+    updates: defaultdict[bool, list[UUID]] = defaultdict(list)
+    reasons: dict[UUID, str] = {}
     resets: list[UUID] = []
-    for mailbox in mailboxes:
-        verdict = targets.judge(mailbox)
+    for pk, kind in rows.items():
+        verdict = verdicts[kind]
         if verdict.reason:
-            skipped.append(Skipped(mailbox, verdict.reason))
+            reasons[pk] = verdict.reason
         elif verdict.differs:
-            updates[tuple(change.values_for(mailbox).items())].append(mailbox.pk)
+            updates[verdict.kind == MailboxKind.FORWARD].append(pk)
             if verdict.resets:
-                resets.append(mailbox.pk)
-    for values, alike in updates.items():
+                resets.append(pk)
+    for is_forward, alike in updates.items():
+        values = change.values_for(MailboxKind.FORWARD if is_forward else MailboxKind.USER)
         Mailbox.objects.filter(pk__in=alike).update(
-            **dict(values), modified_by=by, modified_on=now, version=F("version") + 1
+            **values, modified_by=by, modified_on=now, version=F("version") + 1
         )
     if resets:
         reset(resets)
     changed = sum(map(len, updates.values()))
     return Outcome(
         changed=changed,
-        unchanged=len(mailboxes) - changed - len(skipped),
+        unchanged=len(rows) - changed - len(reasons),
         reset=len(resets),
-        skipped=tuple(sorted(skipped, key=lambda skip: skip.mailbox.name.casefold())),
+        skipped=_skipped(reasons) if reasons else (),
     )
+
+
+def _skipped(reasons: Mapping[UUID, str]) -> tuple[Skipped, ...]:
+    named = Mailbox.objects.filter(pk__in=reasons).only("name", "address").order_by("name", "pk")
+    return tuple(Skipped(mailbox, reasons[mailbox.pk]) for mailbox in named)
 
 
 def reset(
@@ -217,93 +258,110 @@ def reset(
     )
 
 
-class _Targets:
-    """What a change points at, read once for many mailboxes."""
-
-    def __init__(self, change: Change, profile_pks: Iterable[UUID | None]) -> None:
-        self._change = change
-        wanted = {*profile_pks, change.values.get("server_profile_id")} - {None}
-        secrets = ("password", "outgoing_password", "oauth_client_secret", "ca_certificates")
-        self._profiles = ServerProfile.objects.defer(*secrets).in_bulk(list(wanted))
-        owner = change.values.get("owner_id")
-        self._is_owner_gone = owner is not None and not get_user_model().objects.filter(pk=owner).exists()
-
-    def judge(self, mailbox: Mailbox) -> Verdict:
-        """Give `mailbox` the new values, in memory alone, and say what comes of it."""
-        values = self._change.values_for(mailbox)
-        differs = frozenset(name for name, value in values.items() if getattr(mailbox, name) != value)
-        if not differs:
-            return Verdict(differs)
-        for name in differs:
-            setattr(mailbox, name, values[name])
-        if self._is_owner_gone:
-            return Verdict(differs, _("The new owner has no account any more."))
-        if mailbox.server_profile_id:
-            profile = self._profiles.get(mailbox.server_profile_id)
-            if profile is None:
-                return Verdict(differs, _("The server profile was deleted meanwhile."))
-            mailbox.server_profile = profile
-        return Verdict(differs, " ".join(rules.setting_errors(mailbox).values()))
-
-
-#: Columns with too many values to count by: looking ahead, they are only compared.
-_WIDE = frozenset({"owner_id", "process_email_from"})
-
-
-def _compared(mailboxes: QuerySet[Mailbox], change: Change) -> QuerySet[Mailbox]:
-    """Annotate all that the rules and the counts look at and that has many values, as yes or no."""
-    if "server_profile_id" in change.values:
-        profile = ServerProfile.objects.filter(pk=change.values["server_profile_id"]).first()
-        start = profile.process_email_from if profile else None
-        is_early = Q(process_email_from__lt=start) if start else Q(pk__in=[])
-    else:
-        is_early = Q(process_email_from__lt=F("server_profile__process_email_from"))
-    tested = WorkerState.objects.filter(mailbox=OuterRef("pk")).exclude(
-        status=ResultStatus.NOT_RUN, is_enabled=False
-    )
-    return Mailbox.objects.filter(pk__in=mailboxes.order_by().values("pk")).annotate(
-        has_user_name=~Q(user_name=""),
-        has_password=~Q(password=""),
-        is_early=is_early,
-        is_tested=Exists(tested),
-        **{f"has_{name}": Q(**{name: change.values[name]}) for name in _WIDE & change.values.keys()},
-    )
+#: What mailboxes have in common to share a verdict: the values of `_alike`.
+Kind = tuple[Any, ...]
 
 
 def _alike(change: Change) -> list[str]:
-    """Return what mailboxes must have in common to share a verdict."""
-    narrow = [name for name in COLUMNS if name not in _WIDE]
-    compared = [f"has_{name}" for name in _WIDE & change.values.keys()]
+    """Name all that the rules look at."""
     return [
-        *("environment_id", "kind", *narrow),
-        *("has_user_name", "has_password", "is_early", "is_tested", *compared),
+        *("environment_id", "kind"),
+        *(name for name in COLUMNS if name not in WIDE),
+        *("has_user_name", "has_password", "is_early"),
+        *(f"has_{name}" for name in sorted(WIDE & change.values.keys())),
     ]
 
 
-def _example(kind: Mapping[str, Any], change: Change) -> Mailbox:
+_TESTED = (
+    (Q(incoming_status__isnull=False) & ~Q(incoming_status=ResultStatus.NOT_RUN))
+    | Q(incoming_enabled=True)
+    | (Q(outgoing_status__isnull=False) & ~Q(outgoing_status=ResultStatus.NOT_RUN))
+    | Q(outgoing_enabled=True)
+)
+
+
+def _compared(mailboxes: QuerySet[Mailbox], change: Change) -> QuerySet[Mailbox]:
+    """Annotate as yes or no what has too many values, or stands elsewhere."""
+    start: Combinable = F("server_profile__process_email_from")
+    if "server_profile_id" in change.values:
+        profile = ServerProfile.objects.filter(pk=change.values["server_profile_id"])
+        start = Subquery(profile.values("process_email_from"))
+    return (
+        cast("MailboxQuerySet", mailboxes)
+        .with_states()
+        .annotate(
+            has_user_name=~Q(user_name=""),
+            has_password=~Q(password=""),
+            is_early=Q(process_email_from__lt=start),
+            is_tested=_TESTED,
+            **{f"has_{name}": Q(**{name: change.values[name]}) for name in WIDE & change.values.keys()},
+        )
+    )
+
+
+def _example(facts: Mapping[str, Any], change: Change) -> Mailbox:
     """Return a mailbox that stands for all of its kind."""
     mailbox = Mailbox(
-        environment_id=kind["environment_id"],
+        environment_id=facts["environment_id"],
         name=SOMETHING,
         address=SOMETHING,
-        kind=kind["kind"],
-        user_name=SOMETHING if kind["has_user_name"] else "",
-        password=SOMETHING if kind["has_password"] else "",
-        process_email_from=LONG_AGO if kind["is_early"] else None,
+        kind=facts["kind"],
+        user_name=SOMETHING if facts["has_user_name"] else "",
+        password=SOMETHING if facts["has_password"] else "",
+        process_email_from=LONG_AGO if facts["is_early"] else None,
     )
     for name in COLUMNS:
-        if name not in _WIDE:
-            setattr(mailbox, name, kind[name])
+        if name not in WIDE:
+            setattr(mailbox, name, facts[name])
         elif name in change.values:
             value = change.values[name]
             another = SOMETHING if value is None else None
-            setattr(mailbox, name, value if kind[f"has_{name}"] else another)
+            setattr(mailbox, name, value if facts[f"has_{name}"] else another)
     return mailbox
 
 
-def _skip(compared: QuerySet[Mailbox], reason: str, kinds: Sequence[Mapping[str, Any]]) -> Skip:
+def _judge(kinds: Collection[Kind], change: Change) -> dict[Kind, Verdict]:
+    """Return what `change` does to mailboxes of each kind."""
+    names = _alike(change)
+    profile_pks = {dict(zip(names, kind, strict=True))["server_profile_id"] for kind in kinds}
+    profiles = _profiles({*profile_pks, change.values.get("server_profile_id")} - {None})
+    owner = change.values.get("owner_id")
+    is_owner_gone = owner is not None and not get_user_model().objects.filter(pk=owner).exists()
+    verdicts = {}
+    for kind in kinds:
+        facts = dict(zip(names, kind, strict=True))
+        mailbox = _example(facts, change)
+        values = change.values_for(mailbox.kind)
+        differs = frozenset(name for name, value in values.items() if getattr(mailbox, name) != value)
+        reason = ""
+        if differs:
+            for name in differs:
+                setattr(mailbox, name, values[name])
+            reason = _refusal(mailbox, profiles)
+            if is_owner_gone:
+                reason = _("The new owner has no account any more.")
+        verdicts[kind] = Verdict(mailbox.kind, differs, reason)
+    return verdicts
+
+
+def _profiles(pks: Collection[UUID]) -> dict[UUID, ServerProfile]:
+    secrets = ("password", "outgoing_password", "oauth_client_secret")
+    return ServerProfile.objects.defer(*secrets, "ca_certificates").in_bulk(list(pks))
+
+
+def _refusal(mailbox: Mailbox, profiles: Mapping[UUID, ServerProfile]) -> str:
+    """Say why a mailbox may not be as it now is, if it may not."""
+    if mailbox.server_profile_id:
+        profile = profiles.get(mailbox.server_profile_id)
+        if profile is None:
+            return _("The server profile was deleted meanwhile.")
+        mailbox.server_profile = profile
+    return " ".join(rules.setting_errors(mailbox).values())
+
+
+def _names(chosen: QuerySet[Mailbox], change: Change, kinds: Sequence[Kind]) -> list[str]:
+    """Return the names of some of those of some kinds. Asked for the first, the database would sort all."""
     is_alike = Q()
     for kind in kinds:
-        is_alike |= Q(**{name: value for name, value in kind.items() if name != "number"})
-    names = compared.filter(is_alike).order_by("name").values_list("name", flat=True)[:NAMED]
-    return Skip(reason, sum(kind["number"] for kind in kinds), list(names))
+        is_alike |= Q(**dict(zip(_alike(change), kind, strict=True)))
+    return sorted(chosen.filter(is_alike).values_list("name", flat=True)[:NAMED])

@@ -4,20 +4,13 @@ Each chunk of targets is one fenced transaction: it does the work, writes the re
 A worker that dies leaves whole chunks behind, and the next one goes on exactly after them. Whether
 somebody canceled the job is asked between chunks; a chunk is done or not begun.
 
-A kind of work is a function, with a line in `WORKS`. It is called inside the transaction with the primary
-keys of one chunk, changes those rows that may be changed, and returns how many it changed and a remark
-for each that it left out. `payload(job)` is what was typed.
-
-Test & Enable is not done here: its diagnoses are claimed one by one (`mailboxes.engine.diagnosing`).
+What is done with a chunk stands in `mailboxes.engine.works`. Test & Enable is not done here: its diagnoses
+are claimed one by one (`mailboxes.engine.diagnosing`).
 """
 
-import json
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
-from uuid import UUID
 
 from django.db.models import Case, F, Value, When
 from django.utils import timezone
@@ -25,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from mailboxes.choices import RunState
 from mailboxes.engine import scheduling
+from mailboxes.engine.works import WORKS, Remark
 from mailboxes.models import Diagnosis, Job, JobOrder, JobRemark
 
 log = logging.getLogger(__name__)
@@ -32,34 +26,6 @@ log = logging.getLogger(__name__)
 CHUNK = 500
 #: How often a job that does not come to its end is taken up. Each claim counts the fence up by one.
 ATTEMPTS = 10
-
-
-@dataclass(frozen=True)
-class Remark:
-    """What a job says about one of its targets."""
-
-    sentence: str
-    mailbox: UUID | None = None
-    label: str = ""
-
-
-@dataclass(frozen=True)
-class ChunkResult:
-    """What became of one chunk."""
-
-    changed: int
-    remarks: Sequence[Remark] = ()
-
-
-Work = Callable[[Job, Sequence[str], datetime], ChunkResult]
-
-#: What each kind of job does with one chunk of its targets.
-WORKS: dict[str, Work] = {}
-
-
-def payload(job: Job) -> Any:
-    """Return what was typed for `job`: it may hold passwords, and must never be shown or logged."""
-    return json.loads(job.order.payload.reveal() or "{}")
 
 
 def run(job_pk: int) -> None:

@@ -13,6 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from emailsync.web.forms import Check, ConsoleForm, MomentField
+from mailboxes.choices import TrackIncoming
 from mailboxes.engine.changing import Change
 from mailboxes.models import Mailbox
 from profiles.choices import ActMethod, IncomingMethod, OutgoingMethod
@@ -47,6 +48,12 @@ class ChangeManyForm(ConsoleForm, forms.Form):
     clear_process_email_from = forms.BooleanField(
         label=_("Clear: process all email"), required=False, widget=Check
     )
+    track_incoming = forms.ChoiceField(
+        label=_("Track incoming email"),
+        required=False,
+        choices=[NO_CHANGE, *TrackIncoming.choices],
+        help_text=_("Which email that arrives is kept."),
+    )
     allow_credentials = forms.ChoiceField(
         label=_("Allow to Use Credentials for Email Processing"),
         required=False,
@@ -72,7 +79,7 @@ class ChangeManyForm(ConsoleForm, forms.Form):
     }
     #: The sections of the dialog, in its order.
     sections: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "method": ("server_profile", "incoming", "outgoing", "act", "process_email_from"),
+        "method": ("server_profile", "incoming", "outgoing", "act", "process_email_from", "track_incoming"),
         "credentials": ("allow_credentials",),
         "general": ("owner", "delete_after_processing"),
     }

@@ -6,11 +6,16 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
 from mailboxes import access
+from mailboxes.choices import JobKind
 from mailboxes.engine import changing
 from mailboxes.engine.changing import Change, Outcome, Preview
-from mailboxes.models import Mailbox
+from mailboxes.models import Job, Mailbox
+from mailboxes.services import jobs
 from profiles.access import Permission
 from profiles.models import Environment
+
+#: More than this many are changed by a job.
+DIRECTLY = 500
 
 
 def look_ahead(
@@ -27,10 +32,22 @@ def change_many(
     environment: Environment,
     by: User | None,
     now: datetime,
-) -> Outcome:
-    """Change `mailboxes`; those that the rules refuse stay as they are, each with its reason."""
+) -> Outcome | Job:
+    """Change `mailboxes`, at once or, when they are many, by a job.
+
+    Those that the rules refuse stay as they are, each with its reason.
+    """
     chosen = _of(mailboxes, environment=environment, by=by)
     pks = list(chosen.order_by("pk").values_list("pk", flat=True))
+    if len(pks) > DIRECTLY:
+        return jobs.start(
+            JobKind.CHANGE,
+            environment=environment,
+            targets=pks,
+            payload=change.as_json(),
+            by=by,
+            now=now,
+        )
     return changing.apply(pks, change, by=by, now=now)
 
 

@@ -39,7 +39,7 @@ def start(
     """Write a job that goes through `targets` in chunks; without targets it is finished at once.
 
     `payload` is what the work needs to know, as JSON. It is stored encrypted and forgotten when the job is
-    over. Every kind has its work in `mailboxes.engine.jobs.WORKS`; Test & Enable is started by
+    over. Every kind has its work in `mailboxes.engine.works.WORKS`; Test & Enable is started by
     `mailboxes.services.diagnosis`.
     """
     access.require(by, PERMISSIONS.get(kind, Permission.WRITE_MAILBOXES), environment)

@@ -17,9 +17,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
-from emailsync.web.responses import dialog_response, saved_response
+from emailsync.web.responses import dialog_response, redirect_response, saved_response
 from mailboxes.engine.changing import Outcome, Preview
 from mailboxes.forms.change_many import COLUMN, ChangeManyForm
+from mailboxes.models import Job
 from mailboxes.services import changing
 from mailboxes.views.mailbox_list import list_page
 from mailboxes.views.selection import Selection, chosen
@@ -42,6 +43,8 @@ def mailbox_change_many(request: HttpRequest, slug: str) -> HttpResponse:
         outcome = changing.change_many(
             selection.mailboxes, form.change(), environment=environment, by=user, now=timezone.now()
         )
+        if isinstance(outcome, Job):
+            return redirect_response(request, outcome.get_absolute_url())
         return outcome_response(request, selection, outcome)
     return _dialog(request, selection, form)
 

@@ -11,10 +11,10 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
-from mailboxes.choices import ResultStatus
-from mailboxes.engine import changing
+from mailboxes.choices import JobKind, ResultStatus
+from mailboxes.engine import changing, jobs
 from mailboxes.engine.changing import Change
-from mailboxes.models import Mailbox, WorkerState
+from mailboxes.models import Job, Mailbox, WorkerState
 from mailboxes.services import changing as service
 from profiles.choices import IncomingMethod, OutgoingMethod, Role
 from profiles.models import Environment, Membership, ServerProfile
@@ -185,7 +185,7 @@ def test_a_summary_of_any_size_takes_the_same_few_queries(
     for number in range(12):
         new_mailbox(f"Person {number}", kind="queue" if number % 2 else "user")
     change = Change({"delete_after_processing": True, "server_profile_id": imap.pk})
-    with django_assert_num_queries(4):  # the profile's start, the kinds, the profiles, the names left out
+    with django_assert_num_queries(3):  # the kinds, the profiles, the names left out
         looked = changing.preview(Mailbox.objects.all(), change)
     assert (looked.total, looked.changed, looked.skipped) == (12, 6, 6)
 
@@ -194,8 +194,8 @@ def test_a_batch_of_any_size_takes_the_same_few_statements(
     new_mailbox: NewMailbox, imap: ServerProfile, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     pks = [new_mailbox(f"Person {number}").pk for number in range(30)]
-    # The savepoint twice; the rows, the profiles, the change, the test results.
-    with django_assert_num_queries(6):
+    # The savepoint twice; the lock, the rows, the profiles, the change, the test results.
+    with django_assert_num_queries(7):
         outcome = changing.apply(pks, Change({"server_profile_id": imap.pk}), by=None, now=NOW)
     assert outcome.changed == 30
 
@@ -243,3 +243,26 @@ def test_who_may_only_read_mailboxes_may_not_change_them(
     change = Change({"incoming": "none"})
     with pytest.raises(PermissionDenied):
         service.change_many(Mailbox.objects.all(), change, environment=environment, by=auditor, now=NOW)
+
+
+def test_a_large_selection_is_changed_by_a_job_that_names_what_it_left_out(
+    client: Client,
+    url: str,
+    new_mailbox: NewMailbox,
+    person: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(service, "DIRECTLY", 1)
+    support, ana = new_mailbox("Support", kind="queue"), new_mailbox("Ana")
+    answer = {"delete_after_processing": "yes", "process_email_from": "2026-11-20T08:00", "confirm": "1"}
+    response = client.post(url, {"ids": [support.pk, ana.pk], **answer}, headers=HTMX)
+    job = Job.objects.get(kind=JobKind.CHANGE)
+    assert response.headers["HX-Redirect"] == job.get_absolute_url()
+    jobs.run(job.pk)
+    support.refresh_from_db()
+    job.refresh_from_db()
+    assert support.delete_after_processing
+    assert support.process_email_from == datetime(2026, 11, 20, 8, tzinfo=UTC)
+    assert support.modified_by == person
+    assert (job.changed, job.failed) == (1, 1)
+    assert job.remarks.get().mailbox == ana

@@ -13,7 +13,7 @@ from django.utils import timezone
 from mailboxes.choices import JobKind, RunState
 from mailboxes.engine import jobs as engine
 from mailboxes.engine import scheduling
-from mailboxes.engine.jobs import ChunkResult, Remark
+from mailboxes.engine.works import WORKS, ChunkResult, Remark, payload
 from mailboxes.models import Diagnosis, Job, JobOrder, Mailbox
 from mailboxes.services import diagnosis, jobs
 from profiles.models import Environment
@@ -35,7 +35,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         bad = [Remark("It is inactive.", label=target) for target in targets if target == "bad"]
         return ChunkResult(len(targets) - len(bad), bad)
 
-    monkeypatch.setitem(engine.WORKS, JobKind.CHANGE, work)
+    monkeypatch.setitem(WORKS, JobKind.CHANGE, work)
     monkeypatch.setattr(engine, "CHUNK", 2)
     return seen
 
@@ -85,17 +85,17 @@ def test_a_job_goes_on_after_the_last_whole_chunk(
     environment: Environment, done: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = start(environment, "a", "b", "c", "d", "e")
-    work = engine.WORKS[JobKind.CHANGE]
+    work = WORKS[JobKind.CHANGE]
 
     def killed(job: Job, targets: Sequence[str], now: datetime) -> ChunkResult:
         if "c" in targets:
             raise Killed
         return work(job, targets, now)
 
-    monkeypatch.setitem(engine.WORKS, JobKind.CHANGE, killed)
+    monkeypatch.setitem(WORKS, JobKind.CHANGE, killed)
     with pytest.raises(Killed):
         engine.run(job.pk)
-    monkeypatch.setitem(engine.WORKS, JobKind.CHANGE, work)
+    monkeypatch.setitem(WORKS, JobKind.CHANGE, work)
     engine.run(job.pk)
     assert done == ["a", "b"], "the lease of the dead still holds"
     end_lease(job)
@@ -113,7 +113,7 @@ def test_whoever_lost_the_lease_commits_no_chunk(
         Job.objects.filter(pk=job.pk).update(fence=F("fence") + 1)
         return ChunkResult(len(targets))
 
-    monkeypatch.setitem(engine.WORKS, JobKind.CHANGE, overtaken)
+    monkeypatch.setitem(WORKS, JobKind.CHANGE, overtaken)
     monkeypatch.setattr(engine, "CHUNK", 1)
     engine.run(job.pk)
     job.refresh_from_db()
@@ -133,13 +133,13 @@ def test_cancelling_a_running_job_lets_the_chunk_end(
     environment: Environment, done: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = start(environment, "a", "b", "c")
-    work = engine.WORKS[JobKind.CHANGE]
+    work = WORKS[JobKind.CHANGE]
 
     def canceled(job: Job, targets: Sequence[str], now: datetime) -> ChunkResult:
         jobs.cancel(job, by=None, now=now)
         return work(job, targets, now)
 
-    monkeypatch.setitem(engine.WORKS, JobKind.CHANGE, canceled)
+    monkeypatch.setitem(WORKS, JobKind.CHANGE, canceled)
     engine.run(job.pk)
     job.refresh_from_db()
     assert done == ["a", "b"]
@@ -152,7 +152,7 @@ def test_what_was_typed_is_stored_sealed_and_forgotten_at_the_end(
     job = start(environment, "a")
     stored = JobOrder.objects.values_list("payload", flat=True).get()
     assert "secret" not in str.__str__(stored)
-    assert engine.payload(job) == {"password": "secret"}
+    assert payload(job) == {"password": "secret"}
     engine.run(job.pk)
     assert not JobOrder.objects.exists()
 
