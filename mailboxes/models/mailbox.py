@@ -129,7 +129,7 @@ class Mailbox(Versioned):
 
     #: What a search of the list reads: one comparison for each row, without folding case each time.
     search_text = models.GeneratedField(
-        expression=Lower(Concat("name", Value(" "), "address")),
+        expression=Lower(Concat("name", Value(" "), "address", output_field=models.TextField())),
         output_field=models.TextField(),
         db_persist=True,
     )
