@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from mailboxes.views import (
     alerts,
+    apply_default,
     approval,
     change_many,
     compose,
@@ -46,6 +47,7 @@ mailboxes: list[URLPattern | URLResolver] = [
     path("columns/", mailbox_list.mailbox_columns, name="mailbox_columns"),
     path("new-forward-mailbox/", mailbox_form.forward_mailbox_create, name="forward_mailbox_create"),
     path("commands/", approval.mailbox_command, name="mailbox_command"),
+    path("apply-default/", apply_default.mailbox_apply_default, name="mailbox_apply_default"),
     path("change/", change_many.mailbox_change_many, name="mailbox_change_many"),
     path("<uuid:pk>/", mailbox_form.mailbox_detail, name="mailbox_detail"),
     path("<uuid:pk>/course/", course.mailbox_course, name="mailbox_course"),

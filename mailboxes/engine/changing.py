@@ -194,6 +194,14 @@ def preview(mailboxes: QuerySet[Mailbox], change: Change) -> Preview:
     )
 
 
+def verdicts(mailboxes: QuerySet[Mailbox], change: Change) -> dict[UUID, Verdict]:
+    """Return what `change` does to each of `mailboxes`, in their order."""
+    found = _compared(mailboxes, change).values_list("pk", *_alike(change))
+    rows = {pk: tuple(kind) for pk, *kind in found}
+    judged = _judge(set(rows.values()), change)
+    return {pk: judged[kind] for pk, kind in rows.items()}
+
+
 def apply(pks: Sequence[UUID], change: Change, *, by: User | None, now: datetime) -> Outcome:
     """Change those mailboxes; each batch is a transaction of its own, and may be repeated."""
     outcome = Outcome()
@@ -206,14 +214,11 @@ def apply(pks: Sequence[UUID], change: Change, *, by: User | None, now: datetime
 def _apply_batch(pks: Sequence[UUID], change: Change, *, by: User | None, now: datetime) -> Outcome:
     # Everybody who locks several locks in this order. What is judged is read once nobody can change it.
     locked = Mailbox.objects.select_for_update().filter(pk__in=pks).order_by("pk")
-    found = Mailbox.objects.filter(pk__in=list(locked.values_list("pk", flat=True)))
-    rows = {pk: tuple(kind) for pk, *kind in _compared(found, change).values_list("pk", *_alike(change))}
-    verdicts = _judge(set(rows.values()), change)
+    judged = verdicts(Mailbox.objects.filter(pk__in=list(locked.values_list("pk", flat=True))), change)
     updates: defaultdict[bool, list[UUID]] = defaultdict(list)
     reasons: dict[UUID, str] = {}
     resets: list[UUID] = []
-    for pk, kind in rows.items():
-        verdict = verdicts[kind]
+    for pk, verdict in judged.items():
         if verdict.reason:
             reasons[pk] = verdict.reason
         elif verdict.differs:
@@ -230,7 +235,7 @@ def _apply_batch(pks: Sequence[UUID], change: Change, *, by: User | None, now: d
     changed = sum(map(len, updates.values()))
     return Outcome(
         changed=changed,
-        unchanged=len(rows) - changed - len(reasons),
+        unchanged=len(judged) - changed - len(reasons),
         reset=len(resets),
         skipped=_skipped(reasons) if reasons else (),
     )
@@ -327,7 +332,7 @@ def _judge(kinds: Collection[Kind], change: Change) -> dict[Kind, Verdict]:
     profiles = _profiles({*profile_pks, change.values.get("server_profile_id")} - {None})
     owner = change.values.get("owner_id")
     is_owner_gone = owner is not None and not get_user_model().objects.filter(pk=owner).exists()
-    verdicts = {}
+    judged = {}
     for kind in kinds:
         facts = dict(zip(names, kind, strict=True))
         mailbox = _example(facts, change)
@@ -340,8 +345,8 @@ def _judge(kinds: Collection[Kind], change: Change) -> dict[Kind, Verdict]:
             reason = _refusal(mailbox, profiles)
             if is_owner_gone:
                 reason = _("The new owner has no account any more.")
-        verdicts[kind] = Verdict(mailbox.kind, differs, reason)
-    return verdicts
+        judged[kind] = Verdict(mailbox.kind, differs, reason)
+    return judged
 
 
 def _profiles(pks: Collection[UUID]) -> dict[UUID, ServerProfile]:

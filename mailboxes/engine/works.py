@@ -6,16 +6,18 @@ out. `payload(job)` is what was typed.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models.functions import Lower
+
 from mailboxes.choices import JobKind
 from mailboxes.engine import changing
 from mailboxes.engine.changing import Change
-from mailboxes.models import Job
+from mailboxes.models import Diagnosis, Job, Mailbox
 
 
 @dataclass(frozen=True)
@@ -51,4 +53,29 @@ def change(job: Job, targets: Sequence[str], now: datetime) -> ChunkResult:
     return ChunkResult(outcome.changed, remarks)
 
 
-WORKS: dict[str, Work] = {JobKind.CHANGE: change}
+def apply_default(job: Job, targets: Sequence[str], now: datetime) -> ChunkResult:
+    """Give mailboxes the default email settings; after the last one, test them all if that was asked."""
+    result = change(job, targets, now)
+    if payload(job)["test"] and targets[-1] == job.order.targets[-1]:
+        left_out = set(job.remarks.values_list("mailbox", flat=True))
+        _test(job, left_out | {remark.mailbox for remark in result.remarks}, now=now)
+    return result
+
+
+def _test(job: Job, left_out: Collection[UUID | None], *, now: datetime) -> None:
+    """Ask for Test & Enable of all targets of `job` but those that were left out."""
+    found = Mailbox.objects.filter(environment=job.environment, pk__in=job.order.targets)
+    pks = [
+        pk for pk in found.order_by(Lower("name"), "pk").values_list("pk", flat=True) if pk not in left_out
+    ]
+    if pks:
+        test = Job.objects.create(
+            environment=job.environment, created_by=job.created_by, created_on=now, total=len(pks)
+        )
+        Diagnosis.objects.bulk_create(
+            [Diagnosis(job=test, mailbox_id=pk, position=place) for place, pk in enumerate(pks)],
+            batch_size=1000,
+        )
+
+
+WORKS: dict[str, Work] = {JobKind.CHANGE: change, JobKind.APPLY_DEFAULT: apply_default}

@@ -1,8 +1,10 @@
 """Change many mailboxes as somebody asks for it. The engine judges and writes; this asks who may."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import QuerySet
 
 from mailboxes import access
@@ -10,9 +12,9 @@ from mailboxes.choices import JobKind
 from mailboxes.engine import changing
 from mailboxes.engine.changing import Change, Outcome, Preview
 from mailboxes.models import Job, Mailbox
-from mailboxes.services import jobs
+from mailboxes.services import diagnosis, jobs
 from profiles.access import Permission
-from profiles.models import Environment
+from profiles.models import EmailSettings, Environment, ServerProfile
 
 #: More than this many are changed by a job.
 DIRECTLY = 500
@@ -49,6 +51,68 @@ def change_many(
             now=now,
         )
     return changing.apply(pks, change, by=by, now=now)
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What Apply Default Email Settings gives to a mailbox."""
+
+    server_profile: ServerProfile
+    incoming: str
+    outgoing: str
+    act: str
+
+    @property
+    def change(self) -> Change:
+        """Return them as a change; a forward mailbox receives only, whatever the default for sending."""
+        values = {
+            "server_profile_id": self.server_profile.pk,
+            "incoming": self.incoming,
+            "outgoing": self.outgoing,
+            "act": self.act,
+        }
+        return Change(values, spares_forward=True)
+
+
+def defaults_of(environment: Environment) -> Defaults | None:
+    """Return the default email settings now in force, if there is a default server profile."""
+    settings = EmailSettings.objects.filter(environment=environment).first() or EmailSettings()
+    profile = environment.server_profiles.filter(is_default=True).first()
+    if profile is None:
+        return None
+    return Defaults(profile, settings.incoming, settings.outgoing, settings.act)
+
+
+@transaction.atomic
+def apply_default(
+    mailboxes: QuerySet[Mailbox],
+    defaults: Defaults,
+    *,
+    environment: Environment,
+    by: User | None,
+    now: datetime,
+    test: bool,
+) -> tuple[Outcome, Job | None]:
+    """Give `mailboxes` the default email settings and, if asked, test and enable those that have them then.
+
+    Returns what was done at once, and the job that does the rest: the tests or, when the mailboxes are many,
+    all of it.
+    """
+    chosen = _of(mailboxes, environment=environment, by=by)
+    if test:
+        access.within(chosen, by, Permission.DIAGNOSE, environment=environment)
+    pks = list(chosen.order_by("pk").values_list("pk", flat=True))
+    if len(pks) > DIRECTLY:
+        payload = {**defaults.change.as_json(), "test": test}
+        kind = JobKind.APPLY_DEFAULT
+        return Outcome(), jobs.start(
+            kind, environment=environment, targets=pks, payload=payload, by=by, now=now
+        )
+    outcome = changing.apply(pks, defaults.change, by=by, now=now)
+    applied = Mailbox.objects.filter(pk__in=pks).exclude(pk__in=[skip.mailbox.pk for skip in outcome.skipped])
+    if not test or not applied.exists():
+        return outcome, None
+    return outcome, diagnosis.start(applied, environment=environment, by=by, now=now)
 
 
 def _of(mailboxes: QuerySet[Mailbox], *, environment: Environment, by: User | None) -> QuerySet[Mailbox]:

@@ -120,18 +120,26 @@ def _notes(form: ChangeManyForm) -> Mapping[str, str]:
     return notes
 
 
-def outcome_response(request: HttpRequest, selection: Selection, outcome: Outcome) -> HttpResponse:
+def outcome_response(
+    request: HttpRequest,
+    selection: Selection,
+    outcome: Outcome,
+    *,
+    back: str = "",
+    leave: bool = False,
+) -> HttpResponse:
     """Say what was changed; when mailboxes were left out, name each with the reason in the dialog."""
     title, text = told(outcome)
+    back = back or selection.list_url
     if not outcome.skipped:
         intent = "success" if outcome.changed else "information"
-        return saved_response(request, selection.list_url, title=title, text=text, intent=intent)
+        return saved_response(request, back, title=title, text=text, intent=intent, leave=leave)
     context: dict[str, Any] = {
         "environment": selection.environment,
         "title": title,
         "text": text,
         "skipped": outcome.skipped,
-        "back_url": selection.list_url,
+        "back_url": back,
     }
     response = dialog_response(
         request,

@@ -232,6 +232,18 @@ SERVICES: list[Service] = [
         ),
     ),
     Service(
+        changing.apply_default,
+        WRITE_MAILBOXES,
+        lambda w, by: changing.apply_default(
+            one(w.here.owned),
+            changing.Defaults(w.here.profile, "none", "none", "none"),
+            environment=w.here.environment,
+            by=by,
+            now=NOW,
+            test=False,
+        ),
+    ),
+    Service(
         outgoing.queue,
         READ_EMAIL | OWNER,
         lambda w, by: outgoing.queue(w.here.owned, DRAFT, by=by, now=NOW),
