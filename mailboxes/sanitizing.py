@@ -4,7 +4,8 @@ Three walls stand between a message and its reader, each sufficient against scri
 
 1. What this module returns holds no script, no event handler, no form, no frame, no style sheet and no
    address that a browser would load: only formatting, links and pictures that came with the message.
-2. It is served as a document of its own with a policy that allows no source but `data:` pictures.
+2. It is served as a document of its own with a policy that allows no source but `data:` pictures; pictures
+   on other servers too, when the reader asks for them.
 3. It stands in a frame whose sandbox knows neither scripts nor this console's origin.
 
 Links are kept (http, https, mailto); they open in a tab of their own that knows nothing of this page.
@@ -107,8 +108,11 @@ def content_id(text: str) -> str:
     return unquote(text).strip().strip("<>").casefold()
 
 
-def sanitize(html: str, *, inline_images: Mapping[str, str]) -> SafeHtml:
-    """Return what may be shown of `html`; `inline_images` holds a `data:` address for each Content-ID."""
+def sanitize(html: str, *, inline_images: Mapping[str, str], remote_images: bool = False) -> SafeHtml:
+    """Return what may be shown of `html`; `inline_images` holds a `data:` address for each Content-ID.
+
+    With `remote_images`, pictures on other servers stay: the reader asked for them.
+    """
     blocked = 0
 
     def keep(tag: str, attribute: str, value: str) -> str | None:
@@ -118,6 +122,8 @@ def sanitize(html: str, *, inline_images: Mapping[str, str]) -> SafeHtml:
             if scheme == "cid":
                 return inline_images.get(content_id(value.strip()[4:]))
             if scheme == "data" and value.strip()[5:].partition(";")[0].casefold() in IMAGE_TYPES:
+                return value.strip()
+            if remote_images and scheme in {"http", "https"}:
                 return value.strip()
             blocked += 1
             return None

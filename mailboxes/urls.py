@@ -8,14 +8,18 @@ from mailboxes.views import (
     approval,
     change_many,
     compose,
+    conversation,
     course,
+    email_list,
     emails,
     jobs,
     mailbox_files,
     mailbox_form,
     mailbox_list,
+    outgoing_page,
     profile_mailboxes,
     search,
+    sender,
 )
 
 received: list[URLPattern | URLResolver] = [
@@ -23,14 +27,20 @@ received: list[URLPattern | URLResolver] = [
     path("html/", emails.message_html, name="message_html"),
     path("raw/", emails.message_raw, name="message_raw"),
     path("attachments/<int:position>/", emails.message_attachment, name="message_attachment"),
+    path("html/images/", emails.message_html_with_images, name="message_html_with_images"),
+    path("body/", conversation.message_body, name="message_body"),
     path("reply/", compose.email_reply, name="email_reply"),
+    path("reply-all/", compose.email_reply_all, name="email_reply_all"),
+    path("forward/", compose.email_forward, name="email_forward"),
 ]
 mail: list[URLPattern | URLResolver] = [
-    path("", emails.mailbox_emails, name="mailbox_emails"),
+    path("", email_list.mailbox_emails, name="mailbox_emails"),
     path("new/", compose.email_create, name="email_create"),
     path("received/<int:number>/", include(received)),
-    path("sent/<int:number>/", compose.outgoing_detail, name="outgoing_detail"),
-    path("sent/<int:number>/commands/", compose.outgoing_command, name="outgoing_command"),
+    path("drafts/<int:number>/", compose.email_draft, name="email_draft"),
+    path("sent/<int:number>/", outgoing_page.outgoing_detail, name="outgoing_detail"),
+    path("sent/<int:number>/body/", conversation.outgoing_body, name="outgoing_body"),
+    path("sent/<int:number>/commands/", outgoing_page.outgoing_command, name="outgoing_command"),
     path(
         "sent/<int:number>/attachments/<int:position>/",
         emails.outgoing_attachment,
@@ -63,8 +73,15 @@ testing: list[URLPattern | URLResolver] = [
     path("<int:pk>/progress/", jobs.job_progress, name="job_progress"),
     path("<int:pk>/again/", jobs.job_again, name="job_again"),
 ]
+environment_mail: list[URLPattern | URLResolver] = [
+    path("", email_list.environment_emails, name="environment_emails"),
+    path("new/", sender.environment_email_create, name="environment_email_create"),
+    path("commands/", email_list.emails_command, name="emails_command"),
+    path("conversations/<uuid:number>/", conversation.conversation, name="conversation"),
+]
 namespaced: list[URLPattern | URLResolver] = [
     path("environments/<slug:slug>/mailboxes/", include(mailboxes)),
+    path("environments/<slug:slug>/emails/", include(environment_mail)),
     path(
         "environments/<slug:slug>/server-profiles/<uuid:pk>/diagnose/",
         jobs.profile_diagnose,

@@ -179,11 +179,20 @@ def _file_part(file: DraftAttachment) -> bytes:
     if not TYPE.fullmatch(file.content_type):
         raise ValueError("The type of a file must look like application/pdf.")
     kind = file.content_type.lower()
+    disposition = f"attachment; {_parameter('filename', name)}" if name else "attachment"
+    if kind == "message/rfc822" and _is_seven_bit(file.content):
+        return _part(kind, "7bit", file.content, disposition=disposition)
     if kind.startswith(("multipart/", "message/")):
         # These may not be base64 (RFC 2045, section 6.4).
         kind = "application/octet-stream"
-    disposition = f"attachment; {_parameter('filename', name)}" if name else "attachment"
     return _part(kind, "base64", _base64(file.content), disposition=disposition)
+
+
+def _is_seven_bit(content: bytes) -> bool:
+    """Say whether a message can travel inside another without being encoded (RFC 2045, section 2.7)."""
+    lines = content.split(b"\r\n")
+    broken = any(b"\n" in line or b"\r" in line or len(line) > HARD_LINE for line in lines)
+    return content.isascii() and b"\0" not in content and not broken
 
 
 def _parameter(name: str, value: str) -> str:

@@ -15,6 +15,8 @@ AREAS = {
     "profiles:person": "profiles:people_list",
     "profiles:profile": "profiles:profile_list",
     "mailboxes:": "mailboxes:mailbox_list",
+    "mailboxes:conversation": "mailboxes:environment_emails",
+    "mailboxes:environment_email": "mailboxes:environment_emails",
     "mailboxes:job": "mailboxes:job_list",
     "mailboxes:profile": "profiles:profile_list",
     "mailboxes:alert": "mailboxes:alert_list",

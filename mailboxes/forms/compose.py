@@ -1,4 +1,4 @@
-"""Writing an email: addresses one by one, attachments within limits, and how an answer begins."""
+"""Writing an email: addresses one by one, attachments within limits."""
 
 import re
 from collections.abc import Sequence
@@ -9,21 +9,19 @@ from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.core.validators import EmailValidator
 from django.template.defaultfilters import filesizeformat
-from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
-from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from emailsync.mail.parsing import Address
 from emailsync.web.forms import ConsoleForm
-from mailboxes.choices import RecipientKind
-from mailboxes.models import Message
 from profiles.models import EmailSettings, file_ending
 
 MOST_RECIPIENTS = 500
 MOST_ATTACHMENTS = 50
 LONGEST_SUBJECT = 255
 LONGEST_TEXT = 1_000_000
-LONGEST_QUOTE = 100_000
+LONGEST_LIST = 50_000
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\u2028\u2029]")
 #: A name, with or without quotes, and an address in angle brackets.
 WRITTEN = re.compile(r'(?:"(?P<quoted>(?:\\.|[^"\\])*)"|(?P<name>[^<>"]*))\s*<\s*(?P<address>[^<>\s]+)\s*>')
@@ -67,25 +65,29 @@ def parse_address(text: str) -> Address:
     """Return one address, its domain as the DNS writes it. Raises ValueError with a sentence naming it."""
     shown = text if len(text) <= 80 else f"{text[:80]}…"
     if CONTROLS.search(text):
-        raise ValueError(f"“{CONTROLS.sub('?', shown)}” holds a control character. Type the address anew.")
+        sentence = _("“%(address)s” holds a control character. Type the address anew.")
+        raise ValueError(sentence % {"address": CONTROLS.sub("?", shown)})
     found = WRITTEN.fullmatch(text)
     quoted, name, address = found.group("quoted", "name", "address") if found else ("", "", "")
-    local, _, domain = (address or text).rpartition("@")
+    local, _at, domain = (address or text).rpartition("@")
     if not local or not domain:
-        raise ValueError(f"“{shown}” is not an email address. Write it as name@example.org.")
+        sentence = _("“%(address)s” is not an email address. Write it as name@example.org.")
+        raise ValueError(sentence % {"address": shown})
     if not local.isascii():
-        raise ValueError(f"“{shown}” has letters before the @ that mail servers do not accept.")
+        sentence = _("“%(address)s” has letters before the @ that mail servers do not accept.")
+        raise ValueError(sentence % {"address": shown})
     try:
         address = f"{local}@{domain.encode('idna').decode('ascii')}"
         _is_address(address)
     except (UnicodeError, ValidationError):
-        raise ValueError(f"“{shown}” is not an email address. Check the part after the @.") from None
+        sentence = _("“%(address)s” is not an email address. Check the part after the @.")
+        raise ValueError(sentence % {"address": shown}) from None
     name = re.sub(r"\\(.)", r"\1", quoted) if quoted else (name or "")
     return Address(name=name.strip(), address=address)
 
 
 class FilesInput(forms.ClearableFileInput):
-    """A control for several files. The script keeps what was chosen when the form comes back refused."""
+    """A control for several files."""
 
     allow_multiple_selected = True
     template_name = "django/forms/widgets/file.html"
@@ -100,7 +102,7 @@ class FilesInput(forms.ClearableFileInput):
 class FilesField(forms.Field):
     """Attachments, checked one by one against the environment's email settings."""
 
-    widget = FilesInput(attrs={"multiple": True, "hx-preserve": "true"})
+    widget = FilesInput(attrs={"multiple": True})
 
     def __init__(self, **options: Any) -> None:
         """Begin with the product's own limits; the form sets those of the environment."""
@@ -109,46 +111,63 @@ class FilesField(forms.Field):
 
     def clean(self, value: "Sequence[UploadedFile[Any]]") -> "list[UploadedFile[Any]]":
         """Return the files. Each that may not be sent is named with its reason."""
-        wrong = [sentence for file in value if (sentence := self._complaint(file))]
-        if len(value) > MOST_ATTACHMENTS:
-            wrong.append(f"{len(value)} files are chosen; an email holds up to {MOST_ATTACHMENTS}.")
+        good, wrong = self.sift(value)
         if wrong:
             raise ValidationError([ValidationError(sentence, code="attachment") for sentence in wrong])
-        return list(value)
+        return good
+
+    def sift(
+        self, value: "Sequence[UploadedFile[Any]]", *, held: int = 0
+    ) -> "tuple[list[UploadedFile[Any]], list[str]]":
+        """Return the files that may be sent beside `held` others, and a sentence for each that may not."""
+        good, wrong = list["UploadedFile[Any]"](), list[str]()
+        for file in value:
+            if sentence := self._complaint(file):
+                wrong.append(sentence)
+            elif held + len(good) >= MOST_ATTACHMENTS:
+                words = {"file": file.name, "number": MOST_ATTACHMENTS}
+                wrong.append(_("%(file)s was left out: an email holds up to %(number)d attachments.") % words)
+            else:
+                good.append(file)
+        return good, wrong
 
     def _complaint(self, file: "UploadedFile[Any]") -> str:
-        name, size = file.name or "A file", file.size or 0
+        name, size = file.name or _("A file"), file.size or 0
         limit = self.limits.maximum_attachment_bytes
         if self.limits.blocks_type(name):
-            ending = file_ending(name)
-            return f"{name}: files of type .{ending} may not be sent. Remove it, or pack it into an archive."
+            return _(
+                "%(file)s: files of type .%(ending)s may not be sent. Remove it, or pack it into an archive."
+            ) % {"file": name, "ending": file_ending(name)}
         if size > limit:
-            return (
-                f"{name} has {filesizeformat(size)}; the limit for attachments is {filesizeformat(limit)}. "
+            return _(
+                "%(file)s has %(size)s; the limit for attachments is %(limit)s. "
                 "Remove it, or raise the limit in Email settings."
-            )
+            ) % {"file": name, "size": filesizeformat(size), "limit": filesizeformat(limit)}
         return ""
 
 
 class ComposeForm(ConsoleForm, forms.Form):
     """An email to be sent from a mailbox."""
 
-    to = AddressListField(required=False, label="To", max_length=50_000)
-    cc = AddressListField(required=False, label="Cc", max_length=50_000)
-    bcc = AddressListField(required=False, label="Bcc", max_length=50_000)
-    subject = forms.CharField(required=False, max_length=LONGEST_SUBJECT)
+    to = AddressListField(required=False, label=gettext_lazy("To"), max_length=LONGEST_LIST)
+    cc = AddressListField(required=False, label=gettext_lazy("Cc"), max_length=LONGEST_LIST)
+    bcc = AddressListField(required=False, label=gettext_lazy("Bcc"), max_length=LONGEST_LIST)
+    subject = forms.CharField(required=False, label=gettext_lazy("Subject"), max_length=LONGEST_SUBJECT)
     text = forms.CharField(
         required=False,
-        label="Message",
+        label=gettext_lazy("Message"),
         strip=False,
         max_length=LONGEST_TEXT,
         widget=forms.Textarea(attrs={"rows": "14", "class": "letter"}),
     )
-    attachments = FilesField(required=False)
+    attachments = FilesField(required=False, label=gettext_lazy("Add attachments"))
 
-    tips: ClassVar = {
-        "to": "One or more addresses, separated by commas. A name may come first: Ana <a@example.org>.",
-        "bcc": "These people get the email, and nobody sees their addresses.",
+    tips: ClassVar[dict[str, Any]] = {
+        "to": gettext_lazy(
+            "One or more addresses, separated by commas or semicolons. "
+            "A name may come first: Ana <a@example.org>."
+        ),
+        "bcc": gettext_lazy("These people get the email, and nobody sees their addresses."),
     }
 
     def __init__(self, *args: Any, limits: EmailSettings, **options: Any) -> None:
@@ -157,13 +176,31 @@ class ComposeForm(ConsoleForm, forms.Form):
         files = self.fields["attachments"]
         assert isinstance(files, FilesField)
         files.limits = limits
-        files.help_text = f"Up to {filesizeformat(limits.maximum_attachment_bytes)} each."
+        files.help_text = _("Up to %(size)s each.") % {
+            "size": filesizeformat(limits.maximum_attachment_bytes)
+        }
+
+    def sift(
+        self, files: "Sequence[UploadedFile[Any]]", *, held: int
+    ) -> "tuple[list[UploadedFile[Any]], list[str]]":
+        """Return the files that may be sent, and what is wrong with the others."""
+        field = self.fields["attachments"]
+        assert isinstance(field, FilesField)
+        return field.sift(files, held=held)
+
+    def as_typed(self) -> dict[str, str]:
+        """Return what was typed, right or wrong, for a draft."""
+        longest = {"subject": LONGEST_SUBJECT, "text": LONGEST_TEXT}
+        return {
+            name: str(self.data.get(name, "")).replace("\0", "")[: longest.get(name, LONGEST_LIST)]
+            for name in ("to", "cc", "bcc", "subject", "text")
+        }
 
     def clean_subject(self) -> str:
         """Refuse what would end the header early."""
         subject: str = self.cleaned_data["subject"]
         if CONTROLS.search(subject):
-            raise ValidationError("The subject holds a line break or control character. Type it anew.")
+            raise ValidationError(_("The subject holds a line break or control character. Type it anew."))
         return subject
 
     def clean(self) -> dict[str, Any]:
@@ -173,49 +210,9 @@ class ComposeForm(ConsoleForm, forms.Form):
         if not any(name in self.errors for name in names):
             number = sum(len(cleaned[name]) for name in names)
             if number == 0:
-                self.add_error("to", "Enter at least one address to send to.")
+                self.add_error("to", _("Enter at least one address to send to."))
             elif number > MOST_RECIPIENTS:
-                self.add_error(
-                    "to", f"{number} addresses are too many for one email; the limit is {MOST_RECIPIENTS}."
-                )
+                words = {"number": number, "limit": MOST_RECIPIENTS}
+                sentence = _("%(number)d addresses are too many for one email; the limit is %(limit)d.")
+                self.add_error("to", sentence % words)
         return cleaned
-
-
-def answer_to(message: Message, *, text: str) -> dict[str, str]:
-    """Return what the form of an answer to `message` begins with; `text` is what it quotes."""
-    return {
-        "to": ", ".join(_reply_addresses(message)),
-        "subject": answer_subject(message.subject),
-        "text": _quote(message, text),
-    }
-
-
-def answer_subject(subject: str) -> str:
-    """Return the subject of an answer: "Re: " once (RFC 5322, 3.6.5)."""
-    bare = CONTROLS.sub(" ", " ".join(subject.split()))
-    return (bare if bare[:3].casefold() == "re:" else f"Re: {bare}")[:LONGEST_SUBJECT]
-
-
-def _reply_addresses(message: Message) -> list[str]:
-    wanted = [
-        _written(recipient.name, recipient.address)
-        for recipient in message.recipients.filter(kind=RecipientKind.REPLY_TO).order_by("position")
-        if recipient.address
-    ]
-    return wanted or ([_written(message.from_name, message.from_address)] if message.from_address else [])
-
-
-def _written(name: str, address: str) -> str:
-    """Write an address the way the form reads it."""
-    plain = " ".join(CONTROLS.sub(" ", name).replace("\\", "").replace('"', "'").split())
-    if not plain or plain == address:
-        return address
-    return f'"{plain}" <{address}>' if re.search(r"[,;:<>@()\[\].]", plain) else f"{plain} <{address}>"
-
-
-def _quote(message: Message, text: str) -> str:
-    moment = timezone.localtime(message.date or message.received_at)
-    who = message.from_name or message.from_address or "somebody"
-    lines = text[:LONGEST_QUOTE].rstrip().splitlines()
-    quoted = "\n".join(f"> {line}".rstrip() for line in lines)
-    return f"\n\nOn {date_format(moment, 'M j, Y')} at {date_format(moment, 'H:i')}, {who} wrote:\n{quoted}\n"

@@ -6,15 +6,21 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Case, F, Value, When
+from django.utils.translation import gettext as _
 
 from emailsync.mail.composing import Draft, compose, new_message_id
-from mailboxes import access
+from mailboxes import access, searching
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, OutgoingStatus
-from mailboxes.models import Mailbox, Message, OutgoingMessage, WorkerState
+from mailboxes.models import DraftFile, Mailbox, Message, OutgoingMessage, OutgoingWords, WorkerState
 from profiles.access import Permission
 
 PREVIEW_CHARACTERS = 200
+CANCELABLE = (OutgoingStatus.PENDING_SEND, OutgoingStatus.FAILED)
+#: What is certainly not under way nor sent, so that sending it again makes no second copy.
+UNSENT = (OutgoingStatus.FAILED, OutgoingStatus.CANCELED)
+#: States in which a command on many emails may find them.
+COMMANDABLE = frozenset({*CANCELABLE, *UNSENT})
 
 
 class NotNow(Exception):
@@ -23,11 +29,18 @@ class NotNow(Exception):
 
 @transaction.atomic
 def queue(
-    mailbox: Mailbox, draft: Draft, *, by: User | None, now: datetime, answers: Message | None = None
+    mailbox: Mailbox,
+    draft: Draft,
+    *,
+    by: User | None,
+    now: datetime,
+    answers: Message | None = None,
+    saved: OutgoingMessage | None = None,
 ) -> OutgoingMessage:
-    """Save `draft` as a message waiting to be sent from `mailbox`.
+    """Save `draft` as a message waiting to be sent from `mailbox`; it takes the place of the draft `saved`.
 
-    Raises ValueError, naming the field, when a header of the draft holds a line break or a NUL.
+    Raises ValueError, naming the field, when a header of the draft holds a line break or a NUL, and NotNow
+    when `saved` is no draft any more.
     """
     access.require(by, Permission.SEND_EMAIL, mailbox)
     message_id = new_message_id(mailbox.address.rpartition("@")[2])
@@ -36,8 +49,9 @@ def queue(
         draft = replace(draft, charset=code_page)
     content = compose(draft, message_id=message_id, date=now)
     envelope = dict.fromkeys(address.address for address in (*draft.to, *draft.cc, *draft.bcc))
-    message = OutgoingMessage.objects.create(
+    message = OutgoingMessage(
         mailbox=mailbox,
+        environment_id=mailbox.environment_id,
         message_id=message_id,
         subject=draft.subject,
         to=[str(address) for address in draft.to],
@@ -53,8 +67,24 @@ def queue(
         created_on=now,
         next_attempt_at=now,
     )
+    if saved is not None:
+        if not OutgoingMessage.objects.filter(pk=saved.pk, status=OutgoingStatus.DRAFT).update(
+            status=OutgoingStatus.PENDING_SEND
+        ):
+            raise NotNow(_("It was sent or discarded meanwhile."))
+        message.pk, message.answers = saved.pk, answers or saved.answers
+        DraftFile.objects.filter(draft=saved).delete()
+    message.save(force_update=saved is not None)
+    note_words(message, draft.text)
     _wake(mailbox, now=now)
     return message
+
+
+def note_words(message: OutgoingMessage, text: str) -> None:
+    """Let `message` be found by its words."""
+    people = [*message.to, *message.cc, *message.bcc]
+    found = {"words": searching.words(message.subject, people, text), "vector": None}
+    OutgoingWords.objects.update_or_create(message=message, defaults=found)
 
 
 def _wake(mailbox: Mailbox, *, now: datetime) -> None:
@@ -69,12 +99,15 @@ def _wake(mailbox: Mailbox, *, now: datetime) -> None:
 
 
 @transaction.atomic
-def retry(message: OutgoingMessage, *, by: User | None, now: datetime) -> None:
-    """Send a failed or uncertain message again, to those who have not accepted it. Raises NotNow."""
+def retry(message: OutgoingMessage, *, by: User | None, now: datetime, is_certain: bool = False) -> None:
+    """Send a failed, canceled or uncertain message again, to those who have not accepted it. Raises NotNow.
+
+    With `is_certain` an uncertain one is left: somebody has to decide about it alone.
+    """
     access.require(by, Permission.SEND_EMAIL, message.mailbox)
     _move(
         message,
-        (OutgoingStatus.FAILED, OutgoingStatus.UNCERTAIN),
+        UNSENT if is_certain else (*UNSENT, OutgoingStatus.UNCERTAIN),
         status=OutgoingStatus.PENDING_SEND,
         next_attempt_at=now,
         attempts=0,
@@ -89,10 +122,9 @@ def retry(message: OutgoingMessage, *, by: User | None, now: datetime) -> None:
 
 
 def cancel(message: OutgoingMessage, *, by: User | None, now: datetime) -> None:
-    """Take back a message that still waits, has failed, or is uncertain. Raises NotNow."""
+    """Take back a message that still waits or has failed. Raises NotNow."""
     access.require(by, Permission.SEND_EMAIL, message.mailbox)
-    takeable = (OutgoingStatus.PENDING_SEND, OutgoingStatus.FAILED, OutgoingStatus.DRAFT)
-    _move(message, takeable, status=OutgoingStatus.CANCELED, next_attempt_at=None)
+    _move(message, CANCELABLE, status=OutgoingStatus.CANCELED, next_attempt_at=None)
     _resolve(message, now=now)
 
 
@@ -120,8 +152,8 @@ def _move(message: OutgoingMessage, allowed: tuple[OutgoingStatus, ...], **chang
     if not OutgoingMessage.objects.filter(pk=message.pk, status__in=allowed).update(**changes):
         message.refresh_from_db(fields=["status"])
         label = OutgoingStatus(message.status).label
-        raise NotNow(f"The email is now “{label}”, so this can no longer be done.")
-    message.refresh_from_db()
+        raise NotNow(_("The email is now “%(status)s”, so this can no longer be done.") % {"status": label})
+    message.refresh_from_db(fields=list(changes))
 
 
 def _resolve(message: OutgoingMessage, *, now: datetime) -> None:

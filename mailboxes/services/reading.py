@@ -53,7 +53,7 @@ def parsed(message: Message) -> ParsedMessage:
         return parse_file(stream, size=message.size) if message.size > LARGE else parse(stream.read())
 
 
-def html_of(message: Message) -> sanitizing.SafeHtml:
+def html_of(message: Message, *, remote_images: bool = False) -> sanitizing.SafeHtml:
     """Return the HTML of `message` for its frame, pictures that came with it included. Raises RawMissing."""
     content = parsed(message)
     wanted = sanitizing.referenced_images(content.html)
@@ -66,7 +66,7 @@ def html_of(message: Message) -> sanitizing.SafeHtml:
             _, chunks = attachment(message, info.position)
             pictures[name] = f"data:{info.content_type};base64,{b64encode(b''.join(chunks)).decode('ascii')}"
             room -= info.size
-    return sanitizing.sanitize(content.html, inline_images=pictures)
+    return sanitizing.sanitize(content.html, inline_images=pictures, remote_images=remote_images)
 
 
 def attachment(message: Message, position: int) -> tuple[AttachmentInfo, Iterator[bytes]]:

@@ -1,31 +1,36 @@
-"""Writing an email, and following it on its way out."""
+"""Writing an email: new, as an answer, forwarded, or taken up again as a draft.
 
+What is half written is a row: saved by the button, by the clock, and with every file as it is chosen. So a
+form that is refused, or left, loses neither words nor files.
+"""
+
+import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.core.cache import cache
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, render
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_safe
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
 
 from emailsync.mail.composing import Draft, DraftAttachment
-from emailsync.mail.errors import MailError
-from emailsync.mail.parsing import Address, parse
-from emailsync.web.responses import dialog_response, is_fragment, saved_response
+from emailsync.mail.parsing import Address
+from emailsync.web.responses import is_fragment, saved_response
 from mailboxes import access
-from mailboxes.choices import Direction, OutgoingStatus
-from mailboxes.forms.compose import ComposeForm, answer_to
+from mailboxes.forms.compose import ComposeForm
+from mailboxes.forms.quoting import forward_of, reply_all_to, reply_to
 from mailboxes.models import Mailbox, Message, OutgoingMessage
-from mailboxes.services import outgoing, reading
-from mailboxes.views.condition import Condition, conditions
+from mailboxes.services import drafts, outgoing, reading
 from mailboxes.views.head import mailbox_head
-from profiles.access import Permission, Person
+from mailboxes.views.outgoing_page import mail_url, outgoing_condition
+from profiles.access import Permission
 from profiles.models import EmailSettings
 
 #: For how many seconds a form that was sent is known.
@@ -33,80 +38,95 @@ REMEMBERED = 24 * 3600
 #: Identifiers that can be sent on; other people's may be anything (RFC 5322, 3.6.4).
 MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,900}>")
 LONGEST_THREAD = 50
-UNFINISHED = frozenset({OutgoingStatus.PENDING_SEND, OutgoingStatus.SENDING})
+METHODS = ["GET", "HEAD", "POST"]
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@dataclass(frozen=True)
+class Original:
+    """A part of the message that is forwarded: an attachment, or the whole as one."""
+
+    value: str
+    filename: str
+    size: int
+    is_chosen: bool = True
+
+
+@dataclass
+class Letter:
+    """What is being written, on which occasion, and the draft it is kept in so far."""
+
+    mailbox: Mailbox
+    title: str
+    form: ComposeForm
+    answers: Message | None = None
+    forwards: Message | None = None
+    originals: Sequence[Original] = ()
+    draft: OutgoingMessage | None = None
+
+
+@require_http_methods(METHODS)
 def email_create(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
-    """Show the form of a new email, or queue what was written."""
-    return _compose(request, slug, pk, answers=None)
+    """Write a new email."""
+    return _compose(request, slug, pk, _("New email"))
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_http_methods(METHODS)
 def email_reply(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponse:
-    """Show the form of an answer to a received message, or queue what was written."""
-    _, mailbox = access.enter(request.user, slug, pk, Permission.READ_EMAIL)
-    return _compose(request, slug, pk, answers=get_object_or_404(Message, mailbox=mailbox, pk=number))
-
-
-def _compose(request: HttpRequest, slug: str, pk: UUID, *, answers: Message | None) -> HttpResponse:
-    mailbox, head = mailbox_head(request.user, slug, pk, Permission.SEND_EMAIL, tab="emails")
-    limits = EmailSettings.objects.filter(environment_id=mailbox.environment_id).first() or EmailSettings()
-    is_sent = request.method == "POST"
-    form = ComposeForm(
-        request.POST if is_sent else None,
-        request.FILES if is_sent else None,
-        limits=limits,
-        initial=None if is_sent or answers is None else answer_to(answers, text=_quotable(answers)),
+    """Answer the sender of a received message."""
+    source = _source(request, slug, pk, number)
+    return _compose(
+        request, slug, pk, _("Reply"), answers=source, initial=reply_to(source, text=_quotable(source))
     )
-    if is_sent and form.is_valid() and (response := _hand_over(request, mailbox, form, answers=answers)):
-        return response
-    if not is_sent:
-        form.fields["text" if answers else "to"].widget.attrs["autofocus"] = True
-    context = {
-        **head,
-        "form": form,
-        "answers": answers,
-        "condition": _outgoing_condition(mailbox),
-        "once": request.POST.get("once") or secrets.token_urlsafe(16),
-        "files_lost": bool(request.FILES) and not is_fragment(request),
-        "back_url": _url("message_detail", mailbox, answers.pk)
-        if answers
-        else _url("mailbox_emails", mailbox),
-    }
-    template = (
-        "mailboxes/_email_form.html" if is_sent and is_fragment(request) else "mailboxes/email_form.html"
+
+
+@require_http_methods(METHODS)
+def email_reply_all(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponse:
+    """Answer the sender of a received message and everybody it went to."""
+    source = _source(request, slug, pk, number)
+    initial = reply_all_to(source, text=_quotable(source), myself=source.mailbox.address)
+    return _compose(request, slug, pk, _("Reply all"), answers=source, initial=initial)
+
+
+@require_http_methods(METHODS)
+def email_forward(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponse:
+    """Send a received message on: quoted with its attachments, or whole as an attachment."""
+    source = _source(request, slug, pk, number)
+    is_whole = request.GET.get("as") == "attachment" or source.is_quarantined
+    initial = forward_of(source, text=None if is_whole else _quotable(source))
+    whole = [Original("whole", _eml_name(source), source.size)]
+    parts = [
+        Original(str(part.position), str(part), part.size)
+        for part in source.attachments.filter(is_blocked=False, is_inline=False)
+    ]
+    return _compose(
+        request,
+        slug,
+        pk,
+        _("Forward"),
+        forwards=source,
+        originals=whole if is_whole else parts,
+        initial=initial,
     )
-    return render(request, template, context, status=422 if is_sent else 200)
 
 
-def _hand_over(
-    request: HttpRequest, mailbox: Mailbox, form: ComposeForm, *, answers: Message | None
-) -> HttpResponse | None:
-    """Queue what was written and go to its page; nothing, when the form has to say why not.
-
-    One form makes one email: sent twice, by a double click or a reload, it leads to the first.
-    """
-    once = f"compose:{request.user.pk}:{request.POST.get('once', '')[:40]}"
-    if not cache.add(once, 0, timeout=REMEMBERED):
-        return _answer(
-            request, mailbox, number=cache.get(once) or 0, title="This email was handed over before"
-        )
-    number = 0
-    try:
-        if message := _queue(request, mailbox, form, answers=answers):
-            number = message.pk
-            cache.set(once, number, timeout=REMEMBERED)
-    finally:
-        if not number:
-            cache.delete(once)
-    return _answer(request, mailbox, number=number, title="Email handed over") if number else None
+@require_http_methods(METHODS)
+def email_draft(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponse:
+    """Take up a draft again."""
+    environment, mailbox = access.enter(request.user, slug, pk, Permission.SEND_EMAIL)
+    draft = drafts.of(mailbox).filter(pk=number).select_related("answers").first()
+    if draft is None:
+        get_object_or_404(OutgoingMessage, mailbox=mailbox, pk=number)
+        return redirect("mailboxes:outgoing_detail", environment.slug, mailbox.pk, number)
+    initial = {"to": "".join(draft.to), "cc": "".join(draft.cc), "bcc": "".join(draft.bcc)}
+    initial |= {"subject": draft.subject, "text": draft.text}
+    return _compose(request, slug, pk, _("Draft"), answers=draft.answers, draft=draft, initial=initial)
 
 
-def _answer(request: HttpRequest, mailbox: Mailbox, *, number: int, title: str) -> HttpResponse:
-    text = "This page shows how it gets on." if number else "Look for it in this list."
-    url = _url("outgoing_detail", mailbox, number) if number else _url("mailbox_emails", mailbox)
-    return saved_response(request, url, title=title, text=text, leave=True)
+def _source(request: HttpRequest, slug: str, pk: UUID, number: int) -> Message:
+    _environment, mailbox = access.enter(request.user, slug, pk, Permission.READ_EMAIL)
+    message = get_object_or_404(Message, mailbox=mailbox, pk=number)
+    message.mailbox = mailbox
+    return message
 
 
 def _quotable(message: Message) -> str:
@@ -118,11 +138,229 @@ def _quotable(message: Message) -> str:
         return message.preview
 
 
-def _queue(
-    request: HttpRequest, mailbox: Mailbox, form: ComposeForm, *, answers: Message | None
-) -> OutgoingMessage | None:
+def _eml_name(message: Message) -> str:
+    return reading.safe_filename(f"{message.subject[:80]}.eml", fallback="message.eml")
+
+
+def _compose(
+    request: HttpRequest,
+    slug: str,
+    pk: UUID,
+    title: str,
+    *,
+    answers: Message | None = None,
+    forwards: Message | None = None,
+    originals: Sequence[Original] = (),
+    draft: OutgoingMessage | None = None,
+    initial: dict[str, str] | None = None,
+) -> HttpResponse:
+    mailbox, head = mailbox_head(request.user, slug, pk, Permission.SEND_EMAIL, tab="emails")
+    limits = EmailSettings.objects.filter(environment_id=mailbox.environment_id).first() or EmailSettings()
+    is_sent = request.method == "POST"
+    form = ComposeForm(
+        request.POST if is_sent else None,
+        request.FILES if is_sent else None,
+        limits=limits,
+        initial=None if is_sent else initial,
+    )
+    letter = Letter(mailbox, title, form, answers, forwards, originals, draft)
+    if not is_sent:
+        form.fields["text" if answers else "to"].widget.attrs["autofocus"] = True
+        return _page(request, letter, head)
+    _find_draft(request, letter)
+    action = request.POST.get("action", "send")
+    if action != "send" or "drop" in request.POST:
+        return _keep(request, letter, head)
+    if form.is_valid() and (response := _hand_over(request, letter)):
+        return response
+    complaints: list[str] = []
+    if letter.draft or form.sift(request.FILES.getlist("attachments"), held=0)[0]:
+        complaints = _save(request, letter)
+    if "attachments" in form.errors:
+        # The field says it already.
+        complaints = []
+    return _page(request, letter, head, complaints=complaints, status=422)
+
+
+def _find_draft(request: HttpRequest, letter: Letter) -> None:
+    """Take up the draft that the form was saved as since it was opened, and what of the original is kept."""
+    number = request.POST.get("draft", "")
+    if letter.draft is None and number.isascii() and number.isdecimal() and len(number) <= 18:
+        letter.draft = drafts.of(letter.mailbox).filter(pk=int(number)).first()
+    chosen = request.POST.getlist("original")
+    letter.originals = [
+        Original(part.value, part.filename, part.size, part.value in chosen) for part in letter.originals
+    ]
+    if letter.draft:
+        letter.originals = ()
+
+
+def _page(
+    request: HttpRequest,
+    letter: Letter,
+    head: dict[str, Any],
+    *,
+    complaints: Sequence[str] = (),
+    status: int = 200,
+) -> HttpResponse:
+    source = letter.answers or letter.forwards
+    back = (
+        mail_url("message_detail", letter.mailbox, source.pk)
+        if source and source.mailbox_id == letter.mailbox.pk
+        else mail_url("mailbox_emails", letter.mailbox)
+    )
+    context = {
+        **head,
+        **_state(letter, complaints),
+        "form": letter.form,
+        "title": letter.title,
+        "source": source,
+        "condition": outgoing_condition(letter.mailbox),
+        "once": request.POST.get("once") or secrets.token_urlsafe(16),
+        "back_url": back,
+    }
+    letter.form.fields["attachments"].widget.attrs |= {
+        # Chosen files are held, or refused with the reason, at once.
+        "hx-post": request.get_full_path(),
+        "hx-trigger": "change",
+        "hx-encoding": "multipart/form-data",
+        "hx-vals": '{"action": "save"}',
+        "hx-target": "#draft-state",
+        "hx-swap": "outerHTML",
+    }
+    whole = status == 200 or not is_fragment(request)
+    template = "mailboxes/email_form.html" if whole else "mailboxes/_email_form.html"
+    return render(request, template, context, status=status)
+
+
+def _state(letter: Letter, complaints: Sequence[str] = ()) -> dict[str, Any]:
+    draft = letter.draft
+    return {
+        "mailbox": letter.mailbox,
+        "draft": draft,
+        "held": draft.files.defer("content") if draft else (),
+        "originals": letter.originals,
+        "complaints": complaints,
+    }
+
+
+# Keeping it
+
+
+def _keep(request: HttpRequest, letter: Letter, head: dict[str, Any]) -> HttpResponse:
+    """Save what is written as a draft; with script only the part about files and saving is answered."""
+    known = letter.draft
+    complaints = _save(request, letter)
+    if request.headers.get("HX-Target") == "draft-state":
+        context = {**_state(letter, complaints), "environment": head["environment"], "is_saved": True}
+        response = render(request, "mailboxes/_draft_state.html", context)
+        if letter.draft and known != letter.draft:
+            response.headers["HX-Replace-Url"] = mail_url("email_draft", letter.mailbox, letter.draft.pk)
+        response.headers["HX-Trigger"] = json.dumps({"draft:saved": {"taken": list(request.FILES)}})
+        return response
+    if complaints or letter.draft is None:
+        return _page(request, letter, head, complaints=complaints, status=422)
+    url = mail_url("email_draft", letter.mailbox, letter.draft.pk)
+    return saved_response(request, url, title=_("Draft saved"), text=_("It is not sent yet."))
+
+
+def _save(request: HttpRequest, letter: Letter) -> list[str]:
+    """Save the draft with every file that may be sent; return what is wrong with the others."""
+    good, complaints = letter.form.sift(request.FILES.getlist("attachments"), held=_held_count(letter))
+    drop = request.POST.get("drop", "")
+    try:
+        letter.draft = drafts.save(
+            letter.mailbox,
+            drafts.Written(**letter.form.as_typed()),
+            by=cast("User", request.user),
+            now=timezone.now(),
+            draft=letter.draft,
+            answers=letter.answers,
+            add=[*_originals(letter), *map(_attachment, good)],
+            drop=[int(drop)] if drop.isascii() and drop.isdecimal() and len(drop) <= 18 else [],
+        )
+    except outgoing.NotNow:
+        letter.draft = None
+        complaints.append(_("This draft was sent or discarded meanwhile. Save again to keep a new one."))
+    else:
+        letter.originals = ()
+    return complaints
+
+
+def _held_count(letter: Letter) -> int:
+    return letter.draft.attachment_count if letter.draft else sum(p.is_chosen for p in letter.originals)
+
+
+def _attachment(file: Any) -> DraftAttachment:
+    file.seek(0)
+    return DraftAttachment(
+        filename=reading.safe_filename(file.name or "", fallback="attachment"),
+        content_type=reading.safe_content_type(file.content_type or ""),
+        content=file.read(),
+    )
+
+
+def _originals(letter: Letter) -> list[DraftAttachment]:
+    """Return the chosen parts of the message that is forwarded; what is lost is left out."""
+    found: list[DraftAttachment] = []
+    for part in letter.originals:
+        if part.is_chosen and letter.forwards:
+            try:
+                found.append(_original(letter.forwards, part))
+            except (reading.RawMissing, LookupError):
+                letter.form.add_error(
+                    None, _("“%(file)s” is no longer there and was left out.") % {"file": part.filename}
+                )
+    return found
+
+
+def _original(message: Message, part: Original) -> DraftAttachment:
+    if part.value == "whole":
+        with reading.open_raw(message) as stream:
+            return DraftAttachment(_eml_name(message), "message/rfc822", stream.read())
+    info, chunks = reading.attachment(message, int(part.value))
+    name = reading.safe_filename(part.filename, fallback="attachment", content_type=info.content_type)
+    return DraftAttachment(name, reading.safe_content_type(info.content_type), b"".join(chunks))
+
+
+# Sending it
+
+
+def _hand_over(request: HttpRequest, letter: Letter) -> HttpResponse | None:
+    """Queue what was written and go to its page; nothing, when the form has to say why not.
+
+    One form makes one email: sent twice, by a double click or a reload, it leads to the first.
+    """
+    once = f"compose:{request.user.pk}:{request.POST.get('once', '')[:40]}"
+    if not cache.add(once, 0, timeout=REMEMBERED):
+        return _answer(
+            request, letter, number=cache.get(once) or 0, title=_("This email was handed over before")
+        )
+    number = 0
+    try:
+        if message := _queue(request, letter):
+            number = message.pk
+            cache.set(once, number, timeout=REMEMBERED)
+    finally:
+        if not number:
+            cache.delete(once)
+    return _answer(request, letter, number=number, title=_("Email handed over")) if number else None
+
+
+def _answer(request: HttpRequest, letter: Letter, *, number: int, title: str) -> HttpResponse:
+    text = _("This page shows how it gets on.") if number else _("Look for it in this list.")
+    name, numbers = ("outgoing_detail", (number,)) if number else ("mailbox_emails", ())
+    url = mail_url(name, letter.mailbox, *numbers)
+    return saved_response(request, url, title=title, text=text, leave=True)
+
+
+def _queue(request: HttpRequest, letter: Letter) -> OutgoingMessage | None:
     """Queue what was written; a header that cannot be sent is named on the form."""
-    written = form.cleaned_data
+    written, answers, mailbox = letter.form.cleaned_data, letter.answers, letter.mailbox
+    held = drafts.files_of(letter.draft) if letter.draft else ()
+    originals = _originals(letter)
+    if letter.form.errors:
+        return None
     draft = Draft(
         sender=Address(name=mailbox.name, address=mailbox.address),
         to=written["to"],
@@ -132,21 +370,23 @@ def _queue(
         text=written["text"].replace("\r\n", "\n"),
         in_reply_to=answers.message_id if answers and MESSAGE_ID.fullmatch(answers.message_id) else "",
         references=tuple(_references(answers)) if answers else (),
-        attachments=tuple(
-            DraftAttachment(
-                filename=reading.safe_filename(file.name or "", fallback="attachment"),
-                content_type=reading.safe_content_type(file.content_type or ""),
-                content=file.read(),
-            )
-            for file in written["attachments"]
-        ),
+        attachments=(*held, *originals, *map(_attachment, written["attachments"])),
     )
-    user = cast("User", request.user)
     try:
-        return outgoing.queue(mailbox, draft, by=user, now=timezone.now(), answers=answers)
+        return outgoing.queue(
+            mailbox,
+            draft,
+            by=cast("User", request.user),
+            now=timezone.now(),
+            answers=answers,
+            saved=letter.draft,
+        )
     except ValueError as error:
-        form.add_error(None, str(error))
-        return None
+        letter.form.add_error(None, str(error))
+    except outgoing.NotNow as error:
+        letter.draft = None
+        letter.form.add_error(None, str(error))
+    return None
 
 
 def _references(message: Message) -> list[str]:
@@ -155,143 +395,3 @@ def _references(message: Message) -> list[str]:
     known = list(dict.fromkeys(filter(MESSAGE_ID.fullmatch, thread)))
     # A thread of years keeps its first message, which others join by, and its latest.
     return known if len(known) <= LONGEST_THREAD else [known[0], *known[1 - LONGEST_THREAD :]]
-
-
-def _outgoing_condition(mailbox: Mailbox) -> Condition:
-    return next(found for found in conditions(mailbox) if found.direction == Direction.OUTGOING)
-
-
-def _url(name: str, mailbox: Mailbox, *numbers: int) -> str:
-    return reverse(f"mailboxes:{name}", args=[mailbox.environment.slug, mailbox.pk, *numbers])
-
-
-# On its way out
-
-
-@require_safe
-def outgoing_detail(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponse:
-    """Show an outgoing email; while it is on its way, the page asks how it gets on."""
-    template, context = _outgoing_page(request.user, slug, pk, number)
-    if is_fragment(request):
-        if request.GET.get("seen") == context["seen"]:
-            return HttpResponse(status=204)
-        return render(request, "mailboxes/_delivery.html", context)
-    return render(request, template, context)
-
-
-def _outgoing_page(user: Person, slug: str, pk: UUID, number: int) -> tuple[str, dict[str, Any]]:
-    mailbox, head = mailbox_head(user, slug, pk, Permission.READ_EMAIL, tab="emails")
-    found = OutgoingMessage.objects.select_related("created_by", "answers")
-    message = get_object_or_404(found, mailbox=mailbox, pk=number)
-    is_waiting = message.status == OutgoingStatus.PENDING_SEND
-    condition = _outgoing_condition(mailbox) if is_waiting else None
-    content = parse(bytes(message.content))
-    context = {
-        **head,
-        "message": message,
-        "recipients": [
-            (label, people)
-            for label, people in (("To", message.to), ("Cc", message.cc), ("Bcc", message.bcc))
-            if people
-        ],
-        "content": content,
-        "text": content.text,
-        "condition": condition,
-        "is_unfinished": message.status in UNFINISHED,
-        "remedy": remedy_of(message.error_code),
-        "seen": _signature(message, condition),
-        "page_url": _url("outgoing_detail", mailbox, message.pk),
-        "command_url": _url("outgoing_command", mailbox, message.pk),
-    }
-    return "mailboxes/outgoing_detail.html", context
-
-
-def _signature(message: OutgoingMessage, condition: Condition | None) -> str:
-    blocked = condition.word if condition else ""
-    return (
-        f"{message.status}.{message.attempts}.{message.error_code}.{blocked}.{message.next_attempt_at or ''}"
-    )
-
-
-def remedy_of(code: str) -> str:
-    """Return what can be done about a mail error, by its code."""
-    return _remedies().get(code, "")
-
-
-def _remedies() -> Mapping[str, str]:
-    kinds: list[type[MailError]] = [MailError]
-    for kind in kinds:
-        kinds.extend(kind.__subclasses__())
-    return {kind.code: kind.remedy for kind in kinds}
-
-
-#: What is asked before a person decides about an uncertain email: title, text, button.
-QUESTIONS = {
-    "mark_sent": (
-        "Mark as sent",
-        "Do this if you found the email in the recipient's mailbox or the Sent folder. It is not sent again.",
-        "Mark as sent",
-    ),
-    "send_again": (
-        "Send again",
-        "Do this if the email did not arrive. If it did arrive after all, its recipients get it twice.",
-        "Send again",
-    ),
-}
-SAID = {
-    "retry": ("Waiting to be sent again", "A worker takes it up within seconds."),
-    "cancel": ("Email canceled", "It is not sent."),
-    "mark_sent": ("Marked as sent", "It is not sent again."),
-    "send_again": ("Waiting to be sent again", "A worker takes it up within seconds."),
-}
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-def outgoing_command(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponse:
-    """Retry, cancel or decide about an outgoing email; a decision that cannot be undone is asked first."""
-    _, mailbox = access.enter(request.user, slug, pk, Permission.SEND_EMAIL)
-    message = get_object_or_404(OutgoingMessage, mailbox=mailbox, pk=number)
-    message.mailbox = mailbox
-    action = (request.POST if request.method == "POST" else request.GET).get("action", "")
-    if action not in SAID or (request.method != "POST" and action not in QUESTIONS):
-        raise Http404("There is no such command.")
-    back = _url("outgoing_detail", message.mailbox, message.pk)
-    if action in QUESTIONS and "confirmed" not in request.POST:
-        return _ask(request, slug, message, action, back=back)
-    by, now = cast("User", request.user), timezone.now()
-    try:
-        if action == "retry":
-            outgoing.retry(message, by=by, now=now)
-        elif action == "cancel":
-            outgoing.cancel(message, by=by, now=now)
-        else:
-            outgoing.settle(message, sent=action == "mark_sent", by=by, now=now)
-    except outgoing.NotNow as error:
-        return saved_response(request, back, title="Nothing was changed", text=str(error), intent="warning")
-    title, text = SAID[action]
-    if is_fragment(request) and action not in QUESTIONS:
-        # The button is gone with the old state: the new state takes the focus.
-        _, context = _outgoing_page(request.user, slug, message.mailbox_id, message.pk)
-        return render(request, "mailboxes/_delivery.html", {**context, "focus": True})
-    return saved_response(request, back, title=title, text=text)
-
-
-def _ask(
-    request: HttpRequest, slug: str, message: OutgoingMessage, action: str, *, back: str
-) -> HttpResponse:
-    title, text, button = QUESTIONS[action]
-    context = {
-        "action": action,
-        "title": title,
-        "text": text,
-        "button": button,
-        "message": message,
-        "dialog_url": request.path,
-        "back_url": back,
-    }
-    return dialog_response(
-        request,
-        "mailboxes/_outgoing_dialog.html",
-        context,
-        page=lambda: _outgoing_page(request.user, slug, message.mailbox_id, message.pk),
-    )

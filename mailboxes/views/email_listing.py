@@ -1,217 +1,241 @@
-"""The mail of one mailbox, received and sent in one list, newest first.
+"""Mail received and sent in one list, by time, of one mailbox or of all that somebody may read.
 
-The two tables are united, ordered and cut to a page in the database, by keys alone; the rows of the page
-are then fetched by key. A list asks five questions, whatever its size.
+Pages are cut by keys, not by numbers: each begins after the last email of the one before, so the thousandth
+costs what the first does. Both tables give their next rows out of an index, and the two are merged here.
+Counts would cost more than the rows; only the tab of one mailbox shows them, and up to a limit.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
-from typing import Any, ClassVar
 
-from django.db import connection
-from django.db.models import Count, Exists, F, IntegerField, OuterRef, Q, QuerySet, TextField, Value
-from django.db.models.functions import Cast
+from django.db.models import Count, Q, QuerySet
 from django.http import QueryDict
-from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
-from emailsync.web.listing import MOST_WORDS, Column, Facet, Listing
-from mailboxes.choices import Direction, OutgoingStatus
-from mailboxes.models import Mailbox, Message, OutgoingMessage, Recipient
+from emailsync.web.listing import LONGEST_QUERY, Choice
+from mailboxes import searching
+from mailboxes.models import Mailbox, Message, OutgoingMessage
+from mailboxes.views.email_filters import FACETS, NOTHING, Filters
+from mailboxes.views.email_rows import (
+    MAILBOX_FIELDS,
+    RECEIVED,
+    RECEIVED_FIELDS,
+    SENT,
+    SENT_FIELDS,
+    Email,
+    Place,
+    Reader,
+    next_of,
+    read_cursor,
+    write_cursor,
+)
 
-PENDING = Q(status__in=[OutgoingStatus.PENDING_SEND, OutgoingStatus.SENDING])
-FAILED = Q(status__in=[OutgoingStatus.FAILED, OutgoingStatus.UNCERTAIN])
-EVERYTHING, NOTHING = Q(), Q(pk__in=[])
-
-#: What each facet leaves of the received and of the outgoing mail.
-CONDITIONS = {
-    "": (EVERYTHING, EVERYTHING),
-    "incoming": (EVERYTHING, NOTHING),
-    "outgoing": (NOTHING, EVERYTHING),
-    "pending": (NOTHING, PENDING),
-    "failed": (NOTHING, FAILED),
-}
-
-
-@dataclass(frozen=True)
-class Email:
-    """One row of the list, whichever way the message went."""
-
-    key: str
-    url: str
-    subject: str
-    who: str
-    direction: Direction
-    status: str
-    at: datetime
-    has_attachments: bool
+SIZE = 25
+#: How many emails of a mailbox are counted.
+COUNTED = 10_000
 
 
-class EmailListing(Listing[Message]):
-    """Received and outgoing mail of one mailbox under one search, one set of facets and one pager."""
+class EmailListing:
+    """One page of mail, and every link that changes what is shown."""
 
-    columns: ClassVar = (
-        Column("subject", "Subject"),
-        Column("who", "From or to"),
-        Column("direction", "Direction"),
-        Column("status", "Status"),
-        Column("date", "Date", sort=("at",), classes="end"),
-    )
-    facets: ClassVar = (
-        Facet("incoming", "Incoming", NOTHING),
-        Facet("outgoing", "Outgoing", NOTHING),
-        Facet("pending", "Pending", NOTHING),
-        Facet("failed", "Failed", NOTHING),
-    )
-    default_sort: ClassVar[str] = "-date"
-    noun: ClassVar[tuple[str, str]] = ("email", "emails")
+    noun = (gettext_lazy("email"), gettext_lazy("emails"))
 
-    def __init__(self, state: QueryDict, mailbox: Mailbox, *, url: str) -> None:
-        """Read what is asked for out of the address."""
-        super().__init__(state, Message.objects.filter(mailbox=mailbox), url=url)
-        self.mailbox = mailbox
-        self.slug = mailbox.environment.slug
+    def __init__(
+        self,
+        state: QueryDict,
+        reader: Reader,
+        *,
+        url: str,
+        mailbox: Mailbox | None = None,
+    ) -> None:
+        """Read what is asked for out of the address; the list is of `mailbox`, or of the environment."""
+        self.reader, self.mailbox, self.url = reader, mailbox, url
+        self.query = " ".join(state.get("q", "").replace("\0", "").split())[:LONGEST_QUERY]
+        self.facet = state.get("facet", "") if state.get("facet", "") in FACETS else ""
+        self.is_oldest_first = state.get("sort") == "date"
+        self.filters = Filters(state)
+        self._after = read_cursor(state.get("after", ""))
+        self._before = None if self._after else read_cursor(state.get("before", ""))
+
+    # What is shown
+
+    def _scope(self) -> Q:
+        return self.reader.scope() if self.mailbox is None else Q(mailbox=self.mailbox)
 
     @cached_property
-    def received(self) -> QuerySet[Message]:
-        """Return the received mail that the search finds."""
-        found = self._queryset
-        for word in self._words():
-            inside = Recipient.objects.filter(message=OuterRef("pk"))
-            found = found.filter(
-                Q(subject__icontains=word)
-                | Q(from_name__icontains=word)
-                | Q(from_address__icontains=word)
-                | Exists(inside.filter(Q(name__icontains=word) | Q(address__icontains=word)))
-            )
-        return found
-
-    @cached_property
-    def outgoing(self) -> QuerySet[OutgoingMessage]:
-        """Return the outgoing mail that the search finds."""
-        found = OutgoingMessage.objects.filter(mailbox=self.mailbox)
-        words = self._words()
-        if words:
-            text = {f"{name}_text": Cast(name, TextField()) for name in ("to", "cc", "bcc")}
-            found = found.annotate(**text)
-        for word in words:
-            found = found.filter(
-                Q(subject__icontains=word)
-                | inside_json("to_text", word)
-                | inside_json("cc_text", word)
-                | inside_json("bcc_text", word)
-            )
-        return found
-
-    def _words(self) -> list[str]:
-        return self.query.split()[:MOST_WORDS]
-
-    @cached_property
-    def _counts(self) -> dict[str, int]:
-        incoming = self.received.count()
-        outgoing = self.outgoing.aggregate(
-            outgoing=Count("pk"), pending=Count("pk", filter=PENDING), failed=Count("pk", filter=FAILED)
+    def _halves(self) -> tuple[QuerySet[Message], QuerySet[OutgoingMessage]]:
+        received, sent = self.filters.conditions()
+        scope = self._scope()
+        return (
+            searching.received(Message.objects.filter(scope & received), self.query),
+            searching.outgoing(OutgoingMessage.objects.filter(scope & sent), self.query),
         )
-        return {
-            "all_records": incoming + outgoing["outgoing"],
-            "facet_incoming": incoming,
-            **{f"facet_{name}": number for name, number in outgoing.items()},
-        }
 
     @cached_property
-    def rows(self) -> list[Any]:
+    def rows(self) -> list[Email]:
         """Return the emails of this page."""
-        if not self.total:
-            return []
-        keys = self._keys_of_page()
-        messages = self._fetch_received(key for way, key, _ in keys if way == 0)
-        sent = self._fetch_outgoing(key for way, key, _ in keys if way == 1)
-        found = [(messages if way == 0 else sent).get(key) for way, key, _ in keys]
-        return [email for email in found if email]
+        return self.reader.with_conversations(self._page[0])
 
-    def _keys_of_page(self) -> list[tuple[int, int, datetime]]:
-        """Return (way, key, time) of every email of this page, in order."""
-        of_received, of_outgoing = CONDITIONS[self.facet.name if self.facet else ""]
-        order = ("at", "key") if self.sort == "date" else ("-at", "-key")
-        start = (self.page - 1) * self.size
-        end = start + self.size
-        halves = []
-        if of_received is not NOTHING:
-            halves.append(_keys(self.received.filter(of_received), way=0, at="received_at"))
-        if of_outgoing is not NOTHING:
-            halves.append(_keys(self.outgoing.filter(of_outgoing), way=1, at="created_on"))
-        if len(halves) == 1:
-            return list(halves[0].order_by(*order)[start:end])
-        if connection.features.supports_slicing_ordering_in_compound:
-            # PostgreSQL would sort both tables whole; cut first, each half comes out of its index.
-            halves = [half.order_by(*order)[:end] for half in halves]
-        return list(halves[0].union(halves[1], all=True).order_by(*order, "way")[start:end])
+    @cached_property
+    def _page(self) -> tuple[list[Email], bool, bool]:
+        """Return the emails and whether there are others before and after them."""
+        if self._before:
+            rows, more = self._cut(self._before, forward=False)
+            if more:
+                return rows, True, True
+        rows, more = self._cut(self._after, forward=True)
+        return rows, self._after is not None, more
 
-    def _fetch_received(self, keys: Iterable[int]) -> dict[int, Email]:
-        fields = (
-            "subject",
-            "from_name",
-            "from_address",
-            "received_at",
-            "attachment_count",
-            "is_quarantined",
-        )
-        found = Message.objects.filter(pk__in=list(keys)).only(*fields)
-        return {
-            message.pk: Email(
-                key=f"in-{message.pk}",
-                url=reverse("mailboxes:message_detail", args=[self.slug, self.mailbox.pk, message.pk]),
-                subject=str(message),
-                who=message.from_name or message.from_address or "(unknown sender)",
-                direction=Direction.INCOMING,
-                status="quarantined" if message.is_quarantined else "received",
-                at=message.received_at,
-                has_attachments=message.attachment_count > 0,
+    def _cut(self, place: Place | None, *, forward: bool) -> tuple[list[Email], bool]:
+        descending = forward != self.is_oldest_first
+        _title, *conditions = FACETS.get(self.facet, ("", Q(), Q()))
+        found: list[Email] = []
+        if conditions[RECEIVED] is not NOTHING:
+            found += map(
+                self.reader.received_row,
+                next_of(
+                    self._halves[RECEIVED].filter(conditions[RECEIVED]),
+                    place,
+                    at="received_at",
+                    way=RECEIVED,
+                    descending=descending,
+                    limit=SIZE + 1,
+                ).only(*RECEIVED_FIELDS, *MAILBOX_FIELDS),
             )
-            for message in found
-        }
-
-    def _fetch_outgoing(self, keys: Iterable[int]) -> dict[int, Email]:
-        fields = ("subject", "to", "cc", "bcc", "created_on", "attachment_count", "status")
-        found = OutgoingMessage.objects.filter(pk__in=list(keys)).only(*fields)
-        return {
-            message.pk: Email(
-                key=f"out-{message.pk}",
-                url=reverse("mailboxes:outgoing_detail", args=[self.slug, self.mailbox.pk, message.pk]),
-                subject=str(message),
-                who=_first_of([*message.to, *message.cc, *message.bcc]),
-                direction=Direction.OUTGOING,
-                status=message.status,
-                at=message.created_on,
-                has_attachments=message.attachment_count > 0,
+        if conditions[SENT] is not NOTHING:
+            found += map(
+                self.reader.sent_row,
+                next_of(
+                    self._halves[SENT].filter(conditions[SENT]),
+                    place,
+                    at="created_on",
+                    way=SENT,
+                    descending=descending,
+                    limit=SIZE + 1,
+                ).only(*SENT_FIELDS, *MAILBOX_FIELDS),
             )
-            for message in found
-        }
+        found.sort(key=lambda email: email.place, reverse=descending)
+        rows = found[:SIZE]
+        return (rows if forward else rows[::-1]), len(found) > SIZE
 
     @property
     def signature(self) -> str:
         """Return a word that changes when anything shown changes, so that nothing else is sent again."""
-        shown = [sorted(self._counts.items()), [(row.key, row.status) for row in self.rows]]
+        shown = [[(row.key, row.status, row.in_conversation) for row in self.rows]]
         return hashlib.blake2s(repr(shown).encode(), digest_size=8).hexdigest()
+
+    @property
+    def can_be_commanded(self) -> bool:
+        """Say whether any row can be canceled or sent again."""
+        return any(row.can_be_commanded for row in self.rows)
+
+    # Words about it
+
+    @property
+    def range(self) -> str:
+        """Say how many emails there are, when this page holds them all."""
+        before, after = self._page[1:]
+        number = len(self.rows)
+        if before or after:
+            return _("%(number)d emails on this page") % {"number": number}
+        return ngettext("%(number)d email", "%(number)d emails", number) % {"number": number}
+
+    @property
+    def is_filtered(self) -> bool:
+        """Tell whether a search, a facet or a filter hides emails."""
+        return bool(self.query or self.facet or any(self.filters.state.values()))
+
+    @property
+    def filter_count(self) -> int:
+        """Return how many filters are set."""
+        return sum(map(bool, self.filters.state.values()))
+
+    # Links that change it
+
+    @property
+    def state(self) -> dict[str, str]:
+        """Return the state of the list as it stands in the address, without the page."""
+        parts = {
+            "q": self.query,
+            "facet": self.facet,
+            "sort": "date" if self.is_oldest_first else "",
+            **self.filters.state,
+        }
+        return {name: value for name, value in parts.items() if value}
+
+    def link(self, **changes: str) -> str:
+        """Return the address of this list with `changes`; an empty value leaves the word out."""
+        words = QueryDict(mutable=True)
+        words.update({name: value for name, value in {**self.state, **changes}.items() if value})
+        return f"{self.url}?{words.urlencode()}" if words else self.url
+
+    @property
+    def here(self) -> str:
+        """Return the address of what is shown now."""
+        before, _after = self._page[1:]
+        return self.link(after=write_cursor(self._after)) if before and self._after else self.link()
+
+    @property
+    def is_first(self) -> bool:
+        """Tell whether this is the first page."""
+        return not self._page[1]
+
+    @property
+    def previous_url(self) -> str:
+        """Return the address of the page before this one, or nothing."""
+        return self.link(before=self.rows[0].cursor) if self._page[1] and self.rows else ""
+
+    @property
+    def next_url(self) -> str:
+        """Return the address of the page after this one, or nothing."""
+        return self.link(after=self.rows[-1].cursor) if self._page[2] else ""
+
+    @property
+    def turn_url(self) -> str:
+        """Return the address of the list in the other order."""
+        return self.link(sort="" if self.is_oldest_first else "date")
+
+    @property
+    def clear_url(self) -> str:
+        """Return the address of the list without search, facet and filters."""
+        return self.link(q="", facet="", **dict.fromkeys(self.filters.state, ""))
+
+    @property
+    def hidden(self) -> dict[str, str]:
+        """Return the state that the search form carries along and has no control for."""
+        return {name: value for name, value in self.state.items() if name in {"facet", "sort"}}
+
+    @cached_property
+    def _counts(self) -> dict[str, int]:
+        if self.mailbox is None:
+            return {}
+        found, sent = self._halves
+        incoming = found.order_by("-received_at", "-pk")[:COUNTED].aggregate(
+            incoming=Count("pk"), quarantined=Count("pk", filter=FACETS["quarantined"][1])
+        )
+        names = ("outgoing", "pending", "failed", "drafts")
+        out = sent.order_by("-created_on", "-pk")[:COUNTED].aggregate(
+            everything=Count("pk"), **{name: Count("pk", filter=FACETS[name][2]) for name in names}
+        )
+        return {"": incoming["incoming"] + out["everything"], **incoming, **out}
+
+    @property
+    def facet_choices(self) -> list[Choice]:
+        """Return the facets, "All" first, with numbers on the tab of one mailbox."""
+        titles = {"": _("All"), **{name: str(facet[0]) for name, facet in FACETS.items()}}
+        return [
+            Choice(title, self.link(facet=name), name == self.facet, self._counts.get(name, 0))
+            for name, title in titles.items()
+        ]
+
+    @property
+    def has_counts(self) -> bool:
+        """Tell whether the facets have numbers."""
+        return self.mailbox is not None
 
 
 def inside_json(name: str, word: str) -> Q:
     """Return the condition that `word` stands in a JSON column as text, where SQLite keeps it escaped."""
     return Q(**{f"{name}__icontains": word}) | Q(**{f"{name}__icontains": json.dumps(word)[1:-1]})
-
-
-def _keys(emails: QuerySet[Any], *, way: int, at: str) -> QuerySet[Any, Any]:
-    named: QuerySet[Any, Any] = emails.order_by().annotate(
-        way=Value(way, IntegerField()), key=F("pk"), at=F(at)
-    )
-    return named.values_list("way", "key", "at")
-
-
-def _first_of(addresses: list[str]) -> str:
-    if not addresses:
-        return "(nobody)"
-    first = addresses[0].rpartition(" <")[0].strip('"') or addresses[0]
-    return first if len(addresses) == 1 else f"{first} and {len(addresses) - 1} more"

