@@ -91,6 +91,7 @@ def build(request: HttpRequest | None, *, environment: Place | None) -> Navigati
     people = ("profiles:people_list", "People and roles", "users")
     settings = ("profiles:email_settings", "Email settings", "sliders")
     mailboxes = ("mailboxes:mailbox_list", "Mailboxes", "inbox")
+    emails = ("mailboxes:environment_emails", "Emails", "mail")
     server_profiles = ("profiles:profile_list", "Server profiles", "server")
     return Navigation(
         console=links(
@@ -107,7 +108,7 @@ def build(request: HttpRequest | None, *, environment: Place | None) -> Navigati
         if environment
         else (),
         email=links(
-            *((settings, mailboxes, server_profiles) if reads_settings else (mailboxes,)),
+            *((settings, mailboxes, emails, server_profiles) if reads_settings else (mailboxes, emails)),
             args=inside,
         )
         if environment
