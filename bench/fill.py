@@ -71,7 +71,7 @@ def fill(*, mailboxes: int, messages: int) -> None:
         for number in range(20)
     ]
     boxes = _write_mailboxes(environment.pk, people, profiles, count=mailboxes, chance=chance)
-    _write_email(boxes, count=messages, chance=chance)
+    _write_email(environment.pk, boxes, count=messages, chance=chance)
     _write_alerts(environment.pk, boxes, profiles, count=mailboxes // 2, chance=chance)
     _write_jobs(environment.pk, people, boxes)
     with connection.cursor() as cursor:
@@ -129,7 +129,9 @@ def _write_mailboxes(
     return keys
 
 
-def _write_email(boxes: list[uuid.UUID], *, count: int, chance: random.Random) -> None:
+def _write_email(
+    environment: int, boxes: list[uuid.UUID], *, count: int, chance: random.Random
+) -> None:
     from mailboxes.models import LedgerEntry, Message, OutgoingMessage, Recipient  # noqa: PLC0415
 
     busy, topics = boxes[: max(1, len(boxes) // 5)], TOPICS.split()
@@ -142,6 +144,7 @@ def _write_email(boxes: list[uuid.UUID], *, count: int, chance: random.Random) -
             subject = f"{chance.choice(topics).capitalize()} {chance.choice(topics)} {number}"
             yield {
                 "id": number,
+                "environment_id": environment,
                 "mailbox_id": box,
                 "folder": "INBOX",
                 "uidvalidity": 1,
@@ -178,6 +181,7 @@ def _write_email(boxes: list[uuid.UUID], *, count: int, chance: random.Random) -
         for number in range(1, count // 10 + 1):
             moment = NOW - timedelta(seconds=number * 250)
             yield {
+                "environment_id": environment,
                 "mailbox_id": chance.choice(busy),
                 "message_id": f"<out{number}@large.example>",
                 "subject": f"Re: {chance.choice(topics)} {number}",
@@ -193,6 +197,28 @@ def _write_email(boxes: list[uuid.UUID], *, count: int, chance: random.Random) -
     insert(Recipient, recipients())
     insert(LedgerEntry, ledger())
     insert(OutgoingMessage, outgoing())
+    _write_words(count=count)
+
+
+def _write_words(*, count: int) -> None:
+    """Write what a search looks at: a few words of its own for each email, and a hundred of everyday speech."""
+    from mailboxes import searching  # noqa: PLC0415
+    from mailboxes.models import MessageWords, OutgoingWords  # noqa: PLC0415
+
+    chance = random.Random(7)
+    speech = [f"{chance.choice(TOPICS.split())}{number}" for number in range(5_000)]
+    often = [1 / number for number in range(1, len(speech) + 1)]
+    pieces = [" ".join(chance.choices(speech, often, k=100)) for _ in range(2_000)]
+
+    def words(name: str, number: int) -> Iterator[dict[str, Any]]:
+        for key in range(1, number + 1):
+            text = searching.words(f"{name} number{key}", [f"peer{key % 5000}@peer.example"], pieces[key % 2_000])
+            yield {"message_id": key, "words": text}
+
+    insert(MessageWords, words("received", count))
+    insert(OutgoingWords, words("sent", count // 10))
+    while searching.catch_up(limit=20_000):
+        pass
 
 
 def _write_alerts(

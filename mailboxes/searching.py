@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import connection
-from django.db.models import F, Func, Model, Q, QuerySet, Value
+from django.db.models import Exists, F, Func, Model, OuterRef, Q, QuerySet, Value
 from django.db.models.lookups import Contains
 
 from mailboxes.models import Message, MessageWords, OutgoingMessage, OutgoingWords
@@ -71,7 +71,7 @@ def _matching(found: QuerySet[Any], table: type[MessageWords | OutgoingWords], q
         # The words are letters and digits only, so nothing has to be quoted.
         terms = Func(Value(" & ".join(f"{word}:*" for word in wanted)), template="%(expressions)s::tsquery")
         fitting = Q(vector=terms) | (Q(vector__isnull=True) & fitting)
-    return found.filter(pk__in=table.objects.filter(fitting).values("pk"))
+    return found.filter(Exists(table.objects.filter(fitting, message=OuterRef("pk"))))
 
 
 def is_behind() -> bool:
@@ -81,20 +81,20 @@ def is_behind() -> bool:
     )
 
 
-def catch_up() -> int:
+def catch_up(*, limit: int = BATCH) -> int:
     """Give a batch of waiting words their vectors; workers side by side take different ones."""
     if connection.vendor != "postgresql":
         return 0
-    return sum(_index(table) for table in (MessageWords, OutgoingWords))
+    return sum(_index(table, limit=limit) for table in (MessageWords, OutgoingWords))
 
 
-def _index(table: type[Model]) -> int:
+def _index(table: type[Model], *, limit: int) -> int:
     name = connection.ops.quote_name(table._meta.db_table)
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {name} SET words = '', vector = array_to_tsvector(string_to_array(ltrim(words), ' ')) "  # noqa: S608
             f"WHERE message_id IN (SELECT message_id FROM {name} WHERE vector IS NULL "
             "ORDER BY message_id LIMIT %s FOR UPDATE SKIP LOCKED)",
-            [BATCH],
+            [limit],
         )
         return int(cursor.rowcount)

@@ -84,6 +84,11 @@ class Message(models.Model):
                 for name in ("correlated_with", "correlated_with_outgoing", "forwarded_in")
             ),
             models.Index(fields=["environment", "-received_at", "-id"], name="message_of_environment"),
+            models.Index(
+                fields=["environment", "-received_at", "-id"],
+                condition=Q(is_quarantined=True),
+                name="message_quarantined",
+            ),
         ]
 
     def __str__(self) -> str:

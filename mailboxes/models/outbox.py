@@ -99,6 +99,11 @@ class OutgoingMessage(models.Model):
             ),
             models.Index(fields=["smart_key"], condition=~Q(smart_key=""), name="outgoing_by_smart_key"),
             models.Index(fields=["environment", "-created_on", "-id"], name="outgoing_of_environment"),
+            models.Index(
+                fields=["environment", "-created_on", "-id"],
+                condition=~Q(status=OutgoingStatus.SENT),
+                name="outgoing_not_sent",
+            ),
         ]
 
     def __str__(self) -> str:
