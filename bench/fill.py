@@ -129,9 +129,7 @@ def _write_mailboxes(
     return keys
 
 
-def _write_email(
-    environment: int, boxes: list[uuid.UUID], *, count: int, chance: random.Random
-) -> None:
+def _write_email(environment: int, boxes: list[uuid.UUID], *, count: int, chance: random.Random) -> None:
     from mailboxes.models import LedgerEntry, Message, OutgoingMessage, Recipient  # noqa: PLC0415
 
     busy, topics = boxes[: max(1, len(boxes) // 5)], TOPICS.split()
@@ -201,7 +199,7 @@ def _write_email(
 
 
 def _write_words(*, count: int) -> None:
-    """Write what a search looks at: a few words of its own for each email, and a hundred of everyday speech."""
+    """Write what a search looks at: some words of its own for each email, and a hundred of common speech."""
     from mailboxes import searching  # noqa: PLC0415
     from mailboxes.models import MessageWords, OutgoingWords  # noqa: PLC0415
 
@@ -212,7 +210,9 @@ def _write_words(*, count: int) -> None:
 
     def words(name: str, number: int) -> Iterator[dict[str, Any]]:
         for key in range(1, number + 1):
-            text = searching.words(f"{name} number{key}", [f"peer{key % 5000}@peer.example"], pieces[key % 2_000])
+            text = searching.words(
+                f"{name} number{key}", [f"peer{key % 5000}@peer.example"], pieces[key % 2_000]
+            )
             yield {"message_id": key, "words": text}
 
     insert(MessageWords, words("received", count))

@@ -82,6 +82,10 @@ def of_gathered(world: World) -> tuple[Any, ...]:
     return (world.here.gathered.pk,)
 
 
+def of_conversation(world: World) -> tuple[Any, ...]:
+    return (world.here.environment.slug, world.here.received["other"].conversation)
+
+
 def somebody(world: World) -> tuple[Any, ...]:
     return (world.here.environment.slug, world.people["member"].pk)
 
@@ -295,18 +299,30 @@ VISITS: list[Visit] = [
         about="of the environment",
     ),
     # email
+    get("mailboxes:environment_emails", BELONGS),
+    get("mailboxes:environment_email_create", BELONGS),
+    # It takes what is selected, and leaves alone what one may not send from.
+    post("mailboxes:emails_command", BELONGS, sent=sends(action="cancel", ids=["out-1", "out-2"])),
+    # A conversation exists for those who may read an email of it.
+    get("mailboxes:conversation", READ_EMAIL, of_conversation, blind=BELONGS - READ_EMAIL),
     *mailbox("mailboxes:mailbox_emails", READ_EMAIL),
     *mailbox("mailboxes:email_create", READ_EMAIL),
     *mailbox("mailboxes:email_create", READ_EMAIL, sent=sends(to="a@outside.example", subject="s", text="t")),
     *mailbox("mailboxes:message_detail", READ_EMAIL, then="received"),
     *mailbox("mailboxes:message_html", READ_EMAIL, then="received"),
+    *mailbox("mailboxes:message_html_with_images", READ_EMAIL, then="received"),
+    *mailbox("mailboxes:message_body", READ_EMAIL, then="received"),
     *mailbox("mailboxes:message_raw", READ_EMAIL, then="received"),
     *mailbox("mailboxes:message_attachment", READ_EMAIL, then="received attachment"),
     *mailbox("mailboxes:email_reply", READ_EMAIL, then="received"),
     *mailbox(
         "mailboxes:email_reply", READ_EMAIL, then="received", sent=sends(to="a@outside.example", text="t")
     ),
+    *mailbox("mailboxes:email_reply_all", READ_EMAIL, then="received"),
+    *mailbox("mailboxes:email_forward", READ_EMAIL, then="received"),
+    *mailbox("mailboxes:email_draft", READ_EMAIL, then="sent"),
     *mailbox("mailboxes:outgoing_detail", READ_EMAIL, then="sent"),
+    *mailbox("mailboxes:outgoing_body", READ_EMAIL, then="sent"),
     *mailbox("mailboxes:outgoing_attachment", READ_EMAIL, then="sent attachment"),
     *mailbox("mailboxes:outgoing_command", READ_EMAIL, then="sent", sent=sends(action="retry")),
     *mailbox(

@@ -216,9 +216,7 @@ def test_the_message_page_says_why_it_was_kept_and_what_it_answers(
     reader: Client, mailbox: Mailbox, receive: Receive, now: datetime
 ) -> None:
     asked = outgoing(mailbox, now=now, subject="Our question")
-    message = receive(
-        kept_because=Reason.REPLY, correlation="in_reply_to", correlated_with_outgoing=asked
-    )
+    message = receive(kept_because=Reason.REPLY, correlation="in_reply_to", correlated_with_outgoing=asked)
     message.attachments.create(
         position=0, filename="run.exe", content_type="x/y", size=1, is_blocked=True, blocked_because="type"
     )
