@@ -5,6 +5,7 @@ email. The environment's address ("place-one") is no secret; its name is.
 """
 
 import hashlib
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -207,6 +208,7 @@ def _received(mailbox: Mailbox, word: str) -> Message:
         preview=f"{word} body",
         has_html=True,
         attachment_count=1,
+        conversation=uuid.uuid4(),
     )
     RawMessage.objects.create(message=message, content=raw)
     Recipient.objects.create(message=message, kind="to", position=0, address=mailbox.address)
