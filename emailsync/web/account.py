@@ -59,8 +59,12 @@ class PasswordForm(ConsoleForm, PasswordChangeForm):
         }
         for name, label in labels.items():
             self.fields[name].label = label
+            self.fields[name].help_text = ""
             self.fields[name].disabled = credentials_locked
             self.fields[name].widget.attrs.pop("autofocus", None)
+        self.fields["new_password1"].help_text = _(
+            "At least 8 characters; not a common password, not only digits, nothing like your name."
+        )
 
 
 @sensitive_post_parameters("old_password", "new_password1", "new_password2")

@@ -11,7 +11,8 @@ from emailsync.management.demonstration import state
 from emailsync.management.demonstration.letters import ACCOUNTS, Account
 from mailboxes.models import Mailbox
 from mailboxes.services import approval, diagnosis, editing
-from profiles.choices import EnvironmentKind
+from profiles import people
+from profiles.choices import EnvironmentKind, Role
 from profiles.models import EmailSettings, Environment, ServerProfile, save_version
 
 SLUG = "contoso-demo"
@@ -54,6 +55,8 @@ def _create(*, by: User | None, now: datetime) -> None:
     environment.full_clean()
     environment.save()
     EmailSettings.objects.get_or_create(environment=environment, defaults={"modified_by": by})
+    if by is not None:
+        people.set_roles(environment, by, people.Wanted(frozenset({Role.SYSTEM_ADMINISTRATOR.value})), by=by)
     profile = ServerProfile(
         environment=environment,
         name=PROFILE,
