@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any, ClassVar, cast
 
 from django import forms
-from django.contrib.auth import get_user_model
 from django.db.models import Field
 from django.template.defaultfilters import date as format_date
 from django.utils import timezone
@@ -16,6 +15,7 @@ from emailsync.web.forms import Check, ConsoleForm, MomentField
 from mailboxes.choices import TrackIncoming
 from mailboxes.engine.changing import Change
 from mailboxes.models import Mailbox
+from profiles.access import people_of
 from profiles.choices import ActMethod, IncomingMethod, OutgoingMethod
 from profiles.models import Environment
 
@@ -85,10 +85,9 @@ class ChangeManyForm(ConsoleForm, forms.Form):
     }
 
     def __init__(self, *args: Any, environment: Environment, **kwargs: Any) -> None:
-        """Offer the active profiles of the environment, and the people with an account."""
+        """Offer the active profiles of the environment, and its people."""
         super().__init__(*args, **kwargs)
         profiles = environment.server_profiles.active().order_by("name").values_list("pk", "name")
-        people = get_user_model().objects.filter(is_active=True).order_by("username")
         self._offer(
             "server_profile",
             [(CLEAR, _("Clear: no profile")), *((str(pk), name) for pk, name in profiles)],
@@ -97,7 +96,10 @@ class ChangeManyForm(ConsoleForm, forms.Form):
             "owner",
             [
                 (CLEAR, _("Clear: nobody")),
-                *((str(person.pk), person.get_full_name() or person.get_username()) for person in people),
+                *(
+                    (str(person.pk), person.get_full_name() or person.get_username())
+                    for person in people_of(environment)
+                ),
             ],
         )
 

@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django import forms
-from django.contrib.auth import get_user_model
 from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -13,6 +12,7 @@ from emailsync.web.concurrency import VersionedForm
 from emailsync.web.forms import ConsoleForm, SecretField
 from mailboxes.choices import MailboxKind
 from mailboxes.models import Mailbox
+from profiles.access import people_of
 from profiles.choices import ActMethod, IncomingMethod, OutgoingMethod
 from profiles.models import ServerProfile
 
@@ -137,9 +137,8 @@ class _MailboxForm(ConsoleForm, _ModelForm):
         field.error_messages["invalid_choice"] = _("Choose an active server profile of this environment.")
 
     def _offer_owners(self) -> None:
-        people = get_user_model().objects.filter(Q(is_active=True) | Q(pk=self.instance.owner_id))
         field = cast("forms.ModelChoiceField[Any]", self.fields["owner"])
-        field.queryset = people.order_by("username")
+        field.queryset = people_of(self.instance.environment_id, and_owner=self.instance.owner_id)
         field.empty_label = _("Nobody")
         field.label_from_instance = _full_name  # type: ignore[assignment, method-assign]
 

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
-from django.db.models import TextChoices
+from django.db.models import Q, TextChoices
 from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext as _
@@ -132,7 +132,7 @@ def judge(
     world = _World(
         start=editing.create_defaults(environment),
         profiles={profile.name: profile for profile in environment.server_profiles.all()},
-        people=_people(sheet, columns),
+        people=_people(sheet, columns, environment=environment),
         existing={mailbox.address.lower(): mailbox for mailbox in existing},
         updates=updates,
         takes_credentials=takes_credentials,
@@ -171,13 +171,15 @@ def _columns(sheet: Sheet) -> list[str]:
     return columns
 
 
-def _people(sheet: Sheet, columns: list[str]) -> dict[str, User]:
-    """Return the active people whom the file names as owners."""
+def _people(sheet: Sheet, columns: list[str], *, environment: Environment) -> dict[str, User]:
+    """Return those of the environment whom the file names as owners: its people, and who owns something."""
     if "owner" not in columns:
         return {}
     place = columns.index("owner")
+    here = Q(pk__in=access.people_of(environment).values("pk"))
+    known = User.objects.filter(here | Q(pk__in=environment.mailboxes.values("owner")))
     names = {row.cells[place].strip() for row in sheet.rows if place < len(row.cells)}
-    return {user.username: user for user in User.objects.filter(username__in=names, is_active=True)}
+    return {user.username: user for user in known.filter(username__in=names)}
 
 
 def _judge_row(plan: Plan, row: Row, cells: dict[str, str], world: _World) -> None:
@@ -254,7 +256,7 @@ def _read_cell(mailbox: Mailbox, name: str, cell: str, world: _World, *, is_new:
     elif name == "owner":
         value = world.people.get(cell)
         if value is None:
-            raise ValueError(_("There is no active person with this user name."))
+            raise ValueError(_("Nobody with this user name belongs to this environment."))
     elif name == "server_profile":
         value = world.profiles.get(cell)
         if value is None:

@@ -6,9 +6,10 @@ import pytest
 from django.db import transaction
 from django.test import Client
 
-from tests.access.world import EVERYBODY, World
+from tests.access.world import World
 
-ROLES = [role for role in EVERYBODY if role not in {"superuser", "anonymous"}]
+#: Those whose permissions differ most; a crawl takes a while.
+ROLES = ["customizer", "mailbox reader", "approver", "auditor", "owner"]
 LINK = re.compile(r'(?:href|hx-get)="([^"#]+)')
 FORM = re.compile(r'<form\b[^>]*action="([^"]+)"[^>]*>(.*?)</form>', re.DOTALL)
 BUTTON = re.compile(r'<button\b[^>]*\bname="action" value="([^":]+)')

@@ -16,7 +16,7 @@ from emailsync.mail.parsing import Address
 from mailboxes.choices import JobKind
 from mailboxes.engine.changing import Change
 from mailboxes.models import Alert, Mailbox
-from mailboxes.services import approval, changing, diagnosis, editing, jobs, outgoing, wall
+from mailboxes.services import approval, changing, diagnosis, editing, importing, jobs, outgoing, sheet, wall
 from profiles import people, services
 from profiles.models import EmailSettings, Environment, ServerProfile
 from profiles.people import Wanted
@@ -88,6 +88,7 @@ DRAFT = Draft(
     subject="s",
     text="t",
 )
+SHEET = sheet.read(b"address,name\npier@outside.example,Pier\n")
 SERVICES: list[Service] = [
     Service(
         services.save_environment,
@@ -215,6 +216,21 @@ SERVICES: list[Service] = [
         WRITE_MAILBOXES,
         lambda w, by: editing.move(
             one(w.here.owned), environment=w.here.environment, to=w.here.spare, by=by, now=NOW
+        ),
+    ),
+    Service(approval.withdraw, APPROVE, lambda w, by: approval.withdraw(one(w.here.owned), by=by, now=NOW)),
+    Service(
+        importing.judge,
+        WRITE_MAILBOXES,
+        lambda w, by: importing.judge(
+            SHEET, environment=w.here.environment, by=by, updates=False, takes_credentials=False
+        ),
+    ),
+    Service(
+        importing.carry_out,
+        WRITE_MAILBOXES,
+        lambda w, by: importing.carry_out(
+            SHEET, environment=w.here.environment, by=by, now=NOW, updates=False, takes_credentials=False
         ),
     ),
     Service(

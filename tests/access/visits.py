@@ -236,11 +236,16 @@ VISITS: list[Visit] = [
     get("mailboxes:mailbox_list", BELONGS, query="?view=all&q=example", about="search"),
     get("mailboxes:mailbox_create", WRITE_MAILBOXES),
     post("mailboxes:mailbox_create", WRITE_MAILBOXES, sent=sends(name="Pier", kind="queue")),
+    get("mailboxes:mailbox_import", WRITE_MAILBOXES),
+    post("mailboxes:mailbox_import", WRITE_MAILBOXES, sent=sends(updates="on")),
+    get("mailboxes:mailbox_template", WRITE_MAILBOXES),
+    get("mailboxes:mailbox_export", BELONGS, query="?view=all"),
+    post("mailboxes:mailbox_columns", BELONGS, sent=sends(columns="name")),
     get("mailboxes:forward_mailbox_create", WRITE_MAILBOXES),
     post("mailboxes:forward_mailbox_create", WRITE_MAILBOXES, sent=sends(name="Pier")),
     get("mailboxes:mailbox_command", BELONGS),
-    # Several are changed, which one must be allowed to; of one, or none of one's own, the page is opened.
-    *_command("edit", BELONGS - (READ_MAILBOXES - WRITE_MAILBOXES)),
+    # It leads to a page, which asks who may see it.
+    *_command("edit", BELONGS),
     get("mailboxes:mailbox_change_many", WRITE_MAILBOXES),
     post("mailboxes:mailbox_change_many", WRITE_MAILBOXES, sent=_ids("owned", "other")),
     post(
