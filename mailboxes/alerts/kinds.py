@@ -196,6 +196,14 @@ _ALL = (
         "Approve the address, then run Test & Enable again.",
     ),
     Kind(
+        "address_approved_by_owner",
+        AlertLevel.INFORMATION,
+        "The address of {mailbox} was approved by its owner",
+        "{address} is the address of the owner's account, so it was approved when they tested the mailbox.",
+        "",
+        (Link.MAILBOX,),
+    ),
+    Kind(
         "folder_renumbered",
         AlertLevel.INFORMATION,
         "The server renumbered the Inbox of {mailbox}",

@@ -56,8 +56,15 @@ def own_pending(mailboxes: QuerySet[Mailbox], person: User) -> QuerySet[Mailbox]
 
 
 def approve_own(mailboxes: QuerySet[Mailbox], *, by: User, now: datetime) -> int:
-    """Approve those of `mailboxes` whose addresses `by` may approve as their own; returns how many."""
-    return _approve(own_pending(mailboxes, by), by=by, now=now)
+    """Approve those of `mailboxes` whose addresses `by` may approve as their own, and say so on their walls.
+
+    Returns how many were approved.
+    """
+    found = list(own_pending(mailboxes, by).select_related("server_profile"))
+    approved = _approve(Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in found]), by=by, now=now)
+    for mailbox in found:
+        wall.raise_alert("address_approved_by_owner", mailbox=mailbox, now=now)
+    return approved
 
 
 @transaction.atomic

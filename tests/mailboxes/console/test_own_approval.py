@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from mailboxes.choices import AddressStatus
-from mailboxes.models import Mailbox
+from mailboxes.models import Alert, Mailbox
 from mailboxes.services import approval, diagnosis
 from profiles import people, services
 from profiles.choices import Role
@@ -46,6 +46,11 @@ def test_testing_ones_own_mailbox_approves_its_address(own: Callable[..., Mailbo
     mailbox = after_a_try(own(), mia)
     assert mailbox.address_status == AddressStatus.APPROVED
     assert (mailbox.approved_by, mailbox.approved_on) == (mia, NOW)
+
+
+def test_the_owner_is_told_that_their_address_was_approved(own: Callable[..., Mailbox], mia: User) -> None:
+    after_a_try(own(), mia)
+    assert [alert.kind for alert in Alert.objects.for_person(mia)] == ["address_approved_by_owner"]
 
 
 def test_a_queue_is_not_approved_by_its_owner(own: Callable[..., Mailbox], mia: User) -> None:
