@@ -20,6 +20,7 @@ def symbols() -> dict[str, str]:
     return dict(found)
 
 
+@cache
 def draw(name: str, size: str = "", classes: str = "") -> SafeString:
     """Return the icon `name` as markup; the word beside it carries the meaning."""
     css = " ".join(part for part in ("icon", size, classes) if part)

@@ -327,7 +327,7 @@ class Listing(Generic[M]):
             if not column.is_optional or (column.name in self._chosen if self._chosen else column.is_usual)
         ]
 
-    @property
+    @cached_property
     def shown(self) -> set[str]:
         """Return the names of the columns that the reader sees, for the cells of a row."""
         return {column.name for column in self.shown_columns}

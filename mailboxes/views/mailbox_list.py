@@ -46,6 +46,7 @@ def list_page(
         "has_profiles": is_new and environment.server_profiles.active().exists(),
         "commands": commands_for(environment, user=user),
         "commands_url": reverse("mailboxes:mailbox_command", args=[environment.slug]),
+        "row_words": {"select": _("Select %(name)s"), "actions": _("Actions for %(name)s")},
         "columns_url": reverse("mailboxes:mailbox_columns", args=[environment.slug]),
     }
     return "mailboxes/mailbox_list.html", context
