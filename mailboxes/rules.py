@@ -9,6 +9,8 @@ from profiles.choices import ActMethod, OutgoingMethod
 from profiles.rules import plain_text_errors
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from mailboxes.models.mailbox import Mailbox
 
 
@@ -33,6 +35,8 @@ def setting_errors(mailbox: "Mailbox") -> dict[str, str]:
         errors["act"] = _("IMAP and POP3 servers hold no appointments, contacts or tasks. Choose None.")
     if mailbox.kind == MailboxKind.FORWARD and mailbox.outgoing != OutgoingMethod.NONE:
         errors["outgoing"] = _("A forward mailbox only receives. Choose None for outgoing email.")
+    if mailbox.kind == MailboxKind.FORWARD and mailbox.is_fed_by_forwarding:
+        errors["incoming"] = _("A forward mailbox receives from its own server, not from another one.")
     if mailbox.kind == MailboxKind.USER and mailbox.delete_after_processing:
         errors["delete_after_processing"] = _(
             "Email of a user's mailbox stays on the server. Only queue and forward mailboxes may delete it."
@@ -59,9 +63,17 @@ def _profile_errors(mailbox: "Mailbox") -> dict[str, str]:
         errors["server_profile"] = _(
             "The profile %(profile)s is inactive. Activate it or choose another one."
         ) % {"profile": profile}
-    start = profile.process_email_from
-    if mailbox.process_email_from and start and mailbox.process_email_from < start:
-        errors["process_email_from"] = _(
-            "The profile starts at %(start)s UTC. Choose a later moment or leave this empty."
-        ) % {"start": f"{start:%Y-%m-%d %H:%M}"}
+    wrong = start_date_error(mailbox, mailbox.process_email_from)
+    if wrong:
+        errors["process_email_from"] = wrong
     return errors
+
+
+def start_date_error(mailbox: "Mailbox", start: "datetime | None") -> str:
+    """Say why `mailbox` may not begin with mail received at `start`, or nothing."""
+    profile_start = mailbox.server_profile.process_email_from if mailbox.server_profile else None
+    if start is None or profile_start is None or start >= profile_start:
+        return ""
+    return _("The profile starts at %(start)s UTC. Choose a later moment or leave this empty.") % {
+        "start": f"{profile_start:%Y-%m-%d %H:%M}"
+    }

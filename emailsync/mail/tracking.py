@@ -39,10 +39,17 @@ class TokenStyle:
 
     def find(self, subject: str) -> tuple[str, ...]:
         """Return what looks like a token in `subject`, the last one first: answers add theirs at the end."""
-        if ":" not in subject or not self.prefix:
+        if ":" not in subject:
             return ()
-        written = re.compile(rf"(?<!\w){re.escape(self.prefix)}:[0-9]{{2,35}}(?![0-9])")
-        return tuple(dict.fromkeys(reversed(written.findall(subject))))
+        return tuple(dict.fromkeys(reversed(self._written.findall(subject))))
+
+    def without(self, subject: str) -> str:
+        """Return `subject` without what looks like a token."""
+        return self._written.sub(" ", subject) if ":" in subject else subject
+
+    @property
+    def _written(self) -> re.Pattern[str]:
+        return re.compile(rf"(?<!\w){re.escape(self.prefix)}:[0-9]{{2,35}}(?![0-9])")
 
 
 def with_token(subject: str, token: str) -> str:

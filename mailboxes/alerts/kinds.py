@@ -250,7 +250,7 @@ _ALL = (
         "{mailbox} is synchronized elsewhere now",
         "{person} ran Test & Enable for {address} in another environment and took it over. Email is neither "
         "received nor sent here any more.",
-        "If that was a mistake, run Test & Enable here with “Sync items from this org only” ticked.",
+        "If that was a mistake, run Test & Enable here with “Sync items from this environment only” ticked.",
     ),
     Kind(
         "email_failed",

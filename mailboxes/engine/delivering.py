@@ -31,7 +31,7 @@ from emailsync.mail.smtp import SendResult, SmtpClient
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, OutgoingStatus
 from mailboxes.engine import connecting, eligibility, outcomes, policy, scheduling
-from mailboxes.models import Mailbox, OutgoingMessage, WorkerState
+from mailboxes.models import Correspondent, Mailbox, OutgoingMessage, WorkerState
 
 log = logging.getLogger(__name__)
 
@@ -173,6 +173,7 @@ def deliver(lease: scheduling.Lease, mailbox: Mailbox, message: OutgoingMessage,
         error_code="",
         error="",
     ):
+        Correspondent.objects.note(mailbox.environment_id, result.accepted, now=now)
         for kind in ("email_uncertain", "email_retrying"):
             wall.resolve(kind, mailbox=mailbox, now=now, about=str(message.pk))
         _tell_refused(message, mailbox, result, now=now)

@@ -18,8 +18,8 @@ from emailsync.mail.parsing import Address
 from emailsync.mail.probing import SAID, Outcome, Step, probe_incoming, probe_outgoing
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, ResultStatus, RunState, StepOutcome
-from mailboxes.engine import connecting, eligibility, jobs, major_events, scheduling
-from mailboxes.models import Diagnosis, DiagnosisStep, Mailbox, WorkerState
+from mailboxes.engine import claiming, connecting, eligibility, jobs, major_events, scheduling
+from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox, WorkerState
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def run(diagnosis_pk: int) -> None:
 
 
 def _run(lease: scheduling.Lease) -> None:
-    diagnosis = Diagnosis.objects.select_related("mailbox", "job").get(pk=lease.pk)
+    diagnosis = Diagnosis.objects.select_related("mailbox", "job__created_by").get(pk=lease.pk)
     now = timezone.now()
     with scheduling.fenced(lease, incoming="", outgoing=""):
         diagnosis.steps.all().delete()
@@ -70,24 +70,38 @@ def _run(lease: scheduling.Lease) -> None:
         steps: list[Step] = []
         tested = _settings(diagnosis.mailbox)
         mailbox = Mailbox.objects.select_related("server_profile", "environment").get(pk=diagnosis.mailbox_id)
-        for step in _steps(mailbox, direction):
+        for step in _steps(mailbox, direction, takes_over=diagnosis.job.takes_over):
             with scheduling.fenced(lease):
                 _save_step(diagnosis, step, position)
             position += 1
             steps.append(step)
-        results[direction] = _judge(steps)
-        with scheduling.fenced(lease, **{direction: results[direction].value}):
+        result, obstacle, now = _judge(steps), CHANGED, timezone.now()
+        with scheduling.fenced(lease, **{direction: result.value}):
             if tested == _settings(mailbox, lock=True):
-                _apply(mailbox, direction, steps, results[direction], now=timezone.now())
-                continue
-        # The result is about settings that are no more: it must not enable the new ones.
+                if result is not Outcome.SUCCESS or _hold(mailbox, direction, diagnosis.job, now=now):
+                    _apply(mailbox, direction, steps, result, now=now)
+                    results[direction] = result
+                    continue
+                obstacle = eligibility.claimed_elsewhere(mailbox)
+        # The result is about settings that are no more, or about an address that another environment took
+        # meanwhile: it must not enable anything.
         results[direction] = Outcome.FAILURE
+        failed = _failed_step(direction, obstacle, now=now, permanent=True)
         with scheduling.fenced(lease, **{direction: Outcome.FAILURE.value}):
-            _save_step(diagnosis, _failed_step(direction, CHANGED, now=timezone.now()), position)
+            _save_step(diagnosis, failed, position)
+            if obstacle is not CHANGED:
+                _apply(mailbox, direction, [failed], Outcome.FAILURE, now=now)
         position += 1
     _finish(lease, diagnosis, results)
     if Outcome.SUCCESS in results.values():
         major_events.look_again(mailbox, now=timezone.now())
+
+
+def _hold(mailbox: Mailbox, direction: str, job: Job, *, now: datetime) -> bool:
+    """Have this environment be the one that synchronizes the address; say whether it is."""
+    if not mailbox.syncs(direction):
+        return True
+    return claiming.take(mailbox, takes_over=job.takes_over, by=job.created_by, now=now)
 
 
 def _settings(mailbox: Mailbox, *, lock: bool = False) -> tuple[object, ...]:
@@ -103,7 +117,7 @@ def _give_up(lease: scheduling.Lease, diagnosis: Diagnosis) -> None:
     results = {}
     for position, direction in enumerate(Direction.values):
         step = _failed_step(direction, BROKEN_OFF, now=now)
-        results[direction] = Outcome.FAILURE if diagnosis.mailbox.syncs(direction) else Outcome.SKIPPED
+        results[direction] = Outcome.FAILURE if diagnosis.mailbox.uses(direction) else Outcome.SKIPPED
         with scheduling.fenced(lease, **{direction: results[direction].value}):
             if results[direction] is Outcome.FAILURE:
                 _save_step(diagnosis, step, position)
@@ -127,15 +141,18 @@ def _failed_step(
     )
 
 
-def _steps(mailbox: Mailbox, direction: str) -> Iterator[Step]:
+def _steps(mailbox: Mailbox, direction: str, *, takes_over: bool) -> Iterator[Step]:
     """Return the steps of one direction: the checklist first, then the conversation with the server."""
     now = timezone.now()
-    if not mailbox.syncs(direction):
+    if not mailbox.uses(direction):
         return
-    found = eligibility.blockers(mailbox, direction)
+    found = eligibility.blockers(mailbox, direction, takes_over=takes_over)
     if found:
         for blocker in found:
             yield _failed_step(direction, blocker, now=now, permanent=True)
+        return
+    if not mailbox.syncs(direction):
+        yield _forward_step(mailbox, now=now)
         return
     profile = connecting.profile_of(mailbox)
     wire = connecting.wire(profile, seconds=connecting.PROBE_SECONDS)
@@ -150,6 +167,20 @@ def _steps(mailbox: Mailbox, direction: str) -> Iterator[Step]:
     else:
         draft = _probe_draft(mailbox)
         yield from probe_outgoing(profile.outgoing_endpoint, credential, wire, now=now, draft=draft)
+
+
+def _forward_step(mailbox: Mailbox, *, now: datetime) -> Step:
+    """Return the one step of a mailbox that connects nowhere because a forward mailbox receives for it."""
+    names = ", ".join(eligibility.forward_mailboxes(mailbox).values_list("name", flat=True))
+    return Step(
+        direction="incoming",
+        name="forward_mailbox",
+        title="Look for a forward mailbox that works",
+        outcome=Outcome.SUCCESS,
+        started_at=now,
+        duration_ms=0,
+        seen=names,
+    )
 
 
 def _probe_draft(mailbox: Mailbox) -> Draft:
@@ -204,13 +235,14 @@ def _apply(mailbox: Mailbox, direction: str, steps: list[Step], result: Outcome,
                 output_field=PositiveBigIntegerField(),
             ),
             is_enabled=Value(True),
-            due_at=now,
+            due_at=now if mailbox.syncs(direction) else None,
             transient_failures=0,
             last_error_code="",
             last_error="",
         )
         wall.resolve_direction(mailbox, direction, now=now)
         wall.resolve("not_approved", mailbox=mailbox, now=now)
+        wall.resolve("taken_over", mailbox=mailbox, now=now)
     else:
         _apply_failure(mailbox, direction, steps, state_rows=state, now=now)
 
@@ -235,7 +267,7 @@ def _apply_failure(
     if failure.error_code == "not_approved":
         state_rows.update(is_enabled=False, due_at=None)
         # Both directions wait for the one approval, so one test counts once.
-        if direction == next(d for d in Direction if mailbox.syncs(d)):
+        if direction == next(d for d in Direction if mailbox.uses(d)):
             cause = wall.Cause("", code="not_approved")
             wall.raise_alert("not_approved", now=now, mailbox=mailbox, cause=cause)
     elif failure.permanent:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from mailboxes.choices import AddressStatus, Direction, MailboxKind
+from mailboxes.engine import claiming
 from mailboxes.models import Mailbox
+from mailboxes.models.mailbox import MailboxQuerySet
 from profiles.choices import AuthenticationType
 from profiles.models import EmailSettings, ServerProfile
 
@@ -30,14 +32,15 @@ def approval_required(mailbox: Mailbox) -> bool:
     return settings.process_only_approved_queues
 
 
-def blockers(mailbox: Mailbox, direction: str) -> list[Blocker]:
+def blockers(mailbox: Mailbox, direction: str, *, takes_over: bool = False) -> list[Blocker]:
     """Return what stands in the way of `direction`, the most basic first; nothing means it may run.
 
-    Whether the direction was tested and enabled is not asked here: tests need this answer first.
+    Whether the direction was tested and enabled is not asked here: tests need this answer first. One that
+    `takes_over` an address may do so from another environment.
     """
     found = []
     label = Direction(direction).label.lower()
-    if not mailbox.syncs(direction):
+    if not mailbox.uses(direction):
         found.append(
             Blocker(
                 "method_none",
@@ -47,25 +50,13 @@ def blockers(mailbox: Mailbox, direction: str) -> list[Blocker]:
         )
     if not mailbox.is_active:
         found.append(Blocker("mailbox_inactive", "The mailbox is inactive.", "Activate the mailbox."))
-    profile = mailbox.server_profile
-    if profile is None:
-        found.append(
-            Blocker(
-                "profile_missing",
-                "The mailbox has no server profile.",
-                "Choose a server profile for the mailbox.",
-            )
-        )
-    elif not profile.is_active:
-        found.append(
-            Blocker(
-                "profile_inactive",
-                f"The server profile {profile} is inactive.",
-                "Activate the server profile, or choose another one for the mailbox.",
-            )
-        )
+    if direction == Direction.INCOMING and mailbox.is_fed_by_forwarding:
+        if not forward_mailboxes(mailbox).exists():
+            found.append(NO_FORWARD_MAILBOX)
     else:
-        found += _credential_blockers(mailbox, profile, direction)
+        found += _connection_blockers(mailbox, direction)
+        if not takes_over and claiming.is_held_elsewhere(mailbox):
+            found.append(claimed_elsewhere(mailbox))
     if mailbox.address_status != AddressStatus.APPROVED and approval_required(mailbox):
         found.append(
             Blocker(
@@ -75,6 +66,54 @@ def blockers(mailbox: Mailbox, direction: str) -> list[Blocker]:
             )
         )
     return found
+
+
+NO_FORWARD_MAILBOX = Blocker(
+    "forward_mailbox_missing",
+    "The mailbox receives through a forward mailbox, and no forward mailbox of this environment works.",
+    "Create a forward mailbox, or mend the one there is, and run Test & Enable for it first.",
+)
+
+
+def forward_mailboxes(mailbox: Mailbox) -> MailboxQuerySet:
+    """Return the forward mailboxes, active and enabled, through which `mailbox` may be given mail."""
+    return Mailbox.objects.active().filter(
+        environment=mailbox.environment_id,
+        kind=MailboxKind.FORWARD,
+        states__direction=Direction.INCOMING,
+        states__is_enabled=True,
+    )
+
+
+def claimed_elsewhere(mailbox: Mailbox) -> Blocker:
+    """Return what is said of an address that another environment holds; never which one: see SyncClaim."""
+    return Blocker(
+        claiming.CLAIMED_ELSEWHERE,
+        f"Another environment synchronizes {mailbox.address}.",
+        "To take the address over, run Test & Enable with “Sync items from this environment only” ticked. "
+        "The other environment stops and is told.",
+    )
+
+
+def _connection_blockers(mailbox: Mailbox, direction: str) -> list[Blocker]:
+    profile = mailbox.server_profile
+    if profile is None:
+        return [
+            Blocker(
+                "profile_missing",
+                "The mailbox has no server profile.",
+                "Choose a server profile for the mailbox.",
+            )
+        ]
+    if not profile.is_active:
+        return [
+            Blocker(
+                "profile_inactive",
+                f"The server profile {profile} is inactive.",
+                "Activate the server profile, or choose another one for the mailbox.",
+            )
+        ]
+    return _credential_blockers(mailbox, profile, direction)
 
 
 def authentication_type(profile: ServerProfile, direction: str) -> str:

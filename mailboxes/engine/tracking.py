@@ -65,7 +65,9 @@ class Rules:
 
     def smart_key(self, subject: str, people: Iterable[str]) -> str:
         """Return what answers are recognised by without any identifier; nothing when that is off."""
-        return smart_key(subject, people) if self.settings.use_smart_matching else ""
+        if not self.settings.use_smart_matching:
+            return ""
+        return smart_key(self.tokens.without(subject) if self.tokens else subject, people)
 
     def blocks(self, attachment: AttachmentInfo) -> str:
         """Say in a word why an attachment is not handed out, or nothing."""

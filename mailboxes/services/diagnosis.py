@@ -10,7 +10,7 @@ from django.db.models.functions import Lower, RowNumber
 from mailboxes import access
 from mailboxes.choices import RunState
 from mailboxes.models import Diagnosis, Job, Mailbox
-from mailboxes.services import approval
+from mailboxes.services import approval, editing
 from profiles.access import Permission, refusal
 from profiles.models import Environment, ServerProfile
 
@@ -24,18 +24,23 @@ def start(
     now: datetime,
     server_profile: ServerProfile | None = None,
     takes_over: bool = False,
+    start_date: datetime | None = None,
 ) -> Job:
     """Write a job with one diagnosis per mailbox that `by` may test; without any it is finished at once.
 
     Only those of `mailboxes` are tested with which `by` may do that. `takes_over` is the box "Sync items …
     from this environment only": addresses that another environment synchronizes become this one's, and the
     other is told. The pending address of one's own mailbox is approved on the way where that is one's own
-    to do. Raises PermissionDenied when `by` may test none.
+    to do. `start_date` ("Start date for incoming email") goes with a test of one mailbox alone, and becomes
+    its Process Email From; `rules.start_date_error` says beforehand what is wrong with one. Raises
+    PermissionDenied when `by` may test none, and StartTooEarly.
     """
     asked = mailboxes
     mailboxes = access.within(asked, by, Permission.DIAGNOSE, environment=environment)
     if by is not None:
         approval.approve_own(mailboxes, by=by, now=now)
+    if start_date is not None:
+        editing.set_start(mailboxes.select_related("server_profile").get(), start_date, by=by, now=now)
     job = Job.objects.create(
         environment=environment,
         server_profile=server_profile,

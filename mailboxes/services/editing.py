@@ -9,9 +9,10 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
-from mailboxes import access
+from mailboxes import access, rules
 from mailboxes.alerts import wall
 from mailboxes.choices import AddressStatus, Direction, MailboxKind
+from mailboxes.engine import claiming
 from mailboxes.engine.changing import CONNECTION_FIELDS, reset
 from mailboxes.engine.discarding import discard
 from mailboxes.models import Alert, Mailbox, RawMessage, WorkerState
@@ -71,6 +72,9 @@ def update(mailbox: Mailbox, *, by: User | None) -> Mailbox:
     if stored.address.lower() != mailbox.address.lower():
         mailbox.address_status = AddressStatus.PENDING
         mailbox.approved_by, mailbox.approved_on = None, None
+        claiming.release([mailbox.pk])
+    if not mailbox.is_active:
+        claiming.release([mailbox.pk])
     mailbox.modified_by = by
     save_version(mailbox)
     changed = any(getattr(stored, name) != getattr(mailbox, name) for name in CONNECTION_FIELDS)
@@ -98,8 +102,10 @@ def set_active(mailboxes: QuerySet[Mailbox], *, active: bool, by: User | None, n
         changed = Mailbox.objects.filter(pk__in=pks)
         changed.update(is_active=active, modified_by=by, modified_on=now, version=F("version") + 1)
         if active:
+            claiming.take_back(pks, by=by, now=now)
             make_due(changed, now=now)
         else:
+            claiming.release(pks)
             stop_runs(changed)
     return len(found)
 
@@ -108,6 +114,25 @@ def in_pieces(pks: list[UUID]) -> Iterator[list[UUID]]:
     """Cut keys into what one statement takes on every database."""
     for start in range(0, len(pks), PIECE):
         yield pks[start : start + PIECE]
+
+
+class StartTooEarly(Exception):
+    """The profile starts later than that; the text says when."""
+
+
+@transaction.atomic
+def set_start(mailbox: Mailbox, start: datetime, *, by: User | None, now: datetime) -> None:
+    """Have `mailbox` begin with mail received at `start` ("Start date for incoming email").
+
+    Messages noted as older before, and inside now, are read by the next run. Raises StartTooEarly.
+    """
+    access.require(by, Permission.WRITE_MAILBOXES, mailbox)
+    if wrong := rules.start_date_error(mailbox, start):
+        raise StartTooEarly(wrong)
+    found = Mailbox.objects.filter(pk=mailbox.pk)
+    found.update(process_email_from=start, modified_by=by, modified_on=now, version=F("version") + 1)
+    mailbox.refresh_from_db(fields=["process_email_from", "modified_on", "version"])
+    make_due(found, now=now)
 
 
 def stop_runs(mailboxes: QuerySet[Mailbox]) -> None:

@@ -12,7 +12,16 @@ from emailsync.mail.composing import Draft, compose, new_message_id
 from mailboxes import access, searching
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, OutgoingStatus
-from mailboxes.models import DraftFile, Mailbox, Message, OutgoingMessage, OutgoingWords, WorkerState
+from mailboxes.engine import marking
+from mailboxes.models import (
+    Correspondent,
+    DraftFile,
+    Mailbox,
+    Message,
+    OutgoingMessage,
+    OutgoingWords,
+    WorkerState,
+)
 from profiles.access import Permission
 
 PREVIEW_CHARACTERS = 200
@@ -47,6 +56,8 @@ def queue(
     code_page = mailbox.server_profile.encoding_code_page if mailbox.server_profile else ""
     if code_page:
         draft = replace(draft, charset=code_page)
+    marks = marking.mark(mailbox, draft, message_id=message_id, answers=answers)
+    draft = replace(draft, subject=marks.subject)
     content = compose(draft, message_id=message_id, date=now)
     envelope = dict.fromkeys(address.address for address in (*draft.to, *draft.cc, *draft.bcc))
     message = OutgoingMessage(
@@ -63,6 +74,9 @@ def queue(
         size=len(content),
         attachment_count=len(draft.attachments),
         answers=answers,
+        conversation=marks.conversation,
+        tracking_token=marks.tracking_token,
+        smart_key=marks.smart_key,
         created_by=by,
         created_on=now,
         next_attempt_at=now,
@@ -145,6 +159,7 @@ def settle(message: OutgoingMessage, *, sent: bool, by: User | None, now: dateti
         error_code="",
         error="",
     )
+    Correspondent.objects.note(message.mailbox.environment_id, message.accepted, now=now)
     _resolve(message, now=now)
 
 

@@ -198,7 +198,7 @@ def _status(diagnosis: Diagnosis, mailbox: Mailbox, direction: Direction) -> str
     """Return the word for one direction: its result, or how far it has come."""
     result = getattr(diagnosis, direction)
     if result == StepOutcome.SKIPPED:
-        return "none" if not mailbox.syncs(direction) else StepOutcome.SKIPPED
+        return "none" if not mailbox.uses(direction) else StepOutcome.SKIPPED
     if result:
         return str(result)
     if diagnosis.state == RunState.DONE:

@@ -57,7 +57,7 @@ def conditions(mailbox: Mailbox) -> list[Condition]:
 def _condition(
     mailbox: Mailbox, direction: Direction, state: WorkerState, *, remedies: dict[str, str]
 ) -> Condition:
-    used = mailbox.syncs(direction)
+    used = mailbox.uses(direction)
     reasons = _reasons(mailbox, direction, state, remedies=remedies) if used else []
     return Condition(
         direction=direction,

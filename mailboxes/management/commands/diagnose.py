@@ -97,7 +97,7 @@ class _Result:
     @property
     def is_success(self) -> bool:
         """Say whether every configured direction succeeded."""
-        configured = [direction for direction in Direction if self.mailbox.syncs(direction)]
+        configured = [direction for direction in Direction if self.mailbox.uses(direction)]
         return self.is_done and all(
             self.outcomes[direction] == StepOutcome.SUCCESS for direction in configured
         )
