@@ -56,6 +56,7 @@ def queue(
     code_page = mailbox.server_profile.encoding_code_page if mailbox.server_profile else ""
     if code_page:
         draft = replace(draft, charset=code_page)
+    answers = answers or (saved.answers if saved else None)
     marks = marking.mark(mailbox, draft, message_id=message_id, answers=answers)
     draft = replace(draft, subject=marks.subject)
     content = compose(draft, message_id=message_id, date=now)
@@ -86,7 +87,7 @@ def queue(
             status=OutgoingStatus.PENDING_SEND
         ):
             raise NotNow(_("It was sent or discarded meanwhile."))
-        message.pk, message.answers = saved.pk, answers or saved.answers
+        message.pk = saved.pk
         DraftFile.objects.filter(draft=saved).delete()
     message.save(force_update=saved is not None)
     note_words(message, draft.text)

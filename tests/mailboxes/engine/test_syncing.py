@@ -5,13 +5,19 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from bench.corpus import large_message, messages
+from emailsync.mail.parsing import ParsedMessage, parse
 from mailboxes.choices import AddressStatus, LedgerOutcome, MailboxKind
+from mailboxes.engine import preparing
 from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, Message, RawMessage, WorkerState
+from mailboxes.services import editing
+from profiles.choices import IncomingMethod
 from profiles.models import ServerProfile
 from tests.conftest import Account
+from tests.mailboxes.keeping.conftest import forwarded
 from tests.servers.dovecot import Dovecot
 
 pytestmark = [pytest.mark.servers, pytest.mark.django_db(transaction=True)]
@@ -163,7 +169,7 @@ def test_a_wrong_password_stops_the_direction_at_once(mailbox: Mailbox, receive:
     mailbox.password = "not the password"
     mailbox.save()
     state = receive(mailbox)
-    alert = Alert.objects.get()
+    alert = Alert.objects.get(mailbox=mailbox)
     assert (state.is_enabled, state.status, state.last_error_code) == (False, "failure", "login_refused")
     assert (alert.kind, alert.level) == ("incoming_stopped", "error")
 
@@ -175,7 +181,7 @@ def test_a_server_that_is_away_is_tried_again_later(mailbox: Mailbox, receive: R
     assert state.transient_failures == 1
     assert state.due_at is not None
     assert state.due_at > timezone.now() + timedelta(minutes=4)
-    assert Alert.objects.get().kind == "incoming_retrying"
+    assert Alert.objects.get(mailbox=mailbox).kind == "incoming_retrying"
 
 
 def test_the_eleventh_failure_in_a_row_stops_under_the_same_code(mailbox: Mailbox, receive: Receive) -> None:
@@ -212,3 +218,89 @@ def test_mail_stays_on_the_server_by_default(
     dovecot.deliver(account.user_name, SIMPLE)
     receive(mailbox)
     assert len(dovecot.messages(account.user_name)) == 1
+
+
+def test_a_start_date_that_moves_back_brings_what_it_kept_out(
+    mailbox: Mailbox, account: Account, dovecot: Dovecot, receive: Receive, now: datetime
+) -> None:
+    Mailbox.objects.update(process_email_from=now - timedelta(days=1))
+    for number, days in ((1, 10), (2, 3), (3, 2)):
+        dovecot.deliver(account.user_name, numbered(number), received_at=now - timedelta(days=days))
+    receive(mailbox)
+    Mailbox.objects.update(process_email_from=now - timedelta(days=5))
+    dovecot.doveadm("expunge", "-u", account.user_name, "mailbox", "INBOX", "uid", "3")
+    receive(mailbox)
+    assert list(LedgerEntry.objects.order_by("uid").values_list("outcome", "reason")) == [
+        ("before_start", "before_start_date"),
+        ("stored", "all_wanted"),
+        ("gone", "vanished"),
+    ]
+    assert Message.objects.get().subject == "Hello 2"
+
+
+def test_a_mailbox_that_wants_nothing_fetches_nothing_and_accounts_for_it(
+    mailbox: Mailbox, account: Account, dovecot: Dovecot, receive: Receive
+) -> None:
+    Mailbox.objects.update(track_incoming="none", kind=MailboxKind.QUEUE, delete_after_processing=True)
+    dovecot.deliver(account.user_name, SIMPLE)
+    receive(mailbox)
+    assert LedgerEntry.objects.get().reason == "nothing_wanted"
+    assert not Message.objects.exists()
+    assert len(dovecot.messages(account.user_name)) == 1
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the parser fail on one message."""
+
+    def fail(raw: bytes) -> ParsedMessage:
+        if b"Hello 1" in raw:
+            raise ValueError("a defect")
+        return parse(raw)
+
+    monkeypatch.setattr(preparing, "parse", fail)
+
+
+def test_what_cannot_be_read_is_moved_to_undeliverable_when_the_profile_says_so(
+    mailbox: Mailbox, account: Account, dovecot: Dovecot, receive: Receive, unreadable: None
+) -> None:
+    ServerProfile.objects.update(move_failed_to_undeliverable=True)
+    dovecot.deliver(account.user_name, numbered(1))
+    dovecot.deliver(account.user_name, numbered(2))
+    receive(mailbox)
+    assert [len(dovecot.messages(account.user_name, folder=name)) for name in ("INBOX", "Undeliverable")] == [
+        1,
+        1,
+    ]
+    assert list(LedgerEntry.objects.order_by("uid").values_list("outcome", "moved_to")) == [
+        ("quarantined", "Undeliverable"),
+        ("stored", ""),
+    ]
+    assert bytes(Message.objects.get(is_quarantined=True).raw.content or b"") == numbered(1)
+
+
+def test_what_cannot_be_read_stays_where_it_is_by_default(
+    mailbox: Mailbox, account: Account, dovecot: Dovecot, receive: Receive, unreadable: None
+) -> None:
+    dovecot.deliver(account.user_name, numbered(1))
+    receive(mailbox)
+    assert len(dovecot.messages(account.user_name)) == 1
+
+
+def test_a_forward_mailbox_empties_itself_after_giving_its_mail_away(
+    mailbox: Mailbox, account: Account, dovecot: Dovecot, receive: Receive, owner: User
+) -> None:
+    Mailbox.objects.update(kind=MailboxKind.FORWARD, outgoing="none", delete_after_processing=True)
+    fed = Mailbox(environment=mailbox.environment, name="Fred", address="fred@contoso.example")
+    fed.incoming = IncomingMethod.FORWARD_MAILBOX
+    editing.create(fed, by=None)
+    Mailbox.objects.filter(pk=fed.pk).update(
+        address_status=AddressStatus.APPROVED, approved_on=timezone.now()
+    )
+    outer = forwarded(SIMPLE, sender="fred@contoso.example") + b"\r\n"
+    dovecot.deliver(account.user_name, outer)
+    dovecot.deliver(account.user_name, SIMPLE)
+    receive(mailbox)
+    assert bytes(Message.objects.get(mailbox=fed).raw.content or b"") == SIMPLE
+    assert Alert.objects.open().get(mailbox=mailbox).kind == "forward_without_attachment"
+    assert dovecot.messages(account.user_name) == []

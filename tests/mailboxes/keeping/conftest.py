@@ -51,7 +51,12 @@ def make_mailbox() -> MakeMailbox:
         profile, _ = ServerProfile.objects.get_or_create(
             environment=environment,
             name="Servers",
-            defaults={"incoming_location": "imap.example", "outgoing_location": "smtp.example"},
+            defaults={
+                "incoming_location": "imap.example",
+                "incoming_port": 993,
+                "outgoing_location": "smtp.example",
+                "outgoing_port": 465,
+            },
         )
         mailbox = Mailbox(
             environment=environment,
