@@ -14,6 +14,8 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import Http404
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from profiles.choices import Role
 from profiles.models import Environment, Membership
@@ -57,19 +59,19 @@ class Permission(StrEnum):
 
 #: Completes "You may not …".
 WORDS = {
-    Permission.READ_SETTINGS: "see the settings of this environment",
-    Permission.WRITE_SETTINGS: "change the email settings of this environment",
-    Permission.WRITE_PROFILES: "change the server profiles of this environment",
-    Permission.ADMINISTER: "administer this environment",
-    Permission.READ_MAILBOXES: "see these mailboxes",
-    Permission.WRITE_MAILBOXES: "change mailboxes in this environment",
-    Permission.GIVE_CREDENTIALS: "enter the credentials of this mailbox",
-    Permission.DIAGNOSE: "test these mailboxes",
-    Permission.APPROVE: "approve or reject email addresses in this environment",
-    Permission.READ_ALERTS: "see these alerts",
-    Permission.DELETE_ALERTS: "delete these alerts",
-    Permission.READ_EMAIL: "read email of this mailbox",
-    Permission.SEND_EMAIL: "send email from this mailbox",
+    Permission.READ_SETTINGS: gettext_lazy("see the settings of this environment"),
+    Permission.WRITE_SETTINGS: gettext_lazy("change the email settings of this environment"),
+    Permission.WRITE_PROFILES: gettext_lazy("change the server profiles of this environment"),
+    Permission.ADMINISTER: gettext_lazy("administer this environment"),
+    Permission.READ_MAILBOXES: gettext_lazy("see these mailboxes"),
+    Permission.WRITE_MAILBOXES: gettext_lazy("change mailboxes in this environment"),
+    Permission.GIVE_CREDENTIALS: gettext_lazy("enter the credentials of this mailbox"),
+    Permission.DIAGNOSE: gettext_lazy("test these mailboxes"),
+    Permission.APPROVE: gettext_lazy("approve or reject email addresses in this environment"),
+    Permission.READ_ALERTS: gettext_lazy("see these alerts"),
+    Permission.DELETE_ALERTS: gettext_lazy("delete these alerts"),
+    Permission.READ_EMAIL: gettext_lazy("read email of this mailbox"),
+    Permission.SEND_EMAIL: gettext_lazy("send email from this mailbox"),
 }
 EMAIL = frozenset({Permission.READ_EMAIL, Permission.SEND_EMAIL})
 #: What everybody who belongs to an environment may do with the mailboxes they own.
@@ -176,13 +178,16 @@ def require(
 def require_superuser(by: Person | None, *, to: "_StrOrPromise") -> None:
     """Let the administrators of the whole installation go on. Raises PermissionDenied."""
     if by is not None and not (by.is_superuser and by.is_active):
-        raise PermissionDenied(f"You may not {to}. Only administrators of the installation may.")
+        raise PermissionDenied(
+            _("You may not %(do_this)s. Only administrators of the installation may.") % {"do_this": to}
+        )
 
 
 def refusal(permission: Permission) -> PermissionDenied:
     """Return the exception that says what one may not do, and whom to ask."""
     return PermissionDenied(
-        f"You may not {WORDS[permission]}. Ask a System Administrator of the environment for the permission."
+        _("You may not %(do_this)s. Ask a System Administrator of the environment for the permission.")
+        % {"do_this": WORDS[permission]}
     )
 
 

@@ -16,7 +16,18 @@ from emailsync.mail.parsing import Address
 from mailboxes.choices import JobKind
 from mailboxes.engine.changing import Change
 from mailboxes.models import Alert, Mailbox
-from mailboxes.services import approval, changing, diagnosis, editing, importing, jobs, outgoing, sheet, wall
+from mailboxes.services import (
+    approval,
+    changing,
+    diagnosis,
+    drafts,
+    editing,
+    importing,
+    jobs,
+    outgoing,
+    sheet,
+    wall,
+)
 from profiles import people, services
 from profiles.models import EmailSettings, Environment, ServerProfile
 from profiles.people import Wanted
@@ -88,6 +99,7 @@ DRAFT = Draft(
     subject="s",
     text="t",
 )
+WRITTEN = drafts.Written(to="", cc="", bcc="", subject="s", text="t")
 SHEET = sheet.read(b"address,name\npier@outside.example,Pier\n")
 SERVICES: list[Service] = [
     Service(
@@ -218,6 +230,14 @@ SERVICES: list[Service] = [
             one(w.here.owned), environment=w.here.environment, to=w.here.spare, by=by, now=NOW
         ),
     ),
+    Service(drafts.save, READ_EMAIL, lambda w, by: drafts.save(w.here.other, WRITTEN, by=by, now=NOW)),
+    Service(
+        drafts.save,
+        READ_EMAIL | OWNER,
+        lambda w, by: drafts.save(w.here.owned, WRITTEN, by=by, now=NOW),
+        "owned",
+    ),
+    Service(drafts.discard, READ_EMAIL, lambda w, by: drafts.discard(w.here.sent["other"], by=by)),
     Service(approval.withdraw, APPROVE, lambda w, by: approval.withdraw(one(w.here.owned), by=by, now=NOW)),
     Service(
         importing.judge,
