@@ -201,6 +201,7 @@ def _write_email(environment: int, boxes: list[uuid.UUID], *, count: int, chance
 def _write_words(*, count: int) -> None:
     """Write what a search looks at: some words of its own for each email, and a hundred of common speech."""
     from mailboxes import searching  # noqa: PLC0415
+    from mailboxes.engine.rows import insert_into  # noqa: PLC0415
     from mailboxes.models import MessageWords, OutgoingWords  # noqa: PLC0415
 
     chance = random.Random(7)
@@ -208,15 +209,19 @@ def _write_words(*, count: int) -> None:
     often = [1 / number for number in range(1, len(speech) + 1)]
     pieces = [" ".join(chance.choices(speech, often, k=100)) for _ in range(2_000)]
 
-    def words(name: str, number: int) -> Iterator[dict[str, Any]]:
+    def words(name: str, number: int) -> Iterator[tuple[int, str]]:
         for key in range(1, number + 1):
             text = searching.words(
                 f"{name} number{key}", [f"peer{key % 5000}@peer.example"], pieces[key % 2_000]
             )
-            yield {"message_id": key, "words": text}
+            yield key, text
 
-    insert(MessageWords, words("received", count))
-    insert(OutgoingWords, words("sent", count // 10))
+    for model, waiting in (
+        (MessageWords, words("received", count)),
+        (OutgoingWords, words("sent", count // 10)),
+    ):
+        while piece := list(itertools.islice(waiting, PIECE)):
+            insert_into(model, "message_id words", piece)
     while searching.catch_up(limit=20_000):
         pass
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.db import connection
-from django.db.models import Exists, F, Func, Model, OuterRef, Q, QuerySet, Value
+from django.db.models import BooleanField, Exists, F, Func, Model, OuterRef, Q, QuerySet, Value
 from django.db.models.lookups import Contains
 
 from mailboxes.models import Message, MessageWords, OutgoingMessage, OutgoingWords
@@ -69,8 +69,14 @@ def _matching(found: QuerySet[Any], table: type[MessageWords | OutgoingWords], q
         fitting &= Q(Contains(F("words"), Value(f" {word}")))
     if connection.vendor == "postgresql":
         # The words are letters and digits only, so nothing has to be quoted.
-        terms = Func(Value(" & ".join(f"{word}:*" for word in wanted)), template="%(expressions)s::tsquery")
-        fitting = Q(vector=terms) | (Q(vector__isnull=True) & fitting)
+        indexed = Func(
+            F("vector"),
+            Value(" & ".join(f"{word}:*" for word in wanted)),
+            template="(%(expressions)s::tsquery)",
+            arg_joiner=" @@ ",
+            output_field=BooleanField(),
+        )
+        fitting = Q(indexed) | (Q(vector__isnull=True) & fitting)
     return found.filter(Exists(table.objects.filter(fitting, message=OuterRef("pk"))))
 
 
