@@ -91,6 +91,7 @@ class Alert(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["mailbox", "-last_seen_on"], name="alert_by_mailbox"),
             models.Index(fields=["server_profile", "-last_seen_on"], name="alert_by_profile"),
+            models.Index(fields=["-last_seen_on", "-id"], name="alert_by_time"),
             models.Index(
                 fields=["environment", "-last_seen_on", "-id"],
                 condition=Q(is_folded=False),
