@@ -239,7 +239,7 @@ def test_the_counts_of_bell_and_tab_follow_a_deletion(reader: Client, tell: Tell
     gone = tell("incoming_stopped")
     part = reader.post(DELETE, {"mailbox": mailbox.pk, "alert": gone.pk}, headers=HTMX).content.decode()
     assert '<span id="tab-alerts" hx-swap-oob="true"><span class="pill bad">1<' in part
-    assert '<span id="alert-dot" hx-swap-oob="true"><span class="vh"> 1 open</span>' in part
+    assert '<span id="alert-dot" hx-swap-oob="true"><span class="vh"> 1 unread</span>' in part
 
 
 def test_without_script_the_question_stands_on_the_wall(reader: Client, url: str, tell: Tell) -> None:

@@ -174,6 +174,26 @@ def test_an_alert_raised_by_many_at_once_is_one_with_a_count(states: list[Worker
         assert Alert.objects.count() == number
 
 
+def test_mailboxes_that_fail_at_once_are_gathered_and_let_go_at_once(states: list[WorkerState]) -> None:
+    chosen = list({state.mailbox_id for state in states})[:4]
+    mailboxes = list(Mailbox.objects.select_related("server_profile").filter(pk__in=chosen))
+    cause = wall.Cause("It does not answer.", code="timed_out")
+    for _ in range(ROUNDS // 5):
+        now = timezone.now()
+        together(
+            *(
+                partial(wall.raise_alert, "incoming_stopped", now=now, mailbox=each, cause=cause)
+                for each in mailboxes
+            )
+        )
+        shown = Alert.objects.open().filter(is_folded=False)
+        assert [(alert.kind, alert.members.open().count()) for alert in shown] == [
+            ("incoming_failing_together", len(mailboxes))
+        ]
+        together(*(partial(wall.resolve_direction, each, "incoming", now=now) for each in mailboxes))
+        assert not Alert.objects.open().exists()
+
+
 def test_of_two_who_save_the_same_mailbox_one_is_told(states: list[WorkerState]) -> None:
     def save(notes: str, read: threading.Barrier) -> str:
         mailbox = Mailbox.objects.get(pk=states[0].mailbox_id)
