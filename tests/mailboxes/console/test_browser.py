@@ -9,7 +9,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
-from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox
+from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox, WorkerState
 from mailboxes.services import approval, diagnosis, editing
 from profiles.models import EmailSettings, Environment, ServerProfile
 
@@ -159,13 +159,13 @@ def test_the_second_of_two_editors_is_told_and_decides(
         other = second.new_page()
         sign_in(other, base, to=url)
         other.get_by_label("Name", exact=False).first.fill("Ana of the other tab")
-        other.locator(".cmdbar").get_by_role("button", name="Save").click()
+        other.locator(".cmdbar").get_by_role("button", name="Save", exact=True).click()
         expect(other.get_by_role("heading", level=1)).to_have_text("Ana of the other tab")
     shown.locator("#id_name").fill("Ana of this tab")
-    shown.locator(".cmdbar").get_by_role("button", name="Save").click()
+    shown.locator(".cmdbar").get_by_role("button", name="Save", exact=True).click()
     expect(shown.get_by_role("alert")).to_contain_text("saved this record while you were editing it")
     expect(shown.locator("#id_name")).to_have_value("Ana of this tab")
-    shown.locator(".cmdbar").get_by_role("button", name="Save").click()
+    shown.locator(".cmdbar").get_by_role("button", name="Save", exact=True).click()
     expect(shown.get_by_role("heading", level=1)).to_have_text("Ana of this tab")
 
 
@@ -225,3 +225,21 @@ def test_every_screen_is_accessible_and_fits(
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_the_state_of_a_mailbox_follows_and_leaves_what_is_typed_and_opened(
+    shown: Page, base: str, ana: Mailbox
+) -> None:
+    shown.clock.install()
+    shown.goto(f"{base}{ana.get_absolute_url()}")
+    card = shown.locator("#course")
+    expect(card).to_contain_text("Why is this not syncing?")
+    shown.locator("#checks-incoming > summary").click()
+    shown.locator("#id_name").fill("Ana B")
+    WorkerState.objects.update(status="success", is_enabled=True)
+    Mailbox.objects.update(allow_credentials=True, user_name="ana", password="secret")
+    approval.approve(Mailbox.objects.all(), by=None, now=timezone.now())
+    shown.clock.fast_forward(16_000)
+    expect(card).to_contain_text("The address ana@contoso.example is approved.")
+    expect(shown.locator("#checks-incoming")).to_have_attribute("open", "")
+    expect(shown.locator("#id_name")).to_have_value("Ana B")

@@ -16,6 +16,7 @@ from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
+from mailboxes.alerts import wall
 from mailboxes.choices import OutgoingStatus
 from mailboxes.models import Alert, Mailbox, Message, OutgoingMessage
 from mailboxes.sanitizing import SafeHtml
@@ -284,7 +285,7 @@ def test_a_deleted_card_hands_the_focus_to_the_next(
     following = shown.get_by_role("button", name="Delete: An email from Billing will be sent again later")
     expect(following).to_be_focused()
     expect(shown.locator("#tab-alerts")).to_have_text("1 open")
-    expect(shown.get_by_role("banner").get_by_role("link", name="Alerts 1 open")).to_be_visible()
+    expect(shown.get_by_role("banner").get_by_role("link", name="Alerts 1 unread")).to_be_visible()
 
 
 def test_delete_all_means_what_the_filter_shows(
@@ -292,15 +293,37 @@ def test_delete_all_means_what_the_filter_shows(
 ) -> None:
     put_alerts(mailbox)
     shown.goto(at("mailbox_alerts"))
-    shown.get_by_role("link", name="Errors 2").click()
-    expect(shown.locator(".wall li")).to_have_count(2)
+    shown.get_by_role("link", name="Errors 1").click()
+    expect(shown.locator("#rows > .wall > li")).to_have_count(1)
     shown.get_by_role("link", name="Delete all alerts").click()
     dialog = shown.get_by_role("dialog")
-    expect(dialog).to_contain_text("Delete 2 alerts that match Errors")
+    expect(dialog).to_contain_text("Delete the one alert that the filters show?")
     expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
-    dialog.get_by_role("button", name="Delete 2").click()
+    dialog.get_by_role("button", name="Delete", exact=True).click()
     expect(shown.get_by_role("link", name="Errors 0")).to_be_visible()
-    assert set(Alert.objects.values_list("level", flat=True)) == {"warning", "information"}
+    assert set(Alert.objects.open().values_list("level", flat=True)) == {"warning", "information"}
+
+
+def test_new_alerts_appear_by_themselves_unless_somebody_uses_the_wall(
+    shown: Page, at: Callable[..., str], mailbox: Mailbox
+) -> None:
+    shown.clock.install()
+    put_alerts(mailbox)
+    shown.goto(at("mailbox_alerts"))
+    wall.raise_alert("not_approved", now=timezone.now(), mailbox=mailbox)
+    shown.clock.fast_forward(21_000)
+    expect(shown.get_by_role("heading", name="Billing is waiting for approval")).to_be_visible()
+    expect(shown.locator("#wall-said")).to_have_text("1 new alert.")
+    used = shown.get_by_role("button", name="Delete: Incoming email for Billing is stopped")
+    used.focus()
+    wall.raise_alert("folder_renumbered", now=timezone.now(), mailbox=mailbox)
+    shown.clock.fast_forward(21_000)
+    expect(used).to_be_focused()
+    expect(shown.get_by_role("heading", name="renumbered")).to_have_count(0)
+    shown.locator("#q").focus()
+    shown.clock.fast_forward(21_000)
+    expect(shown.get_by_role("heading", name="renumbered")).to_be_visible()
+    expect(shown.locator("#q")).to_be_focused()
 
 
 @pytest.mark.parametrize("width", [1440, 390])

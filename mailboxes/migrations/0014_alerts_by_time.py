@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailboxes', '0012_quick_lists_of_mailboxes'),
+        ('mailboxes', '0013_indexes_of_rare_emails'),
         ('profiles', '0003_restrict_self_approval'),
     ]
 
