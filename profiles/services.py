@@ -261,16 +261,7 @@ def save_settings(
     Raises StaleRecord when somebody saved them, or moved the default, after they were read, NotPossible, and
     PermissionDenied.
     """
-    access.require(by, Permission.WRITE_SETTINGS, settings.environment_id)
-    _lock(settings.environment_id)
-    stored = EmailSettings.objects.filter(environment=settings.environment_id).first() or EmailSettings()
-    if any(getattr(stored, name) and not getattr(settings, name) for name in APPROVAL_RULES):
-        access.require(by, Permission.APPROVE, settings.environment_id)
-    settings.modified_by = by
-    if settings._state.adding:  # noqa: SLF001  (Django documents it)
-        settings.save(force_insert=True)
-    else:
-        save_version(settings)
+    save_tracking(settings, by=by)
     chosen = server_profile.pk if server_profile else None
     default = ServerProfile.objects.filter(environment=settings.environment_id, is_default=True).first()
     if (default.pk if default else None) == chosen:
@@ -281,6 +272,25 @@ def save_settings(
         _give_up_default(settings.environment_id, to=None, by=by, now=now)
         _note_moved_default(settings.environment_id, by=by, now=now)
     settings.refresh_from_db(fields=["version"])
+    return settings
+
+
+@transaction.atomic
+def save_tracking(settings: EmailSettings, *, by: User | None) -> EmailSettings:
+    """Save the email settings of an environment and leave the default profile alone.
+
+    Raises StaleRecord when somebody saved them after they were read, and PermissionDenied.
+    """
+    access.require(by, Permission.WRITE_SETTINGS, settings.environment_id)
+    _lock(settings.environment_id)
+    stored = EmailSettings.objects.filter(environment=settings.environment_id).first() or EmailSettings()
+    if any(getattr(stored, name) and not getattr(settings, name) for name in APPROVAL_RULES):
+        access.require(by, Permission.APPROVE, settings.environment_id)
+    settings.modified_by = by
+    if settings._state.adding:  # noqa: SLF001  (Django documents it)
+        settings.save(force_insert=True)
+    else:
+        save_version(settings)
     return settings
 
 

@@ -23,6 +23,8 @@ environment: list[URLPattern | URLResolver] = [
     path("people/<int:pk>/", people.person_edit, name="person_edit"),
     path("people/<int:pk>/remove/", people.person_remove, name="person_remove"),
     path("email-settings/", email_settings.email_settings, name="email_settings"),
+    path("email-tracking/", email_settings.email_tracking, name="email_tracking"),
+    path("email-tracking/preview/", email_settings.email_tracking_preview, name="email_tracking_preview"),
 ]
 urlpatterns = [
     path("environments/", environments.environment_list, name="environment_list"),

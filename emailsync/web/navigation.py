@@ -11,6 +11,7 @@ AREAS = {
     "profiles:environment": "profiles:environment_list",
     "profiles:environment_settings": "profiles:environment_settings",
     "profiles:email_settings": "profiles:email_settings",
+    "profiles:email_tracking": "profiles:email_tracking",
     "profiles:people": "profiles:people_list",
     "profiles:person": "profiles:people_list",
     "profiles:profile": "profiles:profile_list",
@@ -90,6 +91,7 @@ def build(request: HttpRequest | None, *, environment: Place | None) -> Navigati
     alerts = ("mailboxes:environment_alerts", "Alerts wall", "flag")
     people = ("profiles:people_list", "People and roles", "users")
     settings = ("profiles:email_settings", "Email settings", "sliders")
+    tracking = ("profiles:email_tracking", "Email tracking", "activity")
     mailboxes = ("mailboxes:mailbox_list", "Mailboxes", "inbox")
     emails = ("mailboxes:environment_emails", "Emails", "mail")
     server_profiles = ("profiles:profile_list", "Server profiles", "server")
@@ -108,7 +110,7 @@ def build(request: HttpRequest | None, *, environment: Place | None) -> Navigati
         if environment
         else (),
         email=links(
-            *((settings, mailboxes, emails, server_profiles) if reads_settings else (mailboxes, emails)),
+            *((settings, tracking, mailboxes, emails, server_profiles) if reads_settings else (mailboxes, emails)),
             args=inside,
         )
         if environment

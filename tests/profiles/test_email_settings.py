@@ -1,5 +1,6 @@
 import re
 
+import pytest
 from django.test import Client
 from django.urls import reverse
 
@@ -22,11 +23,31 @@ def url(environment: Environment) -> str:
     return reverse("profiles:email_settings", args=[environment.slug])
 
 
-def test_the_page_shows_only_what_is_honoured(client: Client, environment: Environment) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sync_rights_managed_email",
+        "delete_appointments_on_ownership_change",
+        "send_to_unresolved_recipients",
+        "unresolve_ambiguous_recipients",
+        "apply_manual_resolution_to_similar",
+        "enhanced_timeline",
+    ],
+)
+def test_a_row_without_an_effect_is_switched_off_and_says_why(
+    client: Client, environment: Environment, name: str
+) -> None:
     page = client.get(url(environment)).content.decode()
-    assert "Process emails only for approved users" in page
-    assert "secure frames" not in page
-    assert "unresolved" not in page
+    assert re.search(rf'<input[^>]*name="{name}"[^>]* disabled', page)
+    assert re.search(rf'id="id_{name}_helptext">(Without effect|Always)', page)
+
+
+def test_a_row_without_an_effect_cannot_be_changed(
+    client: Client, environment: Environment, settings_row: EmailSettings
+) -> None:
+    client.post(url(environment), {**TYPED, "sync_rights_managed_email": "on", "use_secure_frames": "on"})
+    settings_row.refresh_from_db()
+    assert (settings_row.sync_rights_managed_email, settings_row.use_secure_frames) == (False, True)
 
 
 def test_appointments_are_none_and_the_page_says_why(client: Client, environment: Environment) -> None:
