@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from emailsync.web.concurrency import VersionedForm
 from emailsync.web.forms import ConsoleForm
@@ -20,19 +22,21 @@ else:
 class EnvironmentForm(VersionedForm, ConsoleForm, _ModelForm):
     """Name and type of an environment. Its address is made of the first name and stays."""
 
-    tips: ClassVar[dict[str, str]] = {
-        "kind": "Production for mail that matters, Sandbox to try things out. Both work the same."
+    tips: ClassVar[dict[str, Any]] = {
+        "kind": gettext_lazy(
+            "Production for mail that matters, Sandbox to try things out. Both work the same."
+        )
     }
 
     class Meta:
         model = Environment
         fields: ClassVar[list[str]] = ["name", "kind"]
-        labels: ClassVar[dict[str, str]] = {"name": "Name", "kind": "Type"}
+        labels: ClassVar[dict[str, Any]] = {"name": gettext_lazy("Name"), "kind": gettext_lazy("Type")}
         widgets: ClassVar[dict[str, forms.Widget]] = {
             "name": forms.TextInput(attrs={"autocomplete": "off"}),
         }
-        error_messages: ClassVar[dict[str, dict[str, str]]] = {
-            "name": {"required": "Enter a name that people will recognise."},
+        error_messages: ClassVar[dict[str, dict[str, Any]]] = {
+            "name": {"required": gettext_lazy("Enter a name that people will recognise.")},
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -48,7 +52,8 @@ class EnvironmentForm(VersionedForm, ConsoleForm, _ModelForm):
         if errors:
             raise forms.ValidationError(errors["name"])
         if services.environment_name_is_taken(Environment(pk=self.instance.pk, name=name)):
-            raise forms.ValidationError(f"Another environment is named {name}. Choose another name.")
+            taken = _("Another environment is named %(name)s. Choose another name.")
+            raise forms.ValidationError(taken % {"name": name})
         return name
 
     def _post_clean(self) -> None:

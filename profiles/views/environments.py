@@ -1,6 +1,7 @@
 """Environments: the list, the panel that names one, and the settings page of one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, cast
 
 from django.contrib.auth.models import User
@@ -8,26 +9,31 @@ from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
-from emailsync.web.listing import Column, Listing
+from emailsync.web.listing import LONGEST_QUERY, Column, Listing
 from emailsync.web.responses import Page, dialog_response, page_response, saved_response
 from profiles import access, services
 from profiles.access import Permission, Person
 from profiles.forms.environment import EnvironmentForm
-from profiles.models import Environment, StaleRecord
-from profiles.views.figures import pending_approval, with_figures
+from profiles.models import Environment, ServerProfile, StaleRecord
+from profiles.views.figures import mail_since, pending_approval, with_figures
+from profiles.views.settings_index import Entry, entries_for
 
 
 class EnvironmentListing(Listing[Environment]):
     """Every environment, with what its mailboxes are doing."""
 
     columns: ClassVar = (
-        Column("name", "Environment", sort=(Lower("name"),)),
-        Column("kind", "Type", sort=("kind",)),
-        Column("mailboxes", "Mailboxes", sort=("mailbox_count",), classes="end"),
-        Column("result", "Test result", sort=("failing", "working")),
-        Column("alerts", "Alerts", sort=("open_alerts",)),
+        Column("name", _lazy("Environment"), sort=(Lower("name"),)),
+        Column("kind", _lazy("Type"), sort=("kind",)),
+        Column("mailboxes", _lazy("Mailboxes"), sort=("mailbox_count",), classes="end"),
+        Column("result", _lazy("Health"), sort=("failing", "working")),
+        Column("today", _lazy("Mail today"), classes="lg"),
+        Column("alerts", _lazy("Alerts"), sort=("open_alerts",)),
     )
     search: ClassVar = ("name", "slug")
     default_sort: ClassVar[str] = "name"
@@ -36,25 +42,89 @@ class EnvironmentListing(Listing[Environment]):
 
 def list_page(user: Person, state: QueryDict) -> tuple[str, dict[str, Any]]:
     """Return the template and context of the list; dialogs stand on it when there is no script."""
-    environments = with_figures(access.environments_of(user))
+    environments = pending_approval(with_figures(access.environments_of(user)))
     listing = EnvironmentListing(state, environments, url=reverse("profiles:environment_list"))
     for environment in listing.rows:
         environment.may = access.permissions(user, environment)
+    shown = [row for row in listing.rows if Permission.READ_MAILBOXES in row.may]
+    midnight = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+    mail_since(shown, midnight)
     return "profiles/environment_list.html", {"listing": listing}
 
 
-def settings_page(entered: Environment) -> tuple[str, dict[str, Any]]:
+@dataclass(frozen=True)
+class Category:
+    """A group of pages under Settings."""
+
+    title: str
+    about: str
+    icon: str
+    entries: Sequence[Entry]
+
+
+def settings_page(user: Person, entered: Environment, *, query: str = "") -> tuple[str, dict[str, Any]]:
     """Return the template and context of the settings of an environment that was entered."""
     environment = pending_approval(with_figures(Environment.objects.all())).get(pk=entered.pk)
-    environment.may = entered.may
+    environment.may = access.permissions(user, environment)
     profiles = list(environment.server_profiles.only("name", "is_active", "is_default"))
+    known = entries_for(environment)
+    about = _abouts(environment, profiles)
+    categories = [
+        Category(
+            _("Email"),
+            _("Connect mailboxes to IMAP and SMTP servers"),
+            "mail",
+            _pages(known, "email", about),
+        ),
+        Category(
+            _("Users + permissions"),
+            _("Who may do what in this environment"),
+            "users",
+            _pages(known, "people", about),
+        ),
+        Category(
+            _("Activity"),
+            _("What happened, and what is under way"),
+            "activity",
+            _pages(known, "activity", about),
+        ),
+    ]
     context = {
         "environment": environment,
-        "profiles": len([profile for profile in profiles if profile.is_active]),
-        "default_profile": next((profile for profile in profiles if profile.is_default), None),
         "has_profiles": bool(profiles),
+        "categories": [category for category in categories if category.entries],
+        "query": query,
+        "found": [entry for entry in known if entry.matches(query)] if query else [],
     }
     return "profiles/environment_settings.html", context
+
+
+def _pages(known: Sequence[Entry], category: str, about: Mapping[str, str]) -> list[Entry]:
+    """Return the pages of a category, with what they say at the moment."""
+    pages = [entry for entry in known if entry.category == category and not entry.is_row]
+    return [replace(page, about=about.get(page.name, page.about)) for page in pages]
+
+
+def _abouts(environment: Environment, profiles: Sequence[ServerProfile]) -> dict[str, str]:
+    """Return what the numbers of an environment say about its pages."""
+    active = len([profile for profile in profiles if profile.is_active])
+    default = next((profile.name for profile in profiles if profile.is_default), "")
+    words = [_("%(count)s active") % {"count": active}]
+    if profiles:
+        words.append(_("default %(name)s") % {"name": default} if default else _("no default"))
+    if Permission.READ_MAILBOXES not in environment.may:
+        mailboxes = [_("The mailboxes that you own")]
+    else:
+        mailboxes = [
+            sentence % {"count": f"{number:,}"}
+            for sentence, number, is_said in (
+                (_("%(count)s active"), environment.active, True),  # type: ignore[attr-defined]
+                (_("%(count)s failing"), environment.failing, False),  # type: ignore[attr-defined]
+                (_("%(count)s waiting for approval"), environment.pending, False),  # type: ignore[attr-defined]
+            )
+            if number or is_said
+        ]
+    return {"profiles:profile_list": " · ".join(words), "mailboxes:mailbox_list": " · ".join(mailboxes)}
 
 
 @require_safe
@@ -67,7 +137,8 @@ def environment_list(request: HttpRequest) -> HttpResponse:
 @require_safe
 def environment_settings(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the categories of settings of an environment."""
-    template, context = settings_page(access.enter(request.user, slug))
+    query = " ".join(request.GET.get("q", "").replace("\0", "").split())[:LONGEST_QUERY]
+    template, context = settings_page(request.user, access.enter(request.user, slug), query=query)
     return render(request, template, context)
 
 
@@ -81,8 +152,8 @@ def environment_create(request: HttpRequest) -> HttpResponse:
         return saved_response(
             request,
             environment.get_absolute_url(),
-            title=f"{environment.name} was created",
-            text="Next: add a server profile, which says where its mail servers are.",
+            title=_("%(name)s was created") % {"name": environment.name},
+            text=_("Next: add a server profile, which says where its mail servers are."),
             leave=True,
         )
     context = {"form": form, "back_url": reverse("profiles:environment_list")}
@@ -99,7 +170,7 @@ def environment_edit(request: HttpRequest, slug: str) -> HttpResponse:
     form = EnvironmentForm(request.POST or None, instance=environment)
     if request.method == "POST" and form.is_valid() and _save(request, form):
         return saved_response(
-            request, back, title="Environment saved", text=form.instance.name, leave=is_from_settings
+            request, back, title=_("Environment saved"), text=form.instance.name, leave=is_from_settings
         )
     context = {
         "form": form,
@@ -108,7 +179,7 @@ def environment_edit(request: HttpRequest, slug: str) -> HttpResponse:
         "dialog_url": request.get_full_path(),
     }
     page: Callable[[], tuple[str, dict[str, Any]]] = (
-        (lambda: settings_page(access.enter(request.user, slug)))
+        (lambda: settings_page(request.user, access.enter(request.user, slug)))
         if is_from_settings
         else (lambda: list_page(request.user, QueryDict()))
     )

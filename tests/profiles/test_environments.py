@@ -1,13 +1,17 @@
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from mailboxes.models import Alert
+from mailboxes.models import Alert, Message, OutgoingMessage
 from profiles import services
-from profiles.models import Environment, ServerProfile
+from profiles.choices import Role
+from profiles.models import Environment, Membership, ServerProfile
 from tests.profiles.conftest import HTMX, NOW, NewMailbox
 
 LIST = "/environments/"
@@ -70,7 +74,9 @@ def test_the_list_asks_a_constant_number_of_questions(
 ) -> None:
     many(12)
     client.get(LIST)
-    with django_assert_num_queries(5):  # session, person, counts, rows, open alerts of the top bar
+    with django_assert_num_queries(
+        7
+    ):  # session, person, counts, rows, mail in and out, alerts of the top bar
         client.get(LIST)
 
 
@@ -145,3 +151,37 @@ def test_the_settings_page_shows_where_things_stand(
 
 def test_an_environment_that_does_not_exist_is_a_404(client: Client, db: None) -> None:
     assert client.get("/environments/nowhere/settings/").status_code == 404
+
+
+def test_the_list_says_how_much_mail_came_and_went_today(
+    client: Client, environment: Environment, new_mailbox: NewMailbox
+) -> None:
+    mailbox = new_mailbox("anna", status="success")
+    now = timezone.now()
+    old = now - timedelta(days=2)
+    owned = {"mailbox": mailbox, "environment": environment, "size": 1}
+    Message.objects.create(sha256="a", received_at=now, stored_on=now, **owned)
+    Message.objects.create(sha256="b", received_at=old, stored_on=now, **owned)
+    sent = {**owned, "content": b"", "created_on": old, "status": "sent"}
+    OutgoingMessage.objects.create(message_id="<1@a>", sent_at=now, **sent)
+    OutgoingMessage.objects.create(message_id="<2@a>", sent_at=now, **sent)
+    OutgoingMessage.objects.create(message_id="<3@a>", sent_at=old, **sent)
+    row = client.get(LIST).context["listing"].rows[0]
+    assert (row.received, row.sent) == (1, 2)
+
+
+def test_the_settings_page_finds_its_rows(client: Client, environment: Environment) -> None:
+    page = client.get(settings_of(environment), {"q": "smart"}).content.decode()
+    assert "/environments/contoso/email-tracking/#id_use_smart_matching" in page
+    assert "Approve" not in page
+
+
+def test_the_settings_of_a_member_name_only_what_they_may_see(environment: Environment) -> None:
+    member = User.objects.create_user("mia")
+    Membership.objects.create(environment=environment, user=member, role=Role.MEMBER)
+    browser = Client()
+    browser.force_login(member)
+    page = browser.get(settings_of(environment)).content.decode()
+    assert "The mailboxes that you own" in page
+    assert "Email settings" not in page
+    assert "Server profiles" not in page
