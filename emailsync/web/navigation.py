@@ -110,7 +110,11 @@ def build(request: HttpRequest | None, *, environment: Place | None) -> Navigati
         if environment
         else (),
         email=links(
-            *((settings, tracking, mailboxes, emails, server_profiles) if reads_settings else (mailboxes, emails)),
+            *(
+                (settings, tracking, mailboxes, emails, server_profiles)
+                if reads_settings
+                else (mailboxes, emails)
+            ),
             args=inside,
         )
         if environment

@@ -42,6 +42,13 @@ def entries_for(environment: Environment) -> list[Entry]:
     pages = [
         *(_email_pages() if reads_settings else ()),
         ("mailboxes:mailbox_list", _("Mailboxes"), _("Whose email is synchronized"), "inbox", "email"),
+        (
+            "mailboxes:environment_emails",
+            _("Emails"),
+            _("Received and sent, of all mailboxes"),
+            "mail",
+            "email",
+        ),
         *(_other_pages() if reads_settings else ()),
         ("mailboxes:job_list", _("Jobs"), _("Tests and changes of many mailboxes"), "activity", "activity"),
     ]
