@@ -50,7 +50,7 @@ class LedgerOutcome(models.TextChoices):
 
 
 class TrackIncoming(models.TextChoices):
-    """Which incoming mail of a mailbox is kept; docs/decisions/0010 says what the words mean here."""
+    """Which incoming mail of a mailbox is kept; docs/decisions/0012 says what the words mean here."""
 
     ALL = "all", _("All email messages")
     IN_RESPONSE = "in_response", _("Email messages in response to email")

@@ -65,6 +65,8 @@ STYLE_PROPERTIES = _names(
     """
 )
 URL_SCHEMES = frozenset({"http", "https", "mailto", "data"})
+#: Attributes that secure frames take out: what leads away, and what decides how it looks.
+RESTRICTED = _names("href style bgcolor color face size")
 #: Raster pictures only: an SVG is a document, and a browser's other decoders are rarely tried.
 IMAGE_TYPES = _names("image/png image/jpeg image/jpg image/pjpeg image/gif image/webp image/bmp")
 LONGEST_HTML = 2_000_000
@@ -88,6 +90,8 @@ class SafeHtml:
     #: Pictures on other servers: loading one would tell the sender that the message was opened.
     blocked_images: int
     is_cut: bool
+    #: Secure frames are on: styles and links were taken out too.
+    is_restricted: bool = False
 
 
 def referenced_images(html: str) -> frozenset[str]:
@@ -108,10 +112,13 @@ def content_id(text: str) -> str:
     return unquote(text).strip().strip("<>").casefold()
 
 
-def sanitize(html: str, *, inline_images: Mapping[str, str], remote_images: bool = False) -> SafeHtml:
+def sanitize(
+    html: str, *, inline_images: Mapping[str, str], remote_images: bool = False, restricted: bool = False
+) -> SafeHtml:
     """Return what may be shown of `html`; `inline_images` holds a `data:` address for each Content-ID.
 
-    With `remote_images`, pictures on other servers stay: the reader asked for them.
+    With `remote_images`, pictures on other servers stay: the reader asked for them. What is `restricted`
+    ("Use secure frames") has no such pictures in any case, no styles, and text where its links were.
     """
     blocked = 0
 
@@ -123,17 +130,16 @@ def sanitize(html: str, *, inline_images: Mapping[str, str], remote_images: bool
                 return inline_images.get(content_id(value.strip()[4:]))
             if scheme == "data" and value.strip()[5:].partition(";")[0].casefold() in IMAGE_TYPES:
                 return value.strip()
-            if remote_images and scheme in {"http", "https"}:
+            if remote_images and not restricted and scheme in {"http", "https"}:
                 return value.strip()
             blocked += 1
             return None
-        if attribute == "href" and _scheme(value) not in {"http", "https", "mailto"}:
-            return None
-        return value
+        leads_nowhere = attribute == "href" and _scheme(value) not in {"http", "https", "mailto"}
+        return None if leads_nowhere or (restricted and attribute in RESTRICTED) else value
 
     length = _safe_length(html)
-    shown = _clean(html[:length], keep=keep, schemes=URL_SCHEMES | {"cid"})
-    return SafeHtml(html=shown, blocked_images=blocked, is_cut=length < len(html))
+    shown = _clean(html[:length], keep=keep, schemes=URL_SCHEMES | {"cid"}, opens_links=not restricted)
+    return SafeHtml(html=shown, blocked_images=blocked, is_cut=length < len(html), is_restricted=restricted)
 
 
 def _safe_length(html: str) -> int:
@@ -155,7 +161,13 @@ def _scheme(address: str) -> str:
     return address.strip().partition(":")[0].casefold()
 
 
-def _clean(html: str, *, keep: Callable[[str, str, str], str | None], schemes: frozenset[str]) -> str:
+def _clean(
+    html: str,
+    *,
+    keep: Callable[[str, str, str], str | None],
+    schemes: frozenset[str],
+    opens_links: bool = True,
+) -> str:
     return nh3.clean(
         html,
         tags=set(TAGS),
@@ -164,7 +176,7 @@ def _clean(html: str, *, keep: Callable[[str, str, str], str | None], schemes: f
         attribute_filter=keep,
         filter_style_properties=set(STYLE_PROPERTIES),
         link_rel="noopener noreferrer nofollow",
-        set_tag_attribute_values={"a": {"target": "_blank"}},
+        set_tag_attribute_values={"a": {"target": "_blank"}} if opens_links else {},
         url_schemes=set(schemes),
         url_relative="deny",
     )

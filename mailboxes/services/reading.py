@@ -14,6 +14,7 @@ from django.core.files.storage import default_storage
 from emailsync.mail.parsing import AttachmentInfo, ParsedMessage, attachment_content, parse, parse_file
 from mailboxes import sanitizing
 from mailboxes.models import Message, RawMessage
+from profiles.models import EmailSettings
 
 #: Messages above this size are parsed from the stream, in bounded memory.
 LARGE = 1024 * 1024
@@ -54,19 +55,30 @@ def parsed(message: Message) -> ParsedMessage:
 
 
 def html_of(message: Message, *, remote_images: bool = False) -> sanitizing.SafeHtml:
-    """Return the HTML of `message` for its frame, pictures that came with it included. Raises RawMissing."""
+    """Return the HTML of `message` for its frame, pictures that came with it included. Raises RawMissing.
+
+    What the email settings block is not shown, and with secure frames on no `remote_images` either.
+    """
     content = parsed(message)
+    restricted = EmailSettings.objects.filter(
+        environment=message.environment_id, use_secure_frames=True
+    ).exists()
+    blocked = set(message.attachments.filter(is_blocked=True).values_list("position", flat=True))
     wanted = sanitizing.referenced_images(content.html)
     pictures: dict[str, str] = {}
     room = PICTURES_TOGETHER
     for info in content.attachments:
+        if info.position in blocked:
+            continue
         name = sanitizing.content_id(info.content_id)
         fits = info.size <= min(LARGEST_PICTURE, room) and len(pictures) < MOST_PICTURES
         if name in wanted and name not in pictures and fits and info.content_type in sanitizing.IMAGE_TYPES:
             _, chunks = attachment(message, info.position)
             pictures[name] = f"data:{info.content_type};base64,{b64encode(b''.join(chunks)).decode('ascii')}"
             room -= info.size
-    return sanitizing.sanitize(content.html, inline_images=pictures, remote_images=remote_images)
+    return sanitizing.sanitize(
+        content.html, inline_images=pictures, remote_images=remote_images, restricted=restricted
+    )
 
 
 def attachment(message: Message, position: int) -> tuple[AttachmentInfo, Iterator[bytes]]:

@@ -131,3 +131,14 @@ def test_a_deeply_nested_message_is_cut_in_good_time(html: str) -> None:
     started = time.monotonic()
     assert sanitize(html, inline_images={}).is_cut
     assert time.monotonic() - started < 3
+
+
+def test_secure_frames_leave_neither_links_nor_styles_nor_remote_pictures() -> None:
+    html = (
+        '<p style="color: red">Hi <a href="https://example.org">there</a>'
+        '<img src="https://example.org/a.png"><img src="cid:logo@ana"></p>'
+    )
+    shown = sanitize(html, inline_images={"logo@ana": PICTURE}, remote_images=True, restricted=True)
+    assert not any(word in shown.html for word in ("style", "href", "target", "example.org"))
+    assert PICTURE in shown.html
+    assert (shown.blocked_images, shown.is_restricted) == (1, True)
