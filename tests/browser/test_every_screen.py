@@ -32,6 +32,8 @@ SCREENS = {
     "new environment": "/environments/new/",
     "settings": f"{DEMO}/settings/",
     "email settings": f"{DEMO}/email-settings/",
+    "people": f"{DEMO}/people/",
+    "add somebody": f"{DEMO}/people/add/",
     "server profiles": f"{DEMO}/server-profiles/",
     "new server profile": f"{DEMO}/server-profiles/new/",
     "mailboxes": f"{DEMO}/mailboxes/",
@@ -40,6 +42,7 @@ SCREENS = {
     "job": f"{DEMO}/jobs/1/",
     "alerts": "/alerts/",
     "search": "/search/?q=ana",
+    "account": "/account/",
     "help": "/help/",
     "nowhere": "/nowhere/",
 }
