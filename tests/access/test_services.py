@@ -238,6 +238,22 @@ SERVICES: list[Service] = [
         "owned",
     ),
     Service(drafts.discard, READ_EMAIL, lambda w, by: drafts.discard(w.here.sent["other"], by=by)),
+    Service(
+        services.save_tracking,
+        WRITE_SETTINGS,
+        lambda w, by: services.save_tracking(settings_of(w, use_smart_matching=True), by=by),
+    ),
+    Service(
+        services.save_tracking,
+        ADMINISTER,
+        lambda w, by: services.save_tracking(settings_of(w, process_only_approved_queues=False), by=by),
+        "without approval",
+    ),
+    Service(
+        editing.set_start,
+        WRITE_MAILBOXES,
+        lambda w, by: editing.set_start(again(w.here.owned), NOW, by=by, now=NOW),
+    ),
     Service(approval.withdraw, APPROVE, lambda w, by: approval.withdraw(one(w.here.owned), by=by, now=NOW)),
     Service(
         importing.judge,
