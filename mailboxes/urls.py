@@ -10,6 +10,7 @@ from mailboxes.views import (
     compose,
     conversation,
     course,
+    diagnose,
     email_list,
     emails,
     jobs,
@@ -58,6 +59,7 @@ mailboxes: list[URLPattern | URLResolver] = [
     path("new-forward-mailbox/", mailbox_form.forward_mailbox_create, name="forward_mailbox_create"),
     path("commands/", approval.mailbox_command, name="mailbox_command"),
     path("apply-default/", apply_default.mailbox_apply_default, name="mailbox_apply_default"),
+    path("diagnose/", diagnose.mailbox_diagnose, name="mailbox_diagnose"),
     path("change/", change_many.mailbox_change_many, name="mailbox_change_many"),
     path("<uuid:pk>/", mailbox_form.mailbox_detail, name="mailbox_detail"),
     path("<uuid:pk>/course/", course.mailbox_course, name="mailbox_course"),
@@ -72,6 +74,7 @@ testing: list[URLPattern | URLResolver] = [
     path("<int:pk>/", jobs.job_detail, name="job_detail"),
     path("<int:pk>/progress/", jobs.job_progress, name="job_progress"),
     path("<int:pk>/again/", jobs.job_again, name="job_again"),
+    path("<int:pk>/cancel/", jobs.job_cancel, name="job_cancel"),
 ]
 environment_mail: list[URLPattern | URLResolver] = [
     path("", email_list.environment_emails, name="environment_emails"),
@@ -84,7 +87,7 @@ namespaced: list[URLPattern | URLResolver] = [
     path("environments/<slug:slug>/emails/", include(environment_mail)),
     path(
         "environments/<slug:slug>/server-profiles/<uuid:pk>/diagnose/",
-        jobs.profile_diagnose,
+        diagnose.profile_diagnose,
         name="profile_diagnose",
     ),
     path(

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Case, Exists, OuterRef, Q, When
 
 from mailboxes.choices import UNFINISHED, Direction, RunState, StepOutcome
 from mailboxes.models.job import Job
@@ -17,7 +17,7 @@ class DiagnosisQuerySet(models.QuerySet["Diagnosis"]):
 
     def unfinished(self) -> "DiagnosisQuerySet":
         """Return those still waiting or running."""
-        return self.filter(state__in=UNFINISHED)
+        return self.filter(is_unfinished=True)
 
     def unleased(self, now: datetime) -> "DiagnosisQuerySet":
         """Return those that no living lease holds."""
@@ -39,11 +39,18 @@ class DiagnosisQuerySet(models.QuerySet["Diagnosis"]):
 class Diagnosis(models.Model):
     """The test of one mailbox; each direction has a result of its own."""
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="diagnoses")
+    # Every index that begins with the job serves its key too.
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="diagnoses", db_index=False)
     mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="diagnoses")
     #: The place among the mailboxes of its job.
     position = models.PositiveIntegerField(default=0)
     state = models.CharField(max_length=10, choices=RunState, default=RunState.QUEUED)
+    #: The database keeps it; as a boolean it lets both databases use the index of what is due.
+    is_unfinished = models.GeneratedField(
+        expression=Case(When(state__in=UNFINISHED, then=True), default=False),
+        output_field=models.BooleanField(),
+        db_persist=True,
+    )
     #: Empty while unknown; skipped when the direction is not configured.
     incoming = models.CharField(max_length=10, choices=StepOutcome, blank=True)
     outgoing = models.CharField(max_length=10, choices=StepOutcome, blank=True)
@@ -63,10 +70,10 @@ class Diagnosis(models.Model):
             models.CheckConstraint(condition=Q(state__in=RunState.values), name="diagnosis_state"),
         ]
         indexes: ClassVar[list[models.Index]] = [
-            models.Index(
-                fields=["position", "id"], condition=Q(state__in=UNFINISHED), name="diagnosis_unfinished"
-            ),
+            models.Index(fields=["position", "id"], condition=Q(is_unfinished=True), name="diagnosis_due"),
+            models.Index(fields=["mailbox"], condition=Q(is_unfinished=True), name="diagnosis_of_mailbox"),
             models.Index(fields=["job", "position"], name="diagnosis_position"),
+            models.Index(fields=["job", "state", "incoming", "outgoing"], name="diagnosis_results"),
         ]
 
     def __str__(self) -> str:

@@ -1,18 +1,62 @@
 """Ask for Test & Enable. The asking writes rows; a worker's clock finds them."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import connection, transaction
-from django.db.models import F, QuerySet, Value, Window
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Value, Window
 from django.db.models.functions import Lower, RowNumber
 
 from mailboxes import access
-from mailboxes.choices import RunState
-from mailboxes.models import Diagnosis, Job, Mailbox
+from mailboxes.choices import AddressStatus, MailboxKind, RunState
+from mailboxes.models import Diagnosis, Job, Mailbox, SyncClaim
 from mailboxes.services import approval, editing
 from profiles.access import Permission, refusal
-from profiles.models import Environment, ServerProfile
+from profiles.choices import IncomingMethod, OutgoingMethod
+from profiles.models import EmailSettings, Environment, ServerProfile
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What can be said before a test: how many mailboxes cannot succeed, and why."""
+
+    total: int
+    inactive: int
+    unapproved: int
+    without_profile: int
+    without_method: int
+    #: Another environment synchronizes the address.
+    held_elsewhere: int
+
+    @property
+    def has_obstacles(self) -> bool:
+        """Say whether some will fail for certain."""
+        return bool(self.inactive or self.unapproved or self.without_profile or self.without_method)
+
+
+def look_ahead(mailboxes: QuerySet[Mailbox], *, environment: Environment) -> Outlook:
+    """Return what is known beforehand about a test of `mailboxes`, whatever their number."""
+    settings = EmailSettings.objects.filter(environment=environment).first() or EmailSettings()
+    needs_approval = Q(pk__in=[])
+    if settings.process_only_approved_users:
+        needs_approval |= Q(kind=MailboxKind.USER)
+    if settings.process_only_approved_queues:
+        needs_approval |= ~Q(kind=MailboxKind.USER)
+    is_held = SyncClaim.objects.exclude(environment=environment).filter(address=Lower(OuterRef("address")))
+    numbers = mailboxes.order_by().aggregate(
+        total=Count("pk"),
+        inactive=Count("pk", filter=Q(is_active=False)),
+        unapproved=Count("pk", filter=needs_approval & ~Q(address_status=AddressStatus.APPROVED)),
+        without_profile=Count(
+            "pk", filter=Q(server_profile__isnull=True) | Q(server_profile__is_active=False)
+        ),
+        without_method=Count(
+            "pk", filter=~Q(incoming=IncomingMethod.SERVER_SIDE) & ~Q(outgoing=OutgoingMethod.SERVER_SIDE)
+        ),
+        held_elsewhere=Count("pk", filter=Exists(is_held)),
+    )
+    return Outlook(**numbers)
 
 
 @transaction.atomic

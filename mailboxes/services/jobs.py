@@ -14,15 +14,19 @@ from mailboxes.choices import JobKind, RunState
 from mailboxes.engine import jobs as engine
 from mailboxes.models import Diagnosis, Job, JobOrder
 from profiles import access
-from profiles.access import Permission
+from profiles.access import Permission, Person
 from profiles.models import Environment
 
 #: What somebody must be permitted to do in the whole environment, by kind of job.
-PERMISSIONS = {
+PERMISSIONS: dict[str, Permission] = {
     JobKind.DIAGNOSE: Permission.DIAGNOSE,
     JobKind.APPROVE: Permission.APPROVE,
     JobKind.REJECT: Permission.APPROVE,
 }
+
+
+def _permission(kind: str) -> Permission:
+    return PERMISSIONS.get(kind, Permission.WRITE_MAILBOXES)
 
 
 @transaction.atomic
@@ -42,7 +46,7 @@ def start(
     over. Every kind has its work in `mailboxes.engine.works.WORKS`; Test & Enable is started by
     `mailboxes.services.diagnosis`.
     """
-    access.require(by, PERMISSIONS.get(kind, Permission.WRITE_MAILBOXES), environment)
+    access.require(by, _permission(kind), environment)
     ids = [str(target) for target in targets]
     job = Job.objects.create(
         environment=environment,
@@ -59,14 +63,19 @@ def start(
     return job
 
 
+def may_cancel(user: Person, job: Job) -> bool:
+    """Say whether `user` started `job`, or may do the same."""
+    return user.pk == job.created_by_id or access.may(user, _permission(job.kind), job.environment_id)
+
+
 @transaction.atomic
 def cancel(job: Job, *, by: User | None, now: datetime) -> bool:
     """Do nothing more of `job` that is not begun; what runs comes to its end. Says whether there was any.
 
     Raises PermissionDenied for all but those who started it or may do the same.
     """
-    if by is None or by.pk != job.created_by_id:
-        access.require(by, PERMISSIONS.get(JobKind(job.kind), Permission.WRITE_MAILBOXES), job.environment)
+    if by is not None and not may_cancel(by, job):
+        raise access.refusal(_permission(job.kind))
     asked = Job.objects.unfinished().filter(pk=job.pk, canceled_on__isnull=True)
     if not asked.update(canceled_by=by, canceled_on=now):
         return False

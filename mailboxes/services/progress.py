@@ -6,19 +6,37 @@ from datetime import datetime, timedelta
 
 from django.db.models import Count, Max, Q, QuerySet
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
-from mailboxes.choices import AddressStatus, Direction, ResultStatus, RunState, StepOutcome
+from mailboxes.choices import (
+    UNFINISHED,
+    AddressStatus,
+    Direction,
+    JobKind,
+    ResultStatus,
+    RunState,
+    StepOutcome,
+)
 from mailboxes.engine.eligibility import authentication_type
 from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox
+from mailboxes.models.diagnosis import DiagnosisQuerySet
 from profiles.access import Permission
 from profiles.choices import AuthenticationType
 
 #: A living worker takes a waiting test within a second or two.
 PICK_UP = timedelta(seconds=20)
 
-FAILED = Q(incoming=StepOutcome.FAILURE) | Q(outgoing=StepOutcome.FAILURE)
-SUCCEEDED = Q(incoming=StepOutcome.SUCCESS) | Q(outgoing=StepOutcome.SUCCESS)
 DONE = Q(state=RunState.DONE)
+_FAILURE = Q(incoming=StepOutcome.FAILURE) | Q(outgoing=StepOutcome.FAILURE)
+_SUCCESS = Q(incoming=StepOutcome.SUCCESS) | Q(outgoing=StepOutcome.SUCCESS)
+#: Every diagnosis is in exactly one of these parts; the page can show each alone.
+PARTS = {
+    "failed": DONE & _FAILURE,
+    "succeeded": DONE & _SUCCESS & ~_FAILURE,
+    "skipped": (DONE & ~_SUCCESS & ~_FAILURE) | Q(state=RunState.CANCELED),
+    "running": Q(state=RunState.RUNNING),
+    "waiting": Q(state=RunState.QUEUED),
+}
 
 NOT_APPROVED = "not_approved"
 #: Causes that are mended in the mailbox, whatever step they stopped.
@@ -36,46 +54,63 @@ _MAILBOX = {
 
 @dataclass(frozen=True)
 class Counts:
-    """The numbers of one job; every mailbox is in exactly one of the last five."""
+    """The numbers of one job: how many mailboxes there are in each part."""
 
-    total: int
-    enabled: int
+    succeeded: int
     failed: int
     skipped: int
+    canceled: int
     running: int
     waiting: int
-    last_sign_of_life: datetime
+
+    @property
+    def total(self) -> int:
+        """Return how many mailboxes the job has."""
+        return self.succeeded + self.failed + self.skipped + self.running + self.waiting
 
     @property
     def done(self) -> int:
-        """Return how many mailboxes are finished."""
-        return self.enabled + self.failed + self.skipped
+        """Return how many mailboxes are tested."""
+        return self.succeeded + self.failed + self.skipped - self.canceled
 
     @property
     def is_finished(self) -> bool:
         """Say whether nothing is left to do."""
-        return self.done == self.total
-
-    def is_stalled(self, *, now: datetime) -> bool:
-        """Say whether work waits and no worker has given a sign of life for a while."""
-        return not self.is_finished and not self.running and now - self.last_sign_of_life > PICK_UP
+        return not self.running and not self.waiting
 
 
-def count(job: Job, diagnoses: QuerySet[Diagnosis], *, now: datetime) -> Counts:
-    """Count `diagnoses`, the visible ones of `job`, by how far they have come, in one query."""
-    working = Q(state=RunState.RUNNING, leased_until__gt=now)
-    found = diagnoses.aggregate(
-        total=Count("pk"),
-        failed=Count("pk", filter=DONE & FAILED),
-        enabled=Count("pk", filter=DONE & SUCCEEDED & ~FAILED),
-        skipped=Count("pk", filter=DONE & ~SUCCEEDED & ~FAILED),
-        running=Count("pk", filter=working),
-        latest_end=Max("finished_on"),
-        latest_lease=Max("leased_until", filter=Q(leased_until__lte=now)),
-    )
-    signs = [job.created_on, found.pop("latest_end"), found.pop("latest_lease")]
-    waiting = found["total"] - found["failed"] - found["enabled"] - found["skipped"] - found["running"]
-    return Counts(waiting=waiting, last_sign_of_life=max(sign for sign in signs if sign), **found)
+def count(diagnoses: QuerySet[Diagnosis]) -> Counts:
+    """Count `diagnoses` by part, in one query that an index answers."""
+    numbers = dict.fromkeys((*PARTS, "canceled"), 0)
+    groups = diagnoses.order_by().values_list("state", "incoming", "outgoing").annotate(number=Count("pk"))
+    for state, incoming, outgoing, number in groups:
+        numbers[_part(state, {incoming, outgoing})] += number
+        numbers["canceled"] += number if state == RunState.CANCELED else 0
+    return Counts(**numbers)
+
+
+def _part(state: str, results: set[str]) -> str:
+    if state in UNFINISHED:
+        return "running" if state == RunState.RUNNING else "waiting"
+    if state == RunState.CANCELED:
+        return "skipped"
+    if StepOutcome.FAILURE in results:
+        return "failed"
+    return "succeeded" if StepOutcome.SUCCESS in results else "skipped"
+
+
+def is_stalled(job: Job, diagnoses: DiagnosisQuerySet, *, now: datetime) -> bool:
+    """Say whether work waits and no worker has given a sign of life for a while."""
+    if job.is_finished or now - job.created_on <= PICK_UP:
+        return False
+    if job.kind != JobKind.DIAGNOSE:
+        signs = [job.leased_until]
+    elif diagnoses.unfinished().filter(leased_until__gt=now).exists():
+        return False
+    else:
+        latest = diagnoses.order_by().aggregate(end=Max("finished_on"), lease=Max("leased_until"))
+        signs = [latest["end"], latest["lease"]]
+    return all(sign is None or now - sign > PICK_UP for sign in signs)
 
 
 @dataclass(frozen=True)
@@ -130,7 +165,8 @@ class Row:
             steps = [step for step in self.steps if step.direction == direction]
             is_running = runs and not getattr(self.diagnosis, direction)
             if steps or is_running:
-                found.append(Group(f"{direction.label} email", steps, is_running))
+                title = _("Incoming email") if direction == Direction.INCOMING else _("Outgoing email")
+                found.append(Group(title, steps, is_running))
             runs = runs and not is_running
         return found
 
@@ -201,6 +237,10 @@ def _status(diagnosis: Diagnosis, mailbox: Mailbox, direction: Direction) -> str
         return "none" if not mailbox.uses(direction) else StepOutcome.SKIPPED
     if result:
         return str(result)
+    if not mailbox.syncs(direction):
+        return "none"
+    if diagnosis.state == RunState.CANCELED:
+        return RunState.CANCELED
     if diagnosis.state == RunState.DONE:
         return ResultStatus.NOT_RUN
     return "testing" if diagnosis.state == RunState.RUNNING else "queued"
@@ -228,13 +268,13 @@ def where_to_mend(code: str, *, direction: str, mailbox: Mailbox) -> tuple[str, 
     page = mailbox.get_absolute_url()
     profile = mailbox.server_profile
     if code == NOT_APPROVED:
-        return "Approve the address", page
+        return _("Approve the address"), page
     if code in _MAILBOX or profile is None:
-        return "Open mailbox", page
+        return _("Open mailbox"), page
     if code in _CREDENTIALS and authentication_type(profile, direction) != AuthenticationType.IN_PROFILE:
-        return "Update credentials", f"{page}#id_user_name"
+        return _("Update credentials"), f"{page}#id_user_name"
     if Permission.READ_SETTINGS not in mailbox.environment.may:
-        return "Open mailbox", page
-    return "Open server profile", reverse(
+        return _("Open mailbox"), page
+    return _("Open server profile"), reverse(
         "profiles:profile_edit", args=[mailbox.environment.slug, profile.pk]
     )

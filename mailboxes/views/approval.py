@@ -19,9 +19,9 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods
 
 from emailsync.web.responses import Page, Undo, dialog_response, redirect_response, saved_response
-from mailboxes.choices import AddressStatus
 from mailboxes.models import Mailbox
-from mailboxes.services import approval, diagnosis, editing
+from mailboxes.services import approval, editing
+from mailboxes.views.diagnose import mailbox_diagnose
 from mailboxes.views.mailbox_form import detail_page
 from mailboxes.views.mailbox_list import list_page
 from mailboxes.views.selection import Selection, chosen
@@ -124,13 +124,6 @@ COMMANDS = {
         ),
     ),
 }
-DIAGNOSE = Question(
-    gettext_lazy("Test & Enable Mailboxes"),
-    gettext_lazy(
-        "Test {}? Incoming and outgoing email are tested on their own: signing in, opening the Inbox, and "
-        "sending a message from the mailbox to itself. What succeeds is enabled. It runs in the background."
-    ),
-)
 #: What one must be allowed for each command.
 NEEDS = {
     "edit": Permission.READ_MAILBOXES,
@@ -166,15 +159,14 @@ def mailbox_command(request: HttpRequest, slug: str) -> HttpResponse:
         return saved_response(
             request, selection.list_url, title=title, text=_("Nothing was changed."), intent="error"
         )
+    if action == "diagnose":
+        return mailbox_diagnose(request, slug)
     if action in ELSEWHERE:
         return _hand_on(request, action, selection)
-    question = DIAGNOSE if action == "diagnose" else COMMANDS[action].question
+    question = COMMANDS[action].question
     if question and "confirm" not in request.POST:
         return _ask(request, action, question, selection)
     doing = Doing(environment, selection.mailboxes, cast("User", request.user), timezone.now())
-    if action == "diagnose":
-        job = diagnosis.start(doing.mailboxes, environment=environment, by=doing.by, now=doing.now)
-        return redirect_response(request, job.get_absolute_url())
     return _carry_out(request, action, doing, selection)
 
 
@@ -211,20 +203,17 @@ def _hand_on(request: HttpRequest, action: str, selection: Selection) -> HttpRes
 
 
 def _ask(request: HttpRequest, action: str, question: Question, selection: Selection) -> HttpResponse:
-    number, mailboxes = selection.count, selection.mailboxes
-    tests = action == "diagnose"
+    number = selection.count
     context = {
         "environment": selection.environment,
         "action": action,
-        "title": _("Test & Enable Mailbox") if tests and number == 1 else question.title,
+        "title": question.title,
         "question": question,
         "text": str(question.text).format(counted(number, action)),
         "named": selection.names(NAMED),
         "further": max(number - NAMED, 0),
         "selection": selection,
-        "unapproved": mailboxes.exclude(address_status=AddressStatus.APPROVED).count() if tests else 0,
-        "inactive": mailboxes.filter(is_active=False).count() if tests else 0,
-        "shows_approval": action in {*ADDRESSES, "diagnose"},
+        "shows_approval": action in ADDRESSES,
         "from_page": _is_from_page(request),
         "dialog_url": request.path,
         "back_url": _back(request, selection),

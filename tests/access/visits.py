@@ -249,6 +249,9 @@ VISITS: list[Visit] = [
     get("mailboxes:mailbox_command", BELONGS),
     # It leads to a page, which asks who may see it.
     *_command("edit", BELONGS),
+    get("mailboxes:mailbox_diagnose", BELONGS),
+    post("mailboxes:mailbox_diagnose", BELONGS, sent=_ids("owned", "other")),
+    post("mailboxes:mailbox_diagnose", BELONGS, sent=_ids("owned", confirm="1"), about="confirmed"),
     get("mailboxes:mailbox_change_many", WRITE_MAILBOXES),
     post("mailboxes:mailbox_change_many", WRITE_MAILBOXES, sent=_ids("owned", "other")),
     post(
@@ -288,6 +291,13 @@ VISITS: list[Visit] = [
         DIAGNOSE & READ_MAILBOXES | OWNER,
         of_job,
         blind=BELONGS - READ_MAILBOXES,
+        sent=sends(),
+    ),
+    post(
+        "mailboxes:job_cancel",
+        DIAGNOSE & READ_MAILBOXES,
+        of_job,
+        blind=BELONGS - READ_MAILBOXES - OWNER,
         sent=sends(),
     ),
     # alerts

@@ -121,7 +121,7 @@ def test_testing_warns_of_addresses_that_wait_for_approval(
     ids = [mailbox.pk, new_mailbox("Ana", approved=False).pk]
     page = client.post(commands_url, {"action": "diagnose", "ids": ids}, headers=HTMX).content.decode()
     assert "Test 2 mailboxes?" in page
-    assert "One address is not approved." in page
+    assert "1 address is not approved. Approve it first." in page
 
 
 def test_a_long_selection_names_some_and_counts_the_rest(
@@ -129,7 +129,7 @@ def test_a_long_selection_names_some_and_counts_the_rest(
 ) -> None:
     ids = [new_mailbox(f"Person {number}").pk for number in range(11)]
     page = client.post(commands_url, {"action": "diagnose", "ids": ids}, headers=HTMX).content.decode()
-    assert "and 3 more" in page
+    assert "and 6 more" in page
     assert page.count('name="ids"') == 11
 
 

@@ -1,7 +1,7 @@
 """Test & Enable jobs: live progress, whole results, and what to do about failures."""
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,13 +11,17 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox
-from mailboxes.services import diagnosis
-from profiles.models import Environment, ServerProfile
+from mailboxes.choices import JobKind
+from mailboxes.engine import jobs as engine
+from mailboxes.engine.works import WORKS, ChunkResult, Remark
+from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox, SyncClaim
+from mailboxes.services import diagnosis, jobs
+from profiles.choices import Role
+from profiles.models import Environment, Membership, ServerProfile
 from tests.mailboxes.console.conftest import NewMailbox
 
 HTMX = {"HX-Request": "true"}
-# Session, person, environment, job, counts of mailboxes and of the filter, rows, steps, the bell.
+# Session, person, environment, job, its numbers, the place and the rows of the page, steps, the bell.
 QUERIES = 9
 StartJob = Callable[..., Job]
 
@@ -38,6 +42,10 @@ def finish(job: Job, name: str, *, incoming: str, outgoing: str) -> Diagnosis:
     now = timezone.now()
     found = job.diagnoses.filter(mailbox__name=name)
     found.update(state="done", incoming=incoming, outgoing=outgoing, started_on=now, finished_on=now)
+    engine.begin(Job.objects.get(pk=job.pk), now=now)
+    has_failed = "failure" in {incoming, outgoing}
+    engine.count(job, changed="success" in {incoming, outgoing} and not has_failed, failed=has_failed)
+    engine.settle(job.pk, now=now)
     return found.get()
 
 
@@ -209,7 +217,7 @@ def test_a_profile_is_tested_as_one_job(
     new_mailbox("Asleep", is_active=False)
     url = reverse("mailboxes:profile_diagnose", args=[profile.environment.slug, profile.pk])
     assert "Test 1 mailbox of" in client.get(url, headers=HTMX).content.decode()
-    response = client.post(url, headers=HTMX)
+    response = client.post(url, {"confirm": "1"}, headers=HTMX)
     job = Job.objects.get()
     assert response.headers["HX-Redirect"] == job.get_absolute_url()
     assert job.server_profile == profile
@@ -294,3 +302,127 @@ def job_of(number: int, *, new_mailbox: NewMailbox, start_job: StartJob) -> Job:
         finish(job, tested.mailbox.name, incoming="failure", outgoing="success")
         add_step(tested, "Sign in", "failure", seen="Refused.", error_code="login_refused")
     return job
+
+
+def test_cancelling_tells_who_did_it_and_what_was_left(
+    client: Client, new_mailbox: NewMailbox, start_job: StartJob
+) -> None:
+    new_mailbox("Ana")
+    new_mailbox("Ben")
+    job = start_job()
+    finish(job, "Ana", incoming="success", outgoing="success")
+    client.post(reverse("mailboxes:job_cancel", args=[job.environment.slug, job.pk]))
+    page = client.get(job.get_absolute_url()).content.decode()
+    assert "Canceled: 1 of 2 done" in page
+    assert "Canceled by Rosa Keller" in page
+    assert "1 canceled" in page
+
+
+def test_a_job_can_be_looked_at_by_part(client: Client, new_mailbox: NewMailbox, start_job: StartJob) -> None:
+    new_mailbox("Ana")
+    new_mailbox("Ben")
+    job = start_job()
+    finish(job, "Ana", incoming="failure", outgoing="success")
+    page = client.get(job.get_absolute_url(), {"facet": "failed"}).content.decode()
+    assert "ana@contoso.example" in page
+    assert "ben@contoso.example" not in page
+
+
+@pytest.fixture
+def changed(environment: Environment, mailbox: Mailbox, person: User, monkeypatch: pytest.MonkeyPatch) -> Job:
+    """Give a finished job of another kind that left out one mailbox."""
+
+    def work(job: Job, targets: Sequence[str], now: datetime) -> ChunkResult:
+        return ChunkResult(1, [Remark("The profile is inactive.", mailbox=mailbox.pk, label=mailbox.name)])
+
+    monkeypatch.setitem(WORKS, JobKind.CHANGE, work)
+    job = jobs.start(
+        JobKind.CHANGE,
+        environment=environment,
+        targets=["other", str(mailbox.pk)],
+        payload={"password": "never shown"},
+        by=person,
+        now=timezone.now(),
+    )
+    engine.run(job.pk)
+    return job
+
+
+def test_the_page_of_another_job_names_what_was_skipped_and_why(
+    client: Client, changed: Job, mailbox: Mailbox
+) -> None:
+    page = client.get(changed.get_absolute_url()).content.decode()
+    assert "All 2 done" in page
+    assert "1 changed" in page
+    assert f'href="{mailbox.get_absolute_url()}">Support' in page
+    assert "The profile is inactive." in page
+
+
+def test_the_list_shows_jobs_of_every_kind(client: Client, changed: Job) -> None:
+    page = client.get(reverse("mailboxes:job_list", args=["contoso"]), {"view": "change"}).content.decode()
+    assert "Change Multiple Records" in page
+    assert "1 skipped" in page
+
+
+def test_who_belongs_without_reading_mailboxes_follows_their_own_jobs_only(
+    changed: Job, environment: Environment, django_user_model: type[User]
+) -> None:
+    member = django_user_model.objects.create_user("mia")
+    Membership.objects.create(environment=environment, user=member, role=Role.MEMBER)
+    browser = Client(SERVER_NAME="localhost")
+    browser.force_login(member)
+    assert browser.get(changed.get_absolute_url()).status_code == 404
+    Job.objects.update(created_by=member)
+    assert browser.get(changed.get_absolute_url()).status_code == 200
+
+
+def test_the_start_date_is_asked_for_on_the_mailboxs_own_page_only(
+    client: Client, commands_url: str, mailbox: Mailbox
+) -> None:
+    asked = {"action": "diagnose", "ids": mailbox.pk}
+    assert "Start date" not in client.post(commands_url, asked, headers=HTMX).content.decode()
+    page = client.post(commands_url, {**asked, "from": "mailbox"}, headers=HTMX).content.decode()
+    assert "Start date for incoming email" in page
+
+
+def test_a_start_date_before_the_profiles_is_refused_where_it_stands(
+    client: Client, commands_url: str, mailbox: Mailbox, profile: ServerProfile
+) -> None:
+    ServerProfile.objects.update(process_email_from=timezone.now())
+    answer = {
+        "action": "diagnose",
+        "ids": mailbox.pk,
+        "from": "mailbox",
+        "confirm": "1",
+        "start": "2020-01-01T00:00",
+    }
+    response = client.post(commands_url, answer, headers=HTMX)
+    assert response.status_code == 422
+    assert "Choose a later moment" in response.content.decode()
+    assert not Job.objects.exists()
+
+
+def test_a_start_date_is_saved_with_the_test(client: Client, commands_url: str, mailbox: Mailbox) -> None:
+    answer = {"action": "diagnose", "ids": mailbox.pk, "from": "mailbox", "confirm": "1"}
+    client.post(commands_url, {**answer, "start": "2030-01-01T00:00", "takes_over": "on"}, headers=HTMX)
+    mailbox.refresh_from_db()
+    assert mailbox.process_email_from is not None
+    assert Job.objects.get().takes_over
+
+
+def test_a_past_start_date_warns_of_the_backlog(client: Client, commands_url: str, mailbox: Mailbox) -> None:
+    answer = {"action": "diagnose", "ids": mailbox.pk, "from": "mailbox", "look": "1"}
+    response = client.post(commands_url, {**answer, "start": "2020-01-01T00:00"}, headers=HTMX)
+    assert "new email waits until that is done" in response.content.decode()
+
+
+def test_addresses_of_another_environment_are_told_without_its_name(
+    client: Client, commands_url: str, mailbox: Mailbox, elsewhere: Environment
+) -> None:
+    other = Mailbox.objects.create(environment=elsewhere, name="Support", address=mailbox.address)
+    SyncClaim.objects.create(
+        address=mailbox.address, environment=elsewhere, mailbox=other, claimed_on=timezone.now()
+    )
+    page = client.post(commands_url, {"action": "diagnose", "ids": mailbox.pk}, headers=HTMX).content.decode()
+    assert "Another environment synchronizes this address." in page
+    assert "Fabrikam" not in page
