@@ -85,6 +85,7 @@ def conversation(request: HttpRequest, slug: str, number: UUID) -> HttpResponse:
         "environment": environment,
         "turns": shown,
         "newest": newest,
+        "reply_url": next((turn.reply_url for turn in reversed(shown) if turn.reply_url), ""),
         "left_out": len(turns) - len(shown),
         "body": _body_of(newest),
         "subject": _subject(reader, number),
@@ -98,7 +99,7 @@ def _turns(reader: Reader, scope: Q) -> list[Turn]:
     came = Message.objects.filter(scope).select_related("mailbox").prefetch_related("recipients")
     received_fields = ("from_name", "from_address", "received_at", "preview", "attachment_count")
     went = OutgoingMessage.objects.filter(scope).select_related("mailbox")
-    sent_fields = ("to", "cc", "bcc", "created_on", "sent_at", "preview", "attachment_count", "status")
+    sent_fields = ("to", "cc", "bcc", "created_on", "preview", "attachment_count", "status")
     newest = [
         *came.only("mailbox", "is_quarantined", *received_fields, *heads).order_by("-received_at")[
             : MOST_EMAILS + 1
@@ -136,7 +137,8 @@ def _sent(reader: Reader, message: OutgoingMessage) -> Turn:
         status=message.status,
         who=message.mailbox.name,
         to=first_of([*message.to, *message.cc, *message.bcc]),
-        at=message.sent_at or message.created_on,
+        # Handed over, not sent: a quick server delivers a copy before it has answered.
+        at=message.created_on,
         preview=message.preview,
         attachment_count=message.attachment_count,
         mailbox=message.mailbox,
