@@ -95,6 +95,13 @@ def create_account(account: User, password: str, *, environment: Environment, by
     return account
 
 
+def set_email(person: User, email: str, *, by: User | None) -> None:
+    """Change the address of an account: it says which mailbox somebody may approve as their own."""
+    access.require_superuser(by, to=_("change the email address of an account"))
+    person.email = email
+    person.save(update_fields=["email"])
+
+
 def _given(memberships: Iterable[Membership]) -> frozenset[Permission]:
     return frozenset().union(*(access.given_by(membership) for membership in memberships))
 

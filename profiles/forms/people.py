@@ -101,6 +101,22 @@ class RolesForm(ConsoleForm, forms.Form):
         return cleaned
 
 
+class EditPersonForm(RolesForm):
+    """Somebody who belongs to an environment; administrators of the installation change their address too."""
+
+    email = forms.EmailField(
+        label=gettext_lazy("Email address"),
+        max_length=254,
+        required=False,
+        help_text=gettext_lazy("They may approve the mailbox with this address themselves."),
+    )
+
+    def __init__(self, *args: Any, person: User, **kwargs: Any) -> None:
+        """Show the address of the account, and lock it for most."""
+        super().__init__(*args, initial={"email": person.email}, **kwargs)
+        self.fields["email"].disabled = not self.by.is_superuser
+
+
 class AddPersonForm(RolesForm):
     """Somebody who is to belong to an environment: an account that exists, or a new one."""
 

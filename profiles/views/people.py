@@ -20,7 +20,7 @@ from emailsync.web.responses import dialog_response, page_response, saved_respon
 from profiles import access, people
 from profiles.access import Permission
 from profiles.choices import Role
-from profiles.forms.people import ABOUT, AddPersonForm, RolesForm
+from profiles.forms.people import ABOUT, AddPersonForm, EditPersonForm, RolesForm
 from profiles.models import Environment, Membership
 
 
@@ -89,8 +89,12 @@ def person_edit(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     environment = access.enter(request.user, slug, Permission.ADMINISTER)
     person = get_object_or_404(rows_of(environment), pk=pk)
     memberships = Membership.objects.filter(environment=environment, user=person)
-    form = RolesForm(
-        request.POST or None, environment=environment, by=cast("User", request.user), memberships=memberships
+    form = EditPersonForm(
+        request.POST or None,
+        environment=environment,
+        by=cast("User", request.user),
+        memberships=memberships,
+        person=person,
     )
     if request.method == "POST" and form.is_valid() and _save(request, environment, person, form):
         title = _("Roles of %(name)s saved") % {"name": _name(person)}
@@ -147,9 +151,13 @@ def _add(request: HttpRequest, environment: Environment, form: AddPersonForm) ->
     return True
 
 
-def _save(request: HttpRequest, environment: Environment, person: User, form: RolesForm) -> bool:
+def _save(request: HttpRequest, environment: Environment, person: User, form: EditPersonForm) -> bool:
+    by = cast("User", request.user)
     try:
-        people.set_roles(environment, person, form.wanted, by=cast("User", request.user))
+        with transaction.atomic():
+            people.set_roles(environment, person, form.wanted, by=by)
+            if "email" in form.changed_data:
+                people.set_email(person, form.cleaned_data["email"], by=by)
     except people.Refused as error:
         form.add_error(None, str(error))
         return False

@@ -162,6 +162,11 @@ SERVICES: list[Service] = [
         ),
     ),
     Service(
+        people.set_email,
+        SUPERUSER,
+        lambda w, by: people.set_email(again(w.people["member"]), "x@outside.example", by=by),
+    ),
+    Service(
         people.remove, ADMINISTER, lambda w, by: people.remove(w.here.environment, w.people["member"], by=by)
     ),
     Service(

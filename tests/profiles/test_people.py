@@ -170,3 +170,13 @@ def test_owners_are_chosen_among_the_people_of_the_environment(
     page = client.get(reverse("profiles:profile_create", args=[environment.slug])).content.decode()
     assert "Mia Berg" in page
     assert "Paul Brand" not in page
+
+
+def test_only_administrators_of_the_installation_change_the_address_of_an_account(
+    browser: Client, client: Client, environment: Environment, member: User
+) -> None:
+    sent = {"member": "on", "email": "ceo@contoso.example"}
+    browser.post(url("person_edit", environment, member.pk), sent)
+    assert fresh(member).email == "mia@contoso.example"
+    client.post(url("person_edit", environment, member.pk), sent)
+    assert fresh(member).email == "ceo@contoso.example"
