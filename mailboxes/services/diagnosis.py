@@ -28,6 +28,8 @@ class Outlook:
     without_method: int
     #: Another environment synchronizes the address.
     held_elsewhere: int
+    #: The test approves the address: it is the person's own.
+    approved_on_the_way: int
 
     @property
     def has_obstacles(self) -> bool:
@@ -35,8 +37,9 @@ class Outlook:
         return bool(self.inactive or self.unapproved or self.without_profile or self.without_method)
 
 
-def look_ahead(mailboxes: QuerySet[Mailbox], *, environment: Environment) -> Outlook:
-    """Return what is known beforehand about a test of `mailboxes`, whatever their number."""
+def look_ahead(mailboxes: QuerySet[Mailbox], *, environment: Environment, person: User) -> Outlook:
+    """Return what is known beforehand about a test of `mailboxes` by `person`, whatever their number."""
+    own = Q(pk__in=approval.own_pending(mailboxes.order_by(), person).values("pk"))
     settings = EmailSettings.objects.filter(environment=environment).first() or EmailSettings()
     needs_approval = Q(pk__in=[])
     if settings.process_only_approved_users:
@@ -47,7 +50,7 @@ def look_ahead(mailboxes: QuerySet[Mailbox], *, environment: Environment) -> Out
     numbers = mailboxes.order_by().aggregate(
         total=Count("pk"),
         inactive=Count("pk", filter=Q(is_active=False)),
-        unapproved=Count("pk", filter=needs_approval & ~Q(address_status=AddressStatus.APPROVED)),
+        unapproved=Count("pk", filter=needs_approval & ~Q(address_status=AddressStatus.APPROVED) & ~own),
         without_profile=Count(
             "pk", filter=Q(server_profile__isnull=True) | Q(server_profile__is_active=False)
         ),
@@ -55,6 +58,7 @@ def look_ahead(mailboxes: QuerySet[Mailbox], *, environment: Environment) -> Out
             "pk", filter=~Q(incoming=IncomingMethod.SERVER_SIDE) & ~Q(outgoing=OutgoingMethod.SERVER_SIDE)
         ),
         held_elsewhere=Count("pk", filter=Exists(is_held)),
+        approved_on_the_way=Count("pk", filter=own),
     )
     return Outlook(**numbers)
 

@@ -108,7 +108,8 @@ def profile_diagnose(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
 
 
 def _question(request: HttpRequest, asked: Asked) -> HttpResponse:
-    outlook = diagnosis.look_ahead(asked.mailboxes, environment=asked.environment)
+    person = cast("User", request.user)
+    outlook = diagnosis.look_ahead(asked.mailboxes, environment=asked.environment, person=person)
     only = _only(asked) if outlook.total == 1 else None
     is_answer = "confirm" in request.POST or "look" in request.POST
     form = DiagnoseForm(

@@ -103,3 +103,12 @@ def test_the_page_locks_the_rules_of_approval_for_who_may_not_approve(environmen
     browser.force_login(customizer)
     page = browser.get(reverse("profiles:email_settings", args=[environment.slug])).content.decode()
     assert "Only people who may approve email addresses turn this off." in page
+
+
+def test_the_question_says_that_the_own_address_is_approved(own: Callable[..., Mailbox], mia: User) -> None:
+    mailbox, browser = own(), Client()
+    browser.force_login(mia)
+    url = reverse("mailboxes:mailbox_diagnose", args=[mailbox.environment.slug])
+    page = browser.post(url, {"ids": [str(mailbox.pk)]}).content.decode()
+    assert "You approve your own address with this test." in page
+    assert "not approved" not in page
