@@ -12,10 +12,10 @@ from django.utils.translation import gettext as _
 from mailboxes import access, rules
 from mailboxes.alerts import wall
 from mailboxes.choices import AddressStatus, Direction, MailboxKind
-from mailboxes.engine import claiming
+from mailboxes.engine import claiming, jobs
 from mailboxes.engine.changing import CONNECTION_FIELDS, reset
 from mailboxes.engine.discarding import discard
-from mailboxes.models import Alert, Mailbox, RawMessage, WorkerState
+from mailboxes.models import Alert, Diagnosis, Job, Mailbox, RawMessage, WorkerState
 from profiles.access import Permission
 from profiles.choices import IncomingMethod, OutgoingMethod
 from profiles.models import EmailSettings, Environment, ServerProfile, save_version
@@ -196,7 +196,11 @@ def delete(mailbox: Mailbox, *, by: User | None, now: datetime) -> None:
     parents = {alert.parent_id for alert in alerts.only("parent") if alert.parent_id}
     alerts.delete()
     wall.settle(parents, now=now)
+    tested = list(Job.objects.filter(diagnoses__in=Diagnosis.objects.unfinished().filter(mailbox=mailbox)))
     mailbox.delete()
+    for job in tested:
+        # Its test may have been the last one that the job waited for.
+        jobs.settle(job.pk, now=now)
     transaction.on_commit(lambda: discard(files))
 
 

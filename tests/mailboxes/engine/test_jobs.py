@@ -15,7 +15,7 @@ from mailboxes.engine import jobs as engine
 from mailboxes.engine import scheduling
 from mailboxes.engine.works import WORKS, ChunkResult, Remark, payload
 from mailboxes.models import Diagnosis, Job, JobOrder, Mailbox
-from mailboxes.services import diagnosis, jobs
+from mailboxes.services import diagnosis, editing, jobs
 from profiles.models import Environment
 
 pytestmark = pytest.mark.django_db
@@ -230,3 +230,11 @@ def test_cancelling_tests_leaves_those_that_run(environment: Environment) -> Non
     states = job.diagnoses.order_by("position").values_list("state", flat=True)
     assert list(states) == [RunState.RUNNING, RunState.CANCELED]
     assert not job.is_finished
+
+
+def test_a_job_does_not_wait_for_a_deleted_mailbox(environment: Environment, now: datetime) -> None:
+    mailbox = Mailbox.objects.create(environment=environment, name="a", address="a@example.org")
+    job = diagnosis.start(Mailbox.objects.all(), environment=environment, by=None, now=now)
+    editing.delete(mailbox, by=None, now=now)
+    job.refresh_from_db()
+    assert job.state == RunState.DONE
