@@ -38,6 +38,8 @@ SCREENS = {
     "new server profile": f"{DEMO}/server-profiles/new/",
     "mailboxes": f"{DEMO}/mailboxes/",
     "new mailbox": f"{DEMO}/mailboxes/new/",
+    "mailboxes filtered": f"{DEMO}/mailboxes/?view=all&kind=user&incoming=success",
+    "import mailboxes": f"{DEMO}/mailboxes/import/",
     "jobs": f"{DEMO}/jobs/",
     "job": f"{DEMO}/jobs/1/",
     "alerts": "/alerts/",
