@@ -99,8 +99,9 @@ def _index(table: type[Model], *, limit: int) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             f"UPDATE {name} SET words = '', vector = array_to_tsvector(string_to_array(ltrim(words), ' ')) "  # noqa: S608
-            f"WHERE message_id IN (SELECT message_id FROM {name} WHERE vector IS NULL "
-            "ORDER BY message_id LIMIT %s FOR UPDATE SKIP LOCKED)",
+            # An array is made once; a subquery after IN may be asked again for every row.
+            f"WHERE message_id = ANY(ARRAY(SELECT message_id FROM {name} WHERE vector IS NULL "
+            "ORDER BY message_id LIMIT %s FOR UPDATE SKIP LOCKED))",
             [limit],
         )
         return int(cursor.rowcount)
