@@ -49,10 +49,7 @@ class ChangeManyForm(ConsoleForm, forms.Form):
         label=_("Clear: process all email"), required=False, widget=Check
     )
     track_incoming = forms.ChoiceField(
-        label=_("Track incoming email"),
-        required=False,
-        choices=[NO_CHANGE, *TrackIncoming.choices],
-        help_text=_("Which email that arrives is kept."),
+        label=_("Incoming email that is kept"), required=False, choices=[NO_CHANGE, *TrackIncoming.choices]
     )
     allow_credentials = forms.ChoiceField(
         label=_("Allow to Use Credentials for Email Processing"),
@@ -73,6 +70,7 @@ class ChangeManyForm(ConsoleForm, forms.Form):
             "Mail that the server received earlier is left alone. The later of this date and the server "
             "profile's counts."
         ),
+        "track_incoming": _("Which of the mail that arrives in these mailboxes is stored here."),
         "delete_after_processing": _(
             "Removes mail from the server once it is stored here. Mail of users always stays."
         ),

@@ -71,6 +71,7 @@ def _dialog(request: HttpRequest, selection: Selection, form: ChangeManyForm) ->
         "form": form,
         "preview": preview,
         "lines": _lines(form, preview) if preview else [],
+        "brief": _brief(preview) if preview else "",
         "notes": _notes(form),
         "back_url": selection.list_url,
         "dialog_url": reverse("mailboxes:mailbox_change_many", args=[selection.environment.slug]),
@@ -84,6 +85,16 @@ def _dialog(request: HttpRequest, selection: Selection, form: ChangeManyForm) ->
         page=lambda: list_page(request, selection.environment, state=selection.state),
         status=422 if "confirm" in request.POST else 200,
     )
+
+
+def _brief(preview: Preview) -> str:
+    """Say beside the button what comes of it: the summary may stand out of sight."""
+    numbers = {"number": f"{preview.changed:,}", "total": f"{preview.total:,}"}
+    brief = _("Changes %(number)s of %(total)s") % numbers
+    if preview.skipped:
+        left_out = ngettext("%(number)s skipped", "%(number)s skipped", preview.skipped)
+        brief = f"{brief}, {left_out % {'number': f'{preview.skipped:,}'}}"
+    return brief
 
 
 def _lines(form: ChangeManyForm, preview: Preview) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.contrib.auth.models import User
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox, WorkerState
@@ -243,3 +243,34 @@ def test_the_state_of_a_mailbox_follows_and_leaves_what_is_typed_and_opened(
     expect(card).to_contain_text("The address ana@contoso.example is approved.")
     expect(shown.locator("#checks-incoming")).to_have_attribute("open", "")
     expect(shown.locator("#id_name")).to_have_value("Ana B")
+
+
+def test_changing_several_by_keyboard_alone(shown: Page, ana: Mailbox) -> None:
+    shown.get_by_label("Select Ana Bowman").focus()
+    shown.keyboard.press("Space")
+    shown.get_by_label("Select Ben Okafor").focus()
+    shown.keyboard.press("Space")
+    shown.get_by_role("button", name="Edit").first.focus()
+    shown.keyboard.press("Enter")
+    dialog = shown.get_by_role("dialog")
+    expect(dialog.get_by_label("Server Profile")).to_be_focused()
+    tab_to(shown, dialog.get_by_label("Outgoing Email"))
+    shown.keyboard.press("Space")
+    shown.keyboard.press("ArrowDown")
+    shown.keyboard.press("Enter")
+    expect(dialog.get_by_role("status")).to_contain_text("Outgoing Email becomes None on 2 of 2.")
+    assert Axe().run(shown).response["violations"] == []
+    tab_to(shown, dialog.get_by_role("button", name="Change"))
+    shown.keyboard.press("Enter")
+    expect(shown.get_by_role("status").filter(has_text="2 mailboxes changed")).to_be_visible()
+    expect(dialog).to_have_count(0)
+    assert Mailbox.objects.filter(outgoing="none").count() == 2
+
+
+def tab_to(page: Page, target: Locator) -> None:
+    """Press Tab until the focus is there."""
+    for _ in range(60):
+        if target.evaluate("element => element === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError("The Tab key does not lead there.")
