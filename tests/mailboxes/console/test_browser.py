@@ -237,7 +237,8 @@ def test_the_state_of_a_mailbox_follows_and_leaves_what_is_typed_and_opened(
     shown.locator("#checks-incoming > summary").click()
     shown.locator("#id_name").fill("Ana B")
     WorkerState.objects.update(status="success", is_enabled=True)
-    Mailbox.objects.update(allow_credentials=True, user_name="ana", password="secret")
+    ana.allow_credentials, ana.user_name, ana.password = True, "ana", "secret"
+    ana.save()
     approval.approve(Mailbox.objects.all(), by=None, now=timezone.now())
     shown.clock.fast_forward(16_000)
     expect(card).to_contain_text("The address ana@contoso.example is approved.")

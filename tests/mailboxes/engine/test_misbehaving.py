@@ -39,7 +39,12 @@ def letters(*numbers: int) -> dict[int, bytes]:
 
 def open_alerts() -> set[str]:
     """Return the kinds of the open alerts that tell of trouble."""
-    return set(Alert.objects.open().exclude(level="information").values_list("kind", flat=True))
+    return set(
+        Alert.objects.open()
+        .exclude(kind__endswith="_together")
+        .exclude(level="information")
+        .values_list("kind", flat=True)
+    )
 
 
 def stored_uids() -> list[int | None]:

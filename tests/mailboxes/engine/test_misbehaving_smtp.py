@@ -39,7 +39,7 @@ def message(box: Mailbox) -> OutgoingMessage:
 
 def open_alerts() -> set[str]:
     """Return the kinds of the open alerts."""
-    return set(Alert.objects.open().values_list("kind", flat=True))
+    return set(Alert.objects.open().exclude(kind__endswith="_together").values_list("kind", flat=True))
 
 
 def status_after(message: OutgoingMessage) -> str:
