@@ -53,7 +53,7 @@
     : e.options ? e.selectedIndex !== Math.max([...e.options].findIndex(o => o.defaultSelected), 0)
     : "defaultValue" in e && e.value !== e.defaultValue);
   const icon = name => document.querySelector("#toast-icons")?.content.querySelector(`[data-intent="${name}"]`)?.firstElementChild.cloneNode(true) ?? "";
-  const time = box => { box.dataset.timed = ""; if (box.dataset.intent !== "error") setTimeout(() => box.remove(), 7000); };
+  const time = box => { box.dataset.timed = ""; if (box.dataset.intent !== "error") setTimeout(() => { if (!box.querySelector(".htmx-request")) box.remove(); }, 7000); };
   const form = ({ title, url, fields }) => {                                // Undo: what was done is taken back by another command
     const made = document.createElement("form"), b = document.createElement("button");
     const token = document.querySelector("[name=csrfmiddlewaretoken]")?.value;
@@ -131,7 +131,7 @@
     }
     if (t.closest("[data-clear]")) { const g = t.closest("[data-grid]"); leaveEverything(g); g.querySelectorAll(".rowcheck").forEach(r => { r.checked = false; }); syncGrid(g); g.querySelector("[data-all]")?.focus(); }
     if (t.closest("dialog:modal button[data-close]")) { e.preventDefault(); t.closest("dialog").close(); }    // htmx keeps the button's own submit from closing it
-    if (t.closest("[data-undo]")) setTimeout(() => t.closest(".toast")?.remove());
+    if (t.closest("[data-undo]")) setTimeout(() => { t.closest(".toast").hidden = true; });     // not removed: the answer's events start from its form
     if (t.closest("[data-dismiss]")) t.closest(".toast").remove();
     if (t.closest("[data-back]")) history.length > 1 ? history.back() : location.assign("/");
     const jump = t.closest('.msg a[href^="#"]'), field = jump && document.getElementById(jump.hash.slice(1));
