@@ -109,6 +109,8 @@ def test_the_page_of_a_profile_lists_its_mailboxes_alone(
     page = client.get(reverse("mailboxes:profile_mailboxes", args=["contoso", profile.pk])).content.decode()
     assert "anna@contoso.example" in page
     assert "stray@contoso.example" not in page
+    assert page.index('id="find"') < page.index('id="grid"') < page.index('name="ids"')
+    assert page.count("</form>", page.index('id="grid"'), page.index('name="ids"')) == 0
 
 
 # The start date
