@@ -6,7 +6,8 @@ import smtplib
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
@@ -56,10 +57,11 @@ class Console:
             server.send_message(letter)
 
 
-@pytest.fixture(scope="session")
-def console(tmp_path_factory: pytest.TempPathFactory, project_folder: Path) -> Iterator[Console]:
-    """Start everything with one command, on a data folder of its own."""
-    folder = tmp_path_factory.mktemp("up")
+@contextmanager
+def launch(
+    project_folder: Path, folder: Path, *arguments: str, variables: Mapping[str, str] | None = None
+) -> Iterator[Console]:
+    """Start everything with one command, on a data folder inside `folder`."""
     console = Console(
         url=f"http://127.0.0.1:{free_port()}",
         password="a password for the first ten minutes",
@@ -68,13 +70,14 @@ def console(tmp_path_factory: pytest.TempPathFactory, project_folder: Path) -> I
     )
     log = folder / "up.log"
     process = ServerProcess(
-        [sys.executable, project_folder / "manage.py", "up", "--demo"],
+        [sys.executable, project_folder / "manage.py", "up", *arguments],
         log=log,
         patience=20.0,
         environment={
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "PYTHONPATH": str(project_folder),
+            **(variables or {}),
             "PORT": console.url.rpartition(":")[2],
             "EMAILSYNC_DATA_DIR": str(console.folder),
             "EMAILSYNC_ADMIN_PASSWORD": console.password,
@@ -85,6 +88,13 @@ def console(tmp_path_factory: pytest.TempPathFactory, project_folder: Path) -> I
         yield console
     finally:
         process.close()
+
+
+@pytest.fixture(scope="session")
+def console(tmp_path_factory: pytest.TempPathFactory, project_folder: Path) -> Iterator[Console]:
+    """Start everything with one command, on the demo."""
+    with launch(project_folder, tmp_path_factory.mktemp("up"), "--demo") as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
