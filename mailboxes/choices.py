@@ -7,46 +7,46 @@ from django.utils.translation import gettext_lazy as _
 class MailboxKind(models.TextChoices):
     """Whose mailbox it is."""
 
-    USER = "user", "User"
-    QUEUE = "queue", "Queue"
-    FORWARD = "forward", "Forward"
+    USER = "user", _("User")
+    QUEUE = "queue", _("Queue")
+    FORWARD = "forward", _("Forward")
 
 
 class AddressStatus(models.TextChoices):
     """Whether an administrator has approved the address for processing."""
 
-    EMPTY = "empty", "Empty"
-    APPROVED = "approved", "Approved"
-    PENDING = "pending", "Pending Approval"
-    REJECTED = "rejected", "Rejected"
+    EMPTY = "empty", _("Empty")
+    APPROVED = "approved", _("Approved")
+    PENDING = "pending", _("Pending Approval")
+    REJECTED = "rejected", _("Rejected")
 
 
 class Direction(models.TextChoices):
     """The two ways mail goes; each is tested, enabled and stopped on its own."""
 
-    INCOMING = "incoming", "Incoming"
-    OUTGOING = "outgoing", "Outgoing"
+    INCOMING = "incoming", _("Incoming")
+    OUTGOING = "outgoing", _("Outgoing")
 
 
 class ResultStatus(models.TextChoices):
     """The result of the last configuration test of a direction."""
 
-    NOT_RUN = "not_run", "Not Run"
-    SUCCESS = "success", "Success"
-    FAILURE = "failure", "Failure"
+    NOT_RUN = "not_run", _("Not Run")
+    SUCCESS = "success", _("Success")
+    FAILURE = "failure", _("Failure")
 
 
 class LedgerOutcome(models.TextChoices):
     """What became of a message seen on the server."""
 
-    STORED = "stored", "Stored"
-    DUPLICATE = "duplicate", "Duplicate of a stored message"
-    BEFORE_START = "before_start", "Before the start date"
-    NOT_WANTED = "not_wanted", "Not wanted"
-    OVERSIZE = "oversize", "Larger than the limit"
-    QUARANTINED = "quarantined", "Quarantined"
+    STORED = "stored", _("Stored")
+    DUPLICATE = "duplicate", _("Duplicate of a stored message")
+    BEFORE_START = "before_start", _("Before the start date")
+    NOT_WANTED = "not_wanted", _("Not wanted")
+    OVERSIZE = "oversize", _("Larger than the limit")
+    QUARANTINED = "quarantined", _("Quarantined")
     #: It was to be read again and is no longer there.
-    GONE = "gone", "No longer on the server"
+    GONE = "gone", _("No longer on the server")
 
 
 class TrackIncoming(models.TextChoices):
@@ -104,33 +104,33 @@ class BlockedBecause(models.TextChoices):
 class OutgoingStatus(models.TextChoices):
     """The life of an outgoing message."""
 
-    DRAFT = "draft", "Draft"
-    PENDING_SEND = "pending_send", "Pending Send"
-    SENDING = "sending", "Sending"
-    SENT = "sent", "Sent"
-    FAILED = "failed", "Failed"
+    DRAFT = "draft", _("Draft")
+    PENDING_SEND = "pending_send", _("Pending Send")
+    SENDING = "sending", _("Sending")
+    SENT = "sent", _("Sent")
+    FAILED = "failed", _("Failed")
     #: The body went out and the answer never came: only a person, a Sent folder or a bounce can tell.
-    UNCERTAIN = "uncertain", "Uncertain"
-    CANCELED = "canceled", "Canceled"
+    UNCERTAIN = "uncertain", _("Uncertain")
+    CANCELED = "canceled", _("Canceled")
 
 
 class RecipientKind(models.TextChoices):
     """The header a recipient stood in."""
 
-    TO = "to", "To"
-    CC = "cc", "Cc"
-    BCC = "bcc", "Bcc"
-    REPLY_TO = "reply_to", "Reply-To"
+    TO = "to", _("To")
+    CC = "cc", _("Cc")
+    BCC = "bcc", _("Bcc")
+    REPLY_TO = "reply_to", _("Reply-To")
 
 
 class RunState(models.TextChoices):
     """How far a job or one of its diagnoses has come."""
 
-    QUEUED = "queued", "Queued"
-    RUNNING = "running", "Running"
-    DONE = "done", "Done"
-    CANCELED = "canceled", "Canceled"
-    FAILED = "failed", "Failed"
+    QUEUED = "queued", _("Queued")
+    RUNNING = "running", _("Running")
+    DONE = "done", _("Done")
+    CANCELED = "canceled", _("Canceled")
+    FAILED = "failed", _("Failed")
 
 
 #: States in which something is still to come.
@@ -153,14 +153,14 @@ class JobKind(models.TextChoices):
 class StepOutcome(models.TextChoices):
     """How a step or a direction of a diagnosis ended."""
 
-    SUCCESS = "success", "Success"
-    FAILURE = "failure", "Failure"
-    SKIPPED = "skipped", "Skipped"
+    SUCCESS = "success", _("Success")
+    FAILURE = "failure", _("Failure")
+    SKIPPED = "skipped", _("Skipped")
 
 
 class AlertLevel(models.TextChoices):
     """How much an alert matters."""
 
-    ERROR = "error", "Error"
-    WARNING = "warning", "Warning"
-    INFORMATION = "information", "Information"
+    ERROR = "error", _("Error")
+    WARNING = "warning", _("Warning")
+    INFORMATION = "information", _("Information")

@@ -7,93 +7,93 @@ from django.utils.translation import gettext_lazy as _
 class EnvironmentKind(models.TextChoices):
     """What an environment is for."""
 
-    PRODUCTION = "production", "Production"
-    SANDBOX = "sandbox", "Sandbox"
+    PRODUCTION = "production", _("Production")
+    SANDBOX = "sandbox", _("Sandbox")
 
 
 class Role(models.TextChoices):
     """What somebody is in an environment; `profiles.access` says what each role may do."""
 
-    SYSTEM_ADMINISTRATOR = "system_administrator", "System Administrator"
-    SYSTEM_CUSTOMIZER = "system_customizer", "System Customizer"
-    MAILBOX_ADMINISTRATOR = "mailbox_administrator", "Mailbox Administrator"
-    EMAIL_APPROVER = "email_approver", "Email Approver"
-    AUDITOR = "auditor", "Auditor"
-    MEMBER = "member", "Member"
+    SYSTEM_ADMINISTRATOR = "system_administrator", _("System Administrator")
+    SYSTEM_CUSTOMIZER = "system_customizer", _("System Customizer")
+    MAILBOX_ADMINISTRATOR = "mailbox_administrator", _("Mailbox Administrator")
+    EMAIL_APPROVER = "email_approver", _("Email Approver")
+    AUDITOR = "auditor", _("Auditor")
+    MEMBER = "member", _("Member")
 
 
 class ServerType(models.TextChoices):
     """The kind of mail system a profile talks to; fixed after creation."""
 
-    EXCHANGE_ONLINE = "exchange_online", "Exchange Online"
-    EXCHANGE_SERVER = "exchange_server", "Exchange Server (On Prem)"
-    GMAIL = "gmail", "Gmail"
-    OTHER = "other", "Other (IMAP/POP,SMTP)"
+    EXCHANGE_ONLINE = "exchange_online", _("Exchange Online")
+    EXCHANGE_SERVER = "exchange_server", _("Exchange Server (On Prem)")
+    GMAIL = "gmail", _("Gmail")
+    OTHER = "other", _("Other (IMAP/POP,SMTP)")
 
 
 class IncomingProtocol(models.TextChoices):
     """The protocol that reads mail."""
 
-    IMAP = "imap", "IMAP"
-    POP3 = "pop3", "POP3"
+    IMAP = "imap", _("IMAP")
+    POP3 = "pop3", _("POP3")
 
 
 class ConnectionSecurity(models.TextChoices):
     """How a connection is encrypted."""
 
-    TLS = "tls", "TLS from the start"
-    STARTTLS = "starttls", "STARTTLS"
-    NONE = "none", "None"
+    TLS = "tls", _("TLS from the start")
+    STARTTLS = "starttls", _("STARTTLS")
+    NONE = "none", _("None")
 
 
 class AuthenticationType(models.TextChoices):
     """Where the sign-in for the mail server comes from (the console's "Authenticate Using")."""
 
-    BY_USER_OR_QUEUE = "credentials_by_user_or_queue", "Credentials Specified by a User or Queue"
-    IN_PROFILE = "credentials_in_profile", "Credentials Specified in Email Server Profile"
-    WINDOWS_INTEGRATED = "windows_integrated", "Windows Integrated Authentication"
-    ANONYMOUS = "anonymous", "Without Credentials (Anonymous)"
-    OAUTH = "oauth", "OAuth"
+    BY_USER_OR_QUEUE = "credentials_by_user_or_queue", _("Credentials Specified by a User or Queue")
+    IN_PROFILE = "credentials_in_profile", _("Credentials Specified in Email Server Profile")
+    WINDOWS_INTEGRATED = "windows_integrated", _("Windows Integrated Authentication")
+    ANONYMOUS = "anonymous", _("Without Credentials (Anonymous)")
+    OAUTH = "oauth", _("OAuth")
 
 
 class AuthenticationProtocol(models.TextChoices):
     """The mechanism used to sign in."""
 
-    AUTO_DETECT = "auto_detect", "Auto Detect"
-    NEGOTIATE = "negotiate", "Negotiate"
-    NTLM = "ntlm", "NTLM"
-    BASIC = "basic", "Basic"
-    OAUTH = "oauth", "OAuth"
+    AUTO_DETECT = "auto_detect", _("Auto Detect")
+    NEGOTIATE = "negotiate", _("Negotiate")
+    NTLM = "ntlm", _("NTLM")
+    BASIC = "basic", _("Basic")
+    OAUTH = "oauth", _("OAuth")
 
 
 class Impersonation(models.TextChoices):
     """How one account of the profile opens the mailboxes of others."""
 
-    NONE = "none", "None"
-    SASL_AUTHORIZATION_IDENTITY = "sasl_authorization_identity", "SASL authorization identity"
-    MASTER_USER = "master_user", 'Master user ("user*master")'
+    NONE = "none", _("None")
+    SASL_AUTHORIZATION_IDENTITY = "sasl_authorization_identity", _("SASL authorization identity")
+    MASTER_USER = "master_user", _('Master user ("user*master")')
 
 
 class IncomingMethod(models.TextChoices):
     """How a mailbox receives mail."""
 
-    NONE = "none", "None"
-    SERVER_SIDE = "server_side_synchronization", "Server-Side Synchronization or Email Router"
-    FORWARD_MAILBOX = "forward_mailbox", "Forward Mailbox"
+    NONE = "none", _("None")
+    SERVER_SIDE = "server_side_synchronization", _("Server-Side Synchronization or Email Router")
+    FORWARD_MAILBOX = "forward_mailbox", _("Forward Mailbox")
 
 
 class OutgoingMethod(models.TextChoices):
     """How a mailbox sends mail."""
 
-    NONE = "none", "None"
-    SERVER_SIDE = "server_side_synchronization", "Server-Side Synchronization or Email Router"
+    NONE = "none", _("None")
+    SERVER_SIDE = "server_side_synchronization", _("Server-Side Synchronization or Email Router")
 
 
 class ActMethod(models.TextChoices):
     """How appointments, contacts and tasks are synchronized; IMAP and POP3 know none."""
 
-    NONE = "none", "None"
-    SERVER_SIDE = "server_side_synchronization", "Server-Side Synchronization"
+    NONE = "none", _("None")
+    SERVER_SIDE = "server_side_synchronization", _("Server-Side Synchronization")
 
 
 #: Rows of Email settings that have no effect here: the name of the field, its label and why. The page shows

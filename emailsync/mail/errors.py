@@ -25,6 +25,8 @@ Each kind has a stable `code`, says whether trying again may help (`permanent`),
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
+from emailsync.mail.words import gettext_noop
+
 REPLY_LIMIT = 500
 
 
@@ -42,7 +44,7 @@ class MailError(Exception):
     code = "mail_error"
     permanent = False
     scope = Scope.PROFILE
-    remedy = "Test the mailbox again. If it fails again, ask the operator of the mail server."
+    remedy = gettext_noop("Test the mailbox again. If it fails again, ask the operator of the mail server.")
 
     def __init__(self, sentence: str, *, server_reply: str = "", permanent: bool | None = None) -> None:
         super().__init__(sentence)
@@ -58,12 +60,12 @@ class MailError(Exception):
 class NotAllowed(MailError):
     code = "not_allowed"
     permanent = True
-    remedy = "Choose a server that this installation is allowed to reach."
+    remedy = gettext_noop("Choose a server that this installation is allowed to reach.")
 
 
 class PortNotAllowed(NotAllowed):
     code = "port_not_allowed"
-    remedy = (
+    remedy = gettext_noop(
         "Choose one of the allowed ports in the server profile, or ask the operator of this installation "
         "to add the port to EMAILSYNC_ALLOWED_PORTS."
     )
@@ -71,7 +73,7 @@ class PortNotAllowed(NotAllowed):
 
 class AddressForbidden(NotAllowed):
     code = "address_forbidden"
-    remedy = (
+    remedy = gettext_noop(
         "Enter the public name of the mail server, or ask the operator of this installation to add its "
         "network to EMAILSYNC_ALLOWED_NETWORKS."
     )
@@ -79,35 +81,37 @@ class AddressForbidden(NotAllowed):
 
 class PlainNotAllowed(NotAllowed):
     code = "plain_not_allowed"
-    remedy = "Choose TLS or STARTTLS in the server profile: passwords are not sent unencrypted."
+    remedy = gettext_noop("Choose TLS or STARTTLS in the server profile: passwords are not sent unencrypted.")
 
 
 class NotConnected(MailError):
     code = "not_connected"
-    remedy = "Check the server's name and port in the server profile, and that the server is running."
+    remedy = gettext_noop(
+        "Check the server's name and port in the server profile, and that the server is running."
+    )
 
 
 class HostNotFound(NotConnected):
     code = "host_not_found"
     permanent = True
-    remedy = "Correct the server's name in the server profile: no address is known for it."
+    remedy = gettext_noop("Correct the server's name in the server profile: no address is known for it.")
 
 
 class LookupFailed(NotConnected):
     code = "lookup_failed"
-    remedy = (
+    remedy = gettext_noop(
         "Check the name service (DNS) of this installation; the name of the server could not be asked for."
     )
 
 
 class Unreachable(NotConnected):
     code = "unreachable"
-    remedy = "Check the network and the firewall between this installation and the mail server."
+    remedy = gettext_noop("Check the network and the firewall between this installation and the mail server.")
 
 
 class ConnectionRefused(NotConnected):
     code = "connection_refused"
-    remedy = (
+    remedy = gettext_noop(
         "Check the port in the server profile, that the mail server is running, and that no firewall "
         "rejects the connection."
     )
@@ -115,13 +119,15 @@ class ConnectionRefused(NotConnected):
 
 class TimedOut(NotConnected):
     code = "timed_out"
-    remedy = "Check the port in the server profile and the firewall; the server may also be overloaded."
+    remedy = gettext_noop(
+        "Check the port in the server profile and the firewall; the server may also be overloaded."
+    )
 
 
 class DeadlineExceeded(NotConnected):
     code = "deadline_exceeded"
     scope = Scope.MAILBOX
-    remedy = (
+    remedy = gettext_noop(
         "Nothing needs to be done at once: the work goes on in the next run. If this repeats, the "
         "server is slow."
     )
@@ -129,7 +135,7 @@ class DeadlineExceeded(NotConnected):
 
 class ConnectionLost(NotConnected):
     code = "connection_lost"
-    remedy = (
+    remedy = gettext_noop(
         "Nothing needs to be done at once: it is tried again. If this repeats, look into the log of the "
         "mail server for the reason."
     )
@@ -138,17 +144,19 @@ class ConnectionLost(NotConnected):
 class NotSecured(MailError):
     code = "not_secured"
     permanent = True
-    remedy = "Check the encryption chosen in the server profile."
+    remedy = gettext_noop("Check the encryption chosen in the server profile.")
 
 
 class TlsFailed(NotSecured):
     code = "tls_failed"
-    remedy = "Check the encryption and port in the server profile; the server must offer TLS 1.2 or 1.3."
+    remedy = gettext_noop(
+        "Check the encryption and port in the server profile; the server must offer TLS 1.2 or 1.3."
+    )
 
 
 class PlainTextAnswered(TlsFailed):
     code = "plain_text_answered"
-    remedy = (
+    remedy = gettext_noop(
         "Choose STARTTLS in the server profile, or the port for TLS (993 for IMAP, 995 for POP3, 465 "
         "for SMTP)."
     )
@@ -156,7 +164,7 @@ class PlainTextAnswered(TlsFailed):
 
 class TlsExpected(TlsFailed):
     code = "tls_expected"
-    remedy = (
+    remedy = gettext_noop(
         "Choose TLS in the server profile, or the port for STARTTLS (143 for IMAP, 110 for POP3, 587 "
         "for SMTP)."
     )
@@ -164,7 +172,7 @@ class TlsExpected(TlsFailed):
 
 class CertificateInvalid(NotSecured):
     code = "certificate_invalid"
-    remedy = (
+    remedy = gettext_noop(
         "Enter the server's name as its certificate says it, renew the certificate, or add the authority "
         "that signed it to the trusted certificates."
     )
@@ -172,22 +180,28 @@ class CertificateInvalid(NotSecured):
 
 class StartTlsMissing(NotSecured):
     code = "starttls_missing"
-    remedy = "Choose TLS and its port in the server profile, or have STARTTLS switched on at the mail server."
+    remedy = gettext_noop(
+        "Choose TLS and its port in the server profile, or have STARTTLS switched on at the mail server."
+    )
 
 
 class EncryptionRequired(NotSecured):
     code = "encryption_required"
-    remedy = "Choose TLS or STARTTLS in the server profile: the server takes no password otherwise."
+    remedy = gettext_noop(
+        "Choose TLS or STARTTLS in the server profile: the server takes no password otherwise."
+    )
 
 
 class ProtocolViolation(MailError):
     code = "protocol_violation"
-    remedy = "Check that the server profile names a mail server and the right port for its protocol."
+    remedy = gettext_noop(
+        "Check that the server profile names a mail server and the right port for its protocol."
+    )
 
 
 class ServerBusy(MailError):
     code = "server_busy"
-    remedy = (
+    remedy = gettext_noop(
         "Nothing needs to be done at once: it is tried again later. If this repeats, allow fewer connections."
     )
 
@@ -195,24 +209,24 @@ class ServerBusy(MailError):
 class CommandRefused(MailError):
     code = "command_refused"
     scope = Scope.MAILBOX
-    remedy = "Read the server's answer; the operator of the mail server can say what it means."
+    remedy = gettext_noop("Read the server's answer; the operator of the mail server can say what it means.")
 
 
 class SpoolFailed(MailError):
     code = "spool_failed"
-    remedy = "Make room on the disk for temporary files of this installation."
+    remedy = gettext_noop("Make room on the disk for temporary files of this installation.")
 
 
 class NotSignedIn(MailError):
     code = "not_signed_in"
     permanent = True
     scope = Scope.MAILBOX
-    remedy = "Check the user name and the password of the mailbox."
+    remedy = gettext_noop("Check the user name and the password of the mailbox.")
 
 
 class LoginRefused(NotSignedIn):
     code = "login_refused"
-    remedy = (
+    remedy = gettext_noop(
         "Enter the user name and password again. Some providers want an app password, or IMAP and SMTP "
         "to be switched on for the account."
     )
@@ -220,30 +234,32 @@ class LoginRefused(NotSignedIn):
 
 class PasswordExpired(LoginRefused):
     code = "password_expired"
-    remedy = "Set a new password at the mail provider and enter it here."
+    remedy = gettext_noop("Set a new password at the mail provider and enter it here.")
 
 
 class AuthorizationRefused(LoginRefused):
     code = "authorization_refused"
-    remedy = "Grant the signing-in account full access to this mailbox at the mail server."
+    remedy = gettext_noop("Grant the signing-in account full access to this mailbox at the mail server.")
 
 
 class LoginRequired(NotSignedIn):
     code = "login_required"
     scope = Scope.PROFILE
-    remedy = "Enter a user name and a password: the server accepts nothing from strangers."
+    remedy = gettext_noop("Enter a user name and a password: the server accepts nothing from strangers.")
 
 
 class LoginMechanismMissing(NotSignedIn):
     code = "login_mechanism_missing"
     scope = Scope.PROFILE
-    remedy = "Have sign-in by password switched on at the mail server, or choose another way to sign in."
+    remedy = gettext_noop(
+        "Have sign-in by password switched on at the mail server, or choose another way to sign in."
+    )
 
 
 class LoginThrottled(NotSignedIn):
     code = "login_throttled"
     permanent = False
-    remedy = (
+    remedy = gettext_noop(
         "Nothing needs to be done at once: it is tried again later. If this repeats, allow fewer connections."
     )
 
@@ -252,20 +268,20 @@ class FolderMissing(MailError):
     code = "folder_missing"
     permanent = True
     scope = Scope.MAILBOX
-    remedy = "Create the folder in the mailbox, or choose another folder."
+    remedy = gettext_noop("Create the folder in the mailbox, or choose another folder.")
 
 
 class FolderForbidden(MailError):
     code = "folder_forbidden"
     permanent = True
     scope = Scope.MAILBOX
-    remedy = "Grant the signing-in account the right to read (and change) this folder."
+    remedy = gettext_noop("Grant the signing-in account the right to read (and change) this folder.")
 
 
 class FolderRenumbered(MailError):
     code = "folder_renumbered"
     scope = Scope.MAILBOX
-    remedy = (
+    remedy = gettext_noop(
         "Nothing needs to be done at once: the folder is compared with what is stored later. If this "
         "repeats, have the mailbox repaired at the mail server (its UIDVALIDITY changes)."
     )
@@ -274,26 +290,26 @@ class FolderRenumbered(MailError):
 class QuotaExceeded(MailError):
     code = "quota_exceeded"
     scope = Scope.MAILBOX
-    remedy = "Make room in the mailbox, or have its quota raised."
+    remedy = gettext_noop("Make room in the mailbox, or have its quota raised.")
 
 
 class MessageFailure(MailError):
     code = "message_failure"
     scope = Scope.MESSAGE
-    remedy = "Look at the message and the server's answer."
+    remedy = gettext_noop("Look at the message and the server's answer.")
 
 
 class MessageVanished(MessageFailure):
     code = "message_vanished"
     permanent = True
-    remedy = "Nothing needs to be done: somebody removed the message from the server meanwhile."
+    remedy = gettext_noop("Nothing needs to be done: somebody removed the message from the server meanwhile.")
 
 
 class MessageUnreadable(MessageFailure):
     """Name the messages that the server lists but does not hand out."""
 
     code = "message_unreadable"
-    remedy = "Have the mailbox repaired at the mail server; the message is asked for again."
+    remedy = gettext_noop("Have the mailbox repaired at the mail server; the message is asked for again.")
 
     def __init__(self, sentence: str, *, uids: Sequence[int], server_reply: str = "") -> None:
         super().__init__(sentence, server_reply=server_reply)
@@ -303,20 +319,22 @@ class MessageUnreadable(MessageFailure):
 class MessageTooLarge(MessageFailure):
     code = "message_too_large"
     permanent = True
-    remedy = "Send the message with smaller attachments, or have the limit of the mail server raised."
+    remedy = gettext_noop(
+        "Send the message with smaller attachments, or have the limit of the mail server raised."
+    )
 
 
 class MessageRefused(MessageFailure):
     code = "message_refused"
     permanent = True
-    remedy = "Read the server's answer, change the message and send it again."
+    remedy = gettext_noop("Read the server's answer, change the message and send it again.")
 
 
 class SenderRefused(MessageFailure):
     code = "sender_refused"
     permanent = True
     scope = Scope.MAILBOX
-    remedy = "Allow the signing-in account to send from this address at the mail server."
+    remedy = gettext_noop("Allow the signing-in account to send from this address at the mail server.")
 
 
 class RecipientsRefused(MessageFailure):
@@ -324,7 +342,7 @@ class RecipientsRefused(MessageFailure):
 
     code = "recipients_refused"
     permanent = True
-    remedy = "Correct the addresses of the recipients and send the message again."
+    remedy = gettext_noop("Correct the addresses of the recipients and send the message again.")
 
     def __init__(
         self, sentence: str, *, refused: Mapping[str, str], server_reply: str = "", permanent: bool = True
@@ -336,7 +354,7 @@ class RecipientsRefused(MessageFailure):
 class OutcomeUnknown(MessageFailure):
     code = "outcome_unknown"
     permanent = True
-    remedy = (
+    remedy = gettext_noop(
         "Look into the Sent folder, or ask the recipient, before sending it again: the connection broke "
         "when the server already had the message."
     )

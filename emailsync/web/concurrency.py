@@ -22,6 +22,7 @@ from django.db.models import Model
 from django.http import QueryDict
 from django.template.defaultfilters import date as format_date
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from emailsync.web.forms import SecretField
 
@@ -46,9 +47,9 @@ class Conflict:
 def words_for(field: forms.Field, value: Any) -> str:
     """Say a field's value the way the form shows it."""
     if isinstance(value, bool) or isinstance(field, forms.BooleanField):
-        return "On" if value else "Off"
+        return _("On") if value else _("Off")
     if value is None or value == "":
-        return "empty"
+        return _("empty")
     if isinstance(value, datetime):
         return format_date(timezone.localtime(value), "M j, Y, H:i")
     if isinstance(field, forms.ModelChoiceField):
@@ -87,6 +88,8 @@ class VersionedForm(forms.BaseForm):
         data = cast("QueryDict", self.data).copy()
         data[self.add_prefix("version")] = str(saved.version)
         self.data = data
-        who = str(getattr(saved.modified_by, "get_full_name", str)() or saved.modified_by or "Somebody else")
+        who = str(
+            getattr(saved.modified_by, "get_full_name", str)() or saved.modified_by or _("Somebody else")
+        )
         self.conflict = Conflict(who=who, when=saved.modified_on, saved=differing)
         return self.conflict

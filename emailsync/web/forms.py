@@ -18,6 +18,7 @@ from django.forms.boundfield import BoundField
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 DATETIME_LOCAL = "%Y-%m-%dT%H:%M"
 
@@ -133,7 +134,7 @@ class SecretField(forms.CharField):
         if value:
             self.required = False
             self.widget.is_required = False
-            self.widget.attrs["placeholder"] = "Saved \N{EN DASH} type to replace"
+            self.widget.attrs["placeholder"] = _("Saved \N{EN DASH} type to replace")
         else:
             self.widget.attrs.pop("placeholder", None)
 

@@ -24,6 +24,7 @@ from django.db.models import F, Model, Q, QuerySet
 from django.http import QueryDict
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from emailsync.web.listing_parts import Choice, Column, Counted, Facet, Filter, Header, View
 
@@ -53,7 +54,7 @@ class Listing(Generic[M]):
     opening_view: ClassVar[str] = ""
     default_sort: ClassVar[str] = ""
     #: What the records are called, one and many.
-    noun: ClassVar[tuple[str, str]] = ("record", "records")
+    noun: ClassVar[tuple[Any, Any]] = (gettext_lazy("record"), gettext_lazy("records"))
 
     def __init__(
         self, state: QueryDict, queryset: QuerySet[M], *, url: str, columns: Collection[str] = ()
@@ -230,7 +231,8 @@ class Listing(Generic[M]):
     def range(self) -> str:
         """Say which of how many records are shown."""
         if self.pages == 1:
-            return f"{self.total:,} {self.noun[0] if self.total == 1 else self.noun[1]}"
+            things = self.noun[0] if self.total == 1 else self.noun[1]
+            return _("%(number)s %(things)s") % {"number": f"{self.total:,}", "things": things}
         rows = f"{self.first:,}\N{EN DASH}{self.last:,}"
         return _("%(rows)s of %(total)s") % {"rows": rows, "total": self.total_words}
 
@@ -238,7 +240,7 @@ class Listing(Generic[M]):
     def caption(self) -> str:
         """Describe the table to those who do not see it."""
         column = self._sort_column
-        words = f"{self.title}, {self.range}"
+        words = _("%(title)s, %(range)s") % {"title": self.title, "range": self.range}
         if column is None:
             return words
         sentence = (
@@ -295,7 +297,7 @@ class Listing(Generic[M]):
     @property
     def clear_url(self) -> str:
         """Return the address of the same view without search, filters and facet."""
-        return self.link(q="", facet="", **{each.name: "" for each, _ in self.filtered})
+        return self.link(q="", facet="", **{each.name: "" for each, _value in self.filtered})
 
     @property
     def previous_url(self) -> str:
@@ -375,7 +377,7 @@ class Listing(Generic[M]):
     def filter_choices(self) -> list[Choice]:
         """Return the filters set, each a link that takes it away."""
         return [
-            Choice(f"{each.title}: {each.says(value)}", self.link(**{each.name: ""}), is_current=True)
+            Choice(each.chip(value), self.link(**{each.name: ""}), is_current=True)
             for each, value in self.filtered
         ]
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from django.db.models import IntegerField, Q, Subquery
 from django.db.models.expressions import Combinable
+from django.utils.translation import gettext as _
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrOrPromise
@@ -62,6 +63,10 @@ class Filter:
     def says(self, value: str) -> "_StrOrPromise":
         """Return the words for a value."""
         return next((words for choice, words in self.choices if choice == value), value)
+
+    def chip(self, value: str) -> str:
+        """Return the words for the filter and its value."""
+        return _("%(filter)s: %(value)s") % {"filter": self.title, "value": self.says(value)}
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext as _
 
 #: Beginnings of address names and the entry they light up; the longest match wins.
 AREAS = {
@@ -88,21 +89,21 @@ def build(request: HttpRequest | None, *, environment: Place | None) -> Navigati
     inside = (environment.slug,) if environment else ()
     reads_settings = environment is not None and "read_settings" in environment.may
     reads_alerts = environment is not None and "read_alerts" in environment.may
-    alerts = ("mailboxes:environment_alerts", "Alerts wall", "flag")
-    people = ("profiles:people_list", "People and roles", "users")
-    settings = ("profiles:email_settings", "Email settings", "sliders")
-    tracking = ("profiles:email_tracking", "Email tracking", "activity")
-    mailboxes = ("mailboxes:mailbox_list", "Mailboxes", "inbox")
-    emails = ("mailboxes:environment_emails", "Emails", "mail")
-    server_profiles = ("profiles:profile_list", "Server profiles", "server")
+    alerts = ("mailboxes:environment_alerts", _("Alerts wall"), "flag")
+    people = ("profiles:people_list", _("People and roles"), "users")
+    settings = ("profiles:email_settings", _("Email settings"), "sliders")
+    tracking = ("profiles:email_tracking", _("Email tracking"), "activity")
+    mailboxes = ("mailboxes:mailbox_list", _("Mailboxes"), "inbox")
+    emails = ("mailboxes:environment_emails", _("Emails"), "mail")
+    server_profiles = ("profiles:profile_list", _("Server profiles"), "server")
     return Navigation(
         console=links(
-            ("profiles:environment_list", "Environments", "globe"),
-            ("mailboxes:alert_list", "Alerts", "bell"),
+            ("profiles:environment_list", _("Environments"), "globe"),
+            ("mailboxes:alert_list", _("Alerts"), "bell"),
         ),
         environment=links(
-            ("profiles:environment_settings", "All settings", "settings"),
-            ("mailboxes:job_list", "Jobs", "activity"),
+            ("profiles:environment_settings", _("All settings"), "settings"),
+            ("mailboxes:job_list", _("Jobs"), "activity"),
             *((alerts,) if reads_alerts else ()),
             *((people,) if reads_settings else ()),
             args=inside,

@@ -19,6 +19,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from emailsync.web.forms import ConsoleForm
 from emailsync.web.throttle import Full, Taken, Throttle
@@ -26,7 +28,7 @@ from emailsync.web.throttle import Full, Taken, Throttle
 WINDOW = timedelta(minutes=15)
 BY_ACCOUNT = Throttle(name="account", limit=10, window=WINDOW)
 BY_ADDRESS = Throttle(name="address", limit=30, window=WINDOW)
-REFUSED = "The user name or password is not correct. Both are case-sensitive."
+REFUSED = gettext_lazy("The user name or password is not correct. Both are case-sensitive.")
 
 
 def client_address(request: HttpRequest) -> str:
@@ -43,9 +45,10 @@ def in_words(wait: timedelta) -> str:
     """Say how long to wait."""
     seconds = int(wait.total_seconds())
     if seconds < 60:
-        return f"{seconds} second{'' if seconds == 1 else 's'}"
+        words = ngettext("%(number)s second", "%(number)s seconds", seconds)
+        return words % {"number": seconds}
     minutes = -(-seconds // 60)
-    return f"{minutes} minute{'' if minutes == 1 else 's'}"
+    return ngettext("%(number)s minute", "%(number)s minutes", minutes) % {"number": minutes}
 
 
 class SignInForm(ConsoleForm, AuthenticationForm):
@@ -54,7 +57,7 @@ class SignInForm(ConsoleForm, AuthenticationForm):
     def __init__(self, request: HttpRequest | None = None, *args: Any, **options: Any) -> None:
         """Word the fields and the refusal."""
         super().__init__(request, *args, **options)
-        self.fields["username"].label = "User name"
+        self.fields["username"].label = _("User name")
         self.error_messages = {**self.error_messages, "invalid_login": REFUSED, "inactive": REFUSED}
         self.wait: timedelta | None = None
 
@@ -70,7 +73,9 @@ class SignInForm(ConsoleForm, AuthenticationForm):
             if isinstance(outcome, Full):
                 self.wait = outcome.wait
                 raise forms.ValidationError(
-                    f"Too many attempts to sign in. Try again in {in_words(outcome.wait)}.", code="throttled"
+                    _("Too many attempts to sign in. Try again in %(wait)s.")
+                    % {"wait": in_words(outcome.wait)},
+                    code="throttled",
                 )
         cleaned = super().clean()
         # Only a success comes here: it proves the person, so their mistakes before it are forgotten.

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from django.conf import settings
+from django.utils.translation import gettext_noop
 
 from emailsync.crypto.fields import Secret
 from emailsync.crypto.keyring import KeyRingError, SecretUnreadable
@@ -28,7 +29,7 @@ class CredentialUnreadable(MailError):
     code = "credential_unreadable"
     permanent = True
     scope = Scope.MAILBOX
-    remedy = "Restore the encryption keys that it was saved with, or enter the password again."
+    remedy = gettext_noop("Restore the encryption keys that it was saved with, or enter the password again.")
 
 
 def profile_of(mailbox: Mailbox) -> ServerProfile:

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from django.db.models import Case, F, PositiveBigIntegerField, QuerySet, Value, When
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from emailsync.mail.composing import Draft
 from emailsync.mail.errors import MailError, Scope
@@ -33,14 +34,20 @@ PROBE_TEXT = (
 
 CHANGED = eligibility.Blocker(
     "changed_meanwhile",
-    "The mailbox or its server profile was changed while it was tested.",
-    "Run Test & Enable again.",
+    gettext_noop("The mailbox or its server profile was changed while it was tested."),
+    gettext_noop("Run Test & Enable again."),
 )
 BROKEN_OFF = eligibility.Blocker(
     "broken_off",
     f"The test was begun {ATTEMPTS} times and never came to its end.",
-    "Look into the log of the workers for the reason, then run Test & Enable again.",
+    gettext_noop("Look into the log of the workers for the reason, then run Test & Enable again."),
 )
+#: What was tested, for the alert that says so.
+EMAIL: dict[str, str] = {
+    Direction.INCOMING: gettext_noop("Incoming email"),
+    Direction.OUTGOING: gettext_noop("Outgoing email"),
+}
+BOTH = gettext_noop("Incoming and outgoing email")
 
 
 def run(diagnosis_pk: int) -> None:
@@ -284,14 +291,14 @@ def _apply_failure(
 
 def _finish(lease: scheduling.Lease, diagnosis: Diagnosis, results: dict[str, Outcome]) -> None:
     now = timezone.now()
-    done = [Direction(d).label for d, outcome in results.items() if outcome is Outcome.SUCCESS]
+    done = [direction for direction, outcome in results.items() if outcome is Outcome.SUCCESS]
     with scheduling.fenced(lease, state=RunState.DONE, finished_on=now):
         if done and StepOutcome.FAILURE not in [outcome.value for outcome in results.values()]:
             wall.raise_alert(
                 "configuration_succeeded",
                 now=now,
                 mailbox=diagnosis.mailbox,
-                words={"tested": " and ".join(done).capitalize() + " email"},
+                words={"tested": BOTH if len(done) > 1 else EMAIL[done[0]]},
             )
         outcomes = [outcome.value for outcome in results.values()]
         has_failed = StepOutcome.FAILURE in outcomes

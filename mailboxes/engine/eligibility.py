@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from django.utils.translation import gettext as _
+
 from mailboxes.choices import AddressStatus, Direction, MailboxKind
 from mailboxes.engine import claiming
 from mailboxes.models import Mailbox
@@ -39,20 +41,24 @@ def blockers(mailbox: Mailbox, direction: str, *, takes_over: bool = False) -> l
     `takes_over` an address may do so from another environment.
     """
     found = []
-    label = Direction(direction).label.lower()
+    is_incoming = direction == Direction.INCOMING
     if not mailbox.uses(direction):
         found.append(
             Blocker(
                 "method_none",
-                f"The mailbox is not set to Server-Side Synchronization for {label} email.",
-                f"Set the {label} method of the mailbox to Server-Side Synchronization.",
+                _("The mailbox is not set to Server-Side Synchronization for incoming email.")
+                if is_incoming
+                else _("The mailbox is not set to Server-Side Synchronization for outgoing email."),
+                _("Set the incoming method of the mailbox to Server-Side Synchronization.")
+                if is_incoming
+                else _("Set the outgoing method of the mailbox to Server-Side Synchronization."),
             )
         )
     if not mailbox.is_active:
-        found.append(Blocker("mailbox_inactive", "The mailbox is inactive.", "Activate the mailbox."))
-    if direction == Direction.INCOMING and mailbox.is_fed_by_forwarding:
+        found.append(Blocker("mailbox_inactive", _("The mailbox is inactive."), _("Activate the mailbox.")))
+    if is_incoming and mailbox.is_fed_by_forwarding:
         if not forward_mailboxes(mailbox).exists():
-            found.append(NO_FORWARD_MAILBOX)
+            found.append(_no_forward_mailbox())
     else:
         found += _connection_blockers(mailbox, direction)
         if not takes_over and claiming.is_held_elsewhere(mailbox):
@@ -61,18 +67,23 @@ def blockers(mailbox: Mailbox, direction: str, *, takes_over: bool = False) -> l
         found.append(
             Blocker(
                 "not_approved",
-                f"The address {mailbox.address} is not approved for email processing.",
-                "Approve the address, then run Test & Enable.",
+                _("The address %(address)s is not approved for email processing.")
+                % {"address": mailbox.address},
+                _("Approve the address, then run Test & Enable."),
             )
         )
     return found
 
 
-NO_FORWARD_MAILBOX = Blocker(
-    "forward_mailbox_missing",
-    "The mailbox receives through a forward mailbox, and no forward mailbox of this environment works.",
-    "Create a forward mailbox, or mend the one there is, and run Test & Enable for it first.",
-)
+def _no_forward_mailbox() -> Blocker:
+    return Blocker(
+        "forward_mailbox_missing",
+        _(
+            "The mailbox receives through a forward mailbox, and no forward mailbox of this environment "
+            "works."
+        ),
+        _("Create a forward mailbox, or mend the one there is, and run Test & Enable for it first."),
+    )
 
 
 def forward_mailboxes(mailbox: Mailbox) -> MailboxQuerySet:
@@ -89,9 +100,11 @@ def claimed_elsewhere(mailbox: Mailbox) -> Blocker:
     """Return what is said of an address that another environment holds; never which one: see SyncClaim."""
     return Blocker(
         claiming.CLAIMED_ELSEWHERE,
-        f"Another environment synchronizes {mailbox.address}.",
-        "To take the address over, run Test & Enable with “Sync items from this environment only” ticked. "
-        "The other environment stops and is told.",
+        _("Another environment synchronizes %(address)s.") % {"address": mailbox.address},
+        _(
+            "To take the address over, run Test & Enable with “Sync items from this environment only” "
+            "ticked. The other environment stops and is told."
+        ),
     )
 
 
@@ -101,16 +114,16 @@ def _connection_blockers(mailbox: Mailbox, direction: str) -> list[Blocker]:
         return [
             Blocker(
                 "profile_missing",
-                "The mailbox has no server profile.",
-                "Choose a server profile for the mailbox.",
+                _("The mailbox has no server profile."),
+                _("Choose a server profile for the mailbox."),
             )
         ]
     if not profile.is_active:
         return [
             Blocker(
                 "profile_inactive",
-                f"The server profile {profile} is inactive.",
-                "Activate the server profile, or choose another one for the mailbox.",
+                _("The server profile %(profile)s is inactive.") % {"profile": profile},
+                _("Activate the server profile, or choose another one for the mailbox."),
             )
         ]
     return _credential_blockers(mailbox, profile, direction)
@@ -130,16 +143,19 @@ def _credential_blockers(mailbox: Mailbox, profile: ServerProfile, direction: st
         return [
             Blocker(
                 "credentials_not_allowed",
-                "The server profile signs in with the mailbox's credentials, which it does not allow yet.",
-                "Turn on Allow to Use Credentials for Email Processing and enter the user name and password.",
+                _("The server profile signs in with the mailbox's credentials, which it does not allow yet."),
+                _(
+                    "Turn on Allow to Use Credentials for Email Processing and enter the user name and "
+                    "password."
+                ),
             )
         ]
     if not mailbox.user_name or not mailbox.password:
         return [
             Blocker(
                 "credentials_missing",
-                "The mailbox has no user name or no password.",
-                "Enter the user name and password of the mailbox.",
+                _("The mailbox has no user name or no password."),
+                _("Enter the user name and password of the mailbox."),
             )
         ]
     return []

@@ -249,14 +249,14 @@ def _status(diagnosis: Diagnosis, mailbox: Mailbox, direction: Direction) -> str
 def _shown(step: DiagnosisStep, mailbox: Mailbox) -> ShownStep:
     return ShownStep(
         direction=step.direction,
-        title=step.title,
+        title=_(step.title),
         outcome=step.outcome,
         started_on=step.started_on,
         duration_ms=step.duration_ms,
         # A title often says already what was seen.
-        seen="" if step.seen in step.title else step.seen,
+        seen="" if step.seen in step.title else _(step.seen),
         error_code=step.error_code,
-        remedy=step.remedy,
+        remedy=_(step.remedy),
         link=where_to_mend(step.error_code, direction=step.direction, mailbox=mailbox)
         if step.error_code
         else None,

@@ -94,7 +94,7 @@ def courses(mailbox: Mailbox, *, now: datetime) -> list[Course]:
         mailbox=mailbox,
         now=now,
         remedies={
-            alert.error_code: str(alert.parameters.get("remedy", ""))
+            alert.error_code: _(str(alert.parameters.get("remedy", "")))
             for alert in open_alerts.order_by("last_seen_on")
         },
         is_claimed_elsewhere=claims.exclude(environment=mailbox.environment_id).exists(),
@@ -201,7 +201,7 @@ def _run_checks(known: _Known, direction: Direction, state: WorkerState, *, is_b
     failure = Check(
         "tested",
         PROBLEM,
-        state.last_error or _("The last test failed."),
+        _(state.last_error) or _("The last test failed."),
         known.remedies.get(code, "") or _("Mend it, then run Test & Enable."),
         _link(code, direction, mailbox) if code else None,
         test,
@@ -229,7 +229,7 @@ def _run_checks(known: _Known, direction: Direction, state: WorkerState, *, is_b
         words = {
             "attempt": state.transient_failures,
             "limit": settings.RETRY_LIMIT,
-            "cause": state.last_error,
+            "cause": _(state.last_error),
         }
         checks.append(
             Check(

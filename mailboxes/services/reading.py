@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
 from django.core.files.storage import default_storage
+from django.utils.translation import gettext as _
 
 from emailsync.mail.parsing import AttachmentInfo, ParsedMessage, attachment_content, parse, parse_file
 from mailboxes import sanitizing
@@ -36,15 +37,18 @@ def open_raw(message: Message) -> BinaryIO:
     """Open the bytes of `message` as the server delivered them. Raises RawMissing."""
     raw = RawMessage.objects.filter(message=message).first()
     if raw is None:
-        raise RawMissing("The source of this message was removed from the database.")
+        raise RawMissing(_("The source of this message was removed from the database."))
     if raw.content is not None:
         return BytesIO(bytes(raw.content))
     try:
         return cast("BinaryIO", default_storage.open(raw.file, "rb"))
     except FileNotFoundError as error:
         raise RawMissing(
-            f"The source of this message is missing from the data folder (raw/{raw.file}). "
-            "Restore it from a backup."
+            _(
+                "The source of this message is missing from the data folder (raw/%(file)s). "
+                "Restore it from a backup."
+            )
+            % {"file": raw.file}
         ) from error
 
 
@@ -73,7 +77,7 @@ def html_of(message: Message, *, remote_images: bool = False) -> sanitizing.Safe
         name = sanitizing.content_id(info.content_id)
         fits = info.size <= min(LARGEST_PICTURE, room) and len(pictures) < MOST_PICTURES
         if name in wanted and name not in pictures and fits and info.content_type in sanitizing.IMAGE_TYPES:
-            _, chunks = attachment(message, info.position)
+            _info, chunks = attachment(message, info.position)
             pictures[name] = f"data:{info.content_type};base64,{b64encode(b''.join(chunks)).decode('ascii')}"
             room -= info.size
     return sanitizing.sanitize(

@@ -18,7 +18,8 @@ from django.utils.translation import gettext_lazy
 from emailsync.web.listing import MOST_WORDS, Choice, Column, Facet, Listing, View
 from emailsync.web.templatetags.console import day
 from mailboxes import access as mailbox_access
-from mailboxes.alerts.kinds import KINDS, SPEAKS_OF_EMAIL, Link, Presented, present
+from mailboxes.alerts.kinds import KINDS, SPEAKS_OF_EMAIL, Link
+from mailboxes.alerts.presenting import Presented, present
 from mailboxes.choices import AlertLevel
 from mailboxes.models import Alert, AlertReading, Mailbox
 from mailboxes.models.alert import AlertQuerySet
@@ -225,7 +226,9 @@ def _kinds_saying(word: str) -> list[str]:
     """Return the kinds whose own words, not their parameters, hold `word`."""
     sought = word.casefold()
     return [
-        kind.code for kind in KINDS.values() if sought in f"{kind.title} {kind.text} {kind.remedy}".casefold()
+        kind.code
+        for kind in KINDS.values()
+        if sought in f"{_(kind.title)} {_(kind.text)} {_(kind.remedy)}".casefold()
     ]
 
 

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.utils.translation import gettext as _
+
 from mailboxes.choices import Direction, ResultStatus
 from mailboxes.models import Alert, Mailbox, WorkerState
 from mailboxes.services import progress, readiness
@@ -42,7 +44,7 @@ def conditions(mailbox: Mailbox) -> list[Condition]:
     """Return the condition of both directions, incoming first."""
     states = {state.direction: state for state in WorkerState.objects.filter(mailbox=mailbox)}
     remedies = {
-        alert.error_code: str(alert.parameters.get("remedy", ""))
+        alert.error_code: _(str(alert.parameters.get("remedy", "")))
         for alert in Alert.objects.open()
         .filter(mailbox=mailbox)
         .exclude(error_code="")

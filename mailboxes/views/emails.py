@@ -129,7 +129,7 @@ def _recipients(message: Message) -> dict[str, list[Recipient]]:
     for recipient in message.recipients.order_by("kind", "position"):
         found[recipient.kind].append(recipient)
     order = (RecipientKind.TO, RecipientKind.CC, RecipientKind.BCC, RecipientKind.REPLY_TO)
-    return {kind.label: found[kind] for kind in order if kind in found}
+    return {str(kind.label): found[kind] for kind in order if kind in found}
 
 
 def _content(message: Message, face: str) -> dict[str, Any]:

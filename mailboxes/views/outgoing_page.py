@@ -89,7 +89,7 @@ def _signature(message: OutgoingMessage, condition: Condition | None) -> str:
 
 def remedy_of(code: str) -> str:
     """Return what can be done about a mail error, by its code."""
-    return _remedies().get(code, "")
+    return _(_remedies().get(code, ""))
 
 
 def _remedies() -> Mapping[str, str]:

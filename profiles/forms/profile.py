@@ -179,7 +179,7 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
         """Leave out unencrypted connections where the operator did not open them, but never what is set."""
         plain = settings.NETWORK_POLICY.allow_plain or current == ConnectionSecurity.NONE
         kinds = [kind for kind in ConnectionSecurity if plain or kind != ConnectionSecurity.NONE]
-        return [(kind.value, kind.label) for kind in kinds]
+        return [(kind.value, str(kind.label)) for kind in kinds]
 
     def _offer_owners(self) -> None:
         field = cast("forms.ModelChoiceField[Any]", self.fields["owner"])

@@ -9,6 +9,8 @@
     if (zone) document.cookie = `zone=${zone}; path=/; max-age=31536000; SameSite=Lax${location.protocol === "https:" ? "; Secure" : ""}`;
   } catch { /* the server shows UTC */ }
 
+  const word = new Proxy({}, { get: (_, name) => document.getElementById("script-words")?.dataset[name] ?? "" });   // translated, in the page
+
   // A form in parts: the tabs show one of them, the first that is wrong when the form was refused. Without script all stand below each other.
   const showPart = shown => {
     const form = shown.closest("form");
@@ -68,7 +70,7 @@
     const box = document.createElement("div"), b = document.createElement("b"), p = document.createElement("p"), x = document.createElement("button");
     box.className = "toast"; box.dataset.intent = intent;
     b.textContent = title; p.textContent = text;
-    Object.assign(x, { type: "button", className: "btn subtle iconly small", ariaLabel: "Dismiss" }); x.dataset.dismiss = ""; x.append(icon("close"));
+    Object.assign(x, { type: "button", className: "btn subtle iconly small", ariaLabel: word.dismiss }); x.dataset.dismiss = ""; x.append(icon("close"));
     if (link) { const a = document.createElement("a"); a.href = link.url; a.textContent = link.text; p.append(" ", a); }
     box.append(icon(intent), b, x); if (p.textContent) box.append(p);
     if (undo) box.append(form(undo));
@@ -107,7 +109,7 @@
   });
   const note = form => {
     const out = form?.matches("[data-guard]") && form.querySelector("[data-dirty]");
-    if (out) out.textContent = dirty(form) ? "You have unsaved changes." : "";
+    if (out) out.textContent = dirty(form) ? word.unsaved : "";
   };
   document.addEventListener("input", e => note(e.target.form));
   document.addEventListener("reset", e => setTimeout(() => note(e.target)));
@@ -167,7 +169,7 @@
   });
   document.addEventListener("cancel", e => {                                // Esc on a changed form asks first
     const form = e.target.matches?.("dialog[data-guard]") && e.target.querySelector("form");
-    if (form && dirty(form) && !confirm("Discard your changes?")) e.preventDefault();
+    if (form && dirty(form) && !confirm(word.discard)) e.preventDefault();
   }, true);
   document.addEventListener("close", e => { if (e.target.matches("dialog[data-modal]")) e.target.remove(); }, true);
   document.addEventListener("dialog:close", () => document.querySelectorAll("dialog:modal").forEach(d => d.close()));   // HX-Trigger
@@ -215,14 +217,14 @@
   // What the server could not do, said where it was asked for. Nothing typed is lost.
   document.addEventListener("session:ended", e => {
     const form = formOf(e);
-    if (form) bar(form, "warning", "Your session has ended.", "What you typed is still here.", { url: e.detail.url, text: "Sign in in a new tab, then save again." });
+    if (form) bar(form, "warning", word.ended, word.kept, { url: e.detail.url, text: word.signin });
     else location.assign(e.detail.url);
   });
   document.addEventListener("form:expired", e => {
     const form = e.target.closest?.("form");
-    if (!form) { toast({ title: "This page has expired", text: "Reload it and try again.", intent: "error" }); return; }
+    if (!form) { toast({ title: word.expired, text: word.reload, intent: "error" }); return; }
     form.querySelectorAll("[name=csrfmiddlewaretoken]").forEach(i => { i.value = e.detail.token; });
-    bar(form, "warning", "This form had expired and was renewed.", "Nothing was saved yet and what you typed is still here: save again.");
+    bar(form, "warning", word.renewed, word.again);
   });
   const failed = (e, title, text) => {
     const form = formOf(e), polling = e.target?.getAttribute?.("hx-trigger")?.includes("every");
@@ -240,13 +242,13 @@
     if (document.hidden || typing || used) e.preventDefault();
   });
   document.addEventListener("htmx:responseError", e => {
-    const { status } = e.detail.xhr, ref = e.detail.xhr.getResponseHeader("X-Reference"), end = ref ? ` Reference ${ref}.` : "";
+    const { status } = e.detail.xhr, ref = e.detail.xhr.getResponseHeader("X-Reference"), end = ref ? ` ${word.reference} ${ref}.` : "";
     if (e.detail.xhr.getResponseHeader("HX-Trigger")) return;               // said above
-    if (status === 403) failed(e, "You may not do this.", `Ask an administrator of this console.${end}`);
-    else if (status === 404) failed(e, "This record is gone.", `Somebody may have deleted it. Reload the page.${end}`);
-    else if (status === 429) failed(e, "Too many requests.", "Wait a moment and try again.");
-    else failed(e, "The server could not do this.", `Try again in a moment.${end}`);
+    if (status === 403) failed(e, word.forbidden, word.ask + end);
+    else if (status === 404) failed(e, word.gone, word.deleted + end);
+    else if (status === 429) failed(e, word.many, word.wait);
+    else failed(e, word.fault, word.moment + end);
   });
-  document.addEventListener("htmx:sendError", e => failed(e, "The server does not answer.", "Check the connection and try again."));
-  document.addEventListener("htmx:timeout", e => failed(e, "The server takes too long.", "It may still be working on it. Reload the page to see."));
+  document.addEventListener("htmx:sendError", e => failed(e, word.silent, word.connection));
+  document.addEventListener("htmx:timeout", e => failed(e, word.slow, word.working));
 })();

@@ -11,8 +11,8 @@ from django.forms import BaseForm
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.html import format_html
-from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import gettext
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
 
 from emailsync.web import icons, navigation, zone
 from emailsync.web.forms import FieldError, field_errors
@@ -20,48 +20,45 @@ from emailsync.web.forms import FieldError, field_errors
 register = template.Library()
 
 TONES = 5
-#: Phones have room for one word beside two other statuses.
-SHORT_PENDING = mark_safe('Pending<span class="wideonly"> Approval</span>')
-
 #: Value of a status: its icon, its word and the family its colour comes from.
 STATUSES = {
-    "success": ("success-f", "Success", "success"),
-    "failure": ("error-f", "Failure", "failure"),
-    "not_run": ("not-run", "Not Run", "notrun"),
-    "testing": ("spinner", "Testing", "testing"),
-    "running": ("spinner", "Running", "testing"),
-    "sending": ("spinner", "Sending", "testing"),
-    "queued": ("clock", "Queued", "none"),
-    "waiting": ("clock", "Waiting", "none"),
-    "pending_send": ("clock", "Pending Send", "none"),
-    "skipped": ("minus", "Skipped", "none"),
-    "none": ("minus", "None", "none"),
-    "empty": ("minus", "Empty", "none"),
-    "draft": ("edit", "Draft", "none"),
-    "canceled": ("minus", "Canceled", "none"),
-    "approved": ("success-f", "Approved", "success"),
-    "pending": ("warning-f", "Pending Approval", "pending"),
-    "rejected": ("error-f", "Rejected", "failure"),
-    "enabled": ("success-f", "Enabled", "success"),
-    "disabled": ("minus", "Disabled", "none"),
-    "active": ("success-f", "Active", "success"),
-    "inactive": ("minus", "Inactive", "none"),
-    "done": ("success-f", "Done", "success"),
-    "sent": ("success-f", "Sent", "success"),
-    "received": ("success-f", "Received", "success"),
-    "stored": ("success-f", "Stored", "success"),
-    "failed": ("error-f", "Failed", "failure"),
-    "stopped": ("error-f", "Stopped", "failure"),
-    "uncertain": ("warning-f", "Uncertain", "pending"),
-    "duplicate": ("minus", "Duplicate", "none"),
-    "before_start": ("minus", "Before the start date", "none"),
-    "not_wanted": ("minus", "Not wanted", "none"),
-    "gone": ("minus", "No longer on the server", "none"),
-    "oversize": ("warning-f", "Too large", "pending"),
-    "quarantined": ("warning-f", "Quarantined", "pending"),
-    "error": ("error-f", "Error", "failure"),
-    "warning": ("warning-f", "Warning", "pending"),
-    "information": ("info-f", "Information", "information"),
+    "success": ("success-f", gettext_lazy("Success"), "success"),
+    "failure": ("error-f", gettext_lazy("Failure"), "failure"),
+    "not_run": ("not-run", gettext_lazy("Not Run"), "notrun"),
+    "testing": ("spinner", gettext_lazy("Testing"), "testing"),
+    "running": ("spinner", gettext_lazy("Running"), "testing"),
+    "sending": ("spinner", gettext_lazy("Sending"), "testing"),
+    "queued": ("clock", gettext_lazy("Queued"), "none"),
+    "waiting": ("clock", gettext_lazy("Waiting"), "none"),
+    "pending_send": ("clock", gettext_lazy("Pending Send"), "none"),
+    "skipped": ("minus", gettext_lazy("Skipped"), "none"),
+    "none": ("minus", gettext_lazy("None"), "none"),
+    "empty": ("minus", gettext_lazy("Empty"), "none"),
+    "draft": ("edit", gettext_lazy("Draft"), "none"),
+    "canceled": ("minus", gettext_lazy("Canceled"), "none"),
+    "approved": ("success-f", gettext_lazy("Approved"), "success"),
+    "pending": ("warning-f", gettext_lazy("Pending Approval"), "pending"),
+    "rejected": ("error-f", gettext_lazy("Rejected"), "failure"),
+    "enabled": ("success-f", gettext_lazy("Enabled"), "success"),
+    "disabled": ("minus", gettext_lazy("Disabled"), "none"),
+    "active": ("success-f", gettext_lazy("Active"), "success"),
+    "inactive": ("minus", gettext_lazy("Inactive"), "none"),
+    "done": ("success-f", gettext_lazy("Done"), "success"),
+    "sent": ("success-f", gettext_lazy("Sent"), "success"),
+    "received": ("success-f", gettext_lazy("Received"), "success"),
+    "stored": ("success-f", gettext_lazy("Stored"), "success"),
+    "failed": ("error-f", gettext_lazy("Failed"), "failure"),
+    "stopped": ("error-f", gettext_lazy("Stopped"), "failure"),
+    "uncertain": ("warning-f", gettext_lazy("Uncertain"), "pending"),
+    "duplicate": ("minus", gettext_lazy("Duplicate"), "none"),
+    "before_start": ("minus", gettext_lazy("Before the start date"), "none"),
+    "not_wanted": ("minus", gettext_lazy("Not wanted"), "none"),
+    "gone": ("minus", gettext_lazy("No longer on the server"), "none"),
+    "oversize": ("warning-f", gettext_lazy("Too large"), "pending"),
+    "quarantined": ("warning-f", gettext_lazy("Quarantined"), "pending"),
+    "error": ("error-f", gettext_lazy("Error"), "failure"),
+    "warning": ("warning-f", gettext_lazy("Warning"), "pending"),
+    "information": ("info-f", gettext_lazy("Information"), "information"),
 }
 
 
@@ -80,9 +77,12 @@ def status(value: str | None, kind: str = "status", text: str = "") -> SafeStrin
     drawing, word, family = STATUSES[str(value or "not_run")]
     if kind == "auto":
         kind = "badge" if family in {"failure", "pending", "testing"} else "status"
-    label: SafeString | str = text or word
-    if label == "Pending Approval":
-        label = SHORT_PENDING
+    label: SafeString | str = text or str(word)
+    if value == "pending" and not text:
+        # Phones have room for one word beside two other statuses.
+        label = format_html(
+            '<span class="wideonly">{}</span><span class="narrow">{}</span>', label, gettext("Pending")
+        )
     return format_html(
         '<span class="{}" data-status="{}">{}<span>{}</span></span>', kind, family, icons.draw(drawing), label
     )
@@ -157,10 +157,10 @@ def _day(moment: datetime, today: datetime) -> str:
 
 
 @register.filter(expects_localtime=False)
-def moment(value: datetime | None, empty: str = "Never") -> SafeString | str:
+def moment(value: datetime | None, empty: str = "") -> SafeString | str:
     """Show a time in the reader's zone: "Today, 09:42", "Nov 20, 11:05"."""
     if value is None:
-        return empty
+        return empty or gettext("Never")
     local = timezone.localtime(value)
     return format_html(
         '<time datetime="{}" title="{}">{}, {}</time>',
@@ -189,10 +189,11 @@ def milliseconds(value: int | None) -> str:
     if value is None:
         return "\N{EN DASH}"
     if value < 1000:
-        return f"{value} ms"
+        return gettext("%(number)s ms") % {"number": value}
     if value < 60_000:
-        return f"{value / 1000:.1f} s"
-    return f"{value // 60_000} min {value % 60_000 // 1000} s"
+        return gettext("%(number)s s") % {"number": f"{value / 1000:.1f}"}
+    parts = {"minutes": value // 60_000, "seconds": value % 60_000 // 1000}
+    return gettext("%(minutes)s min %(seconds)s s") % parts
 
 
 @register.simple_tag(takes_context=True)

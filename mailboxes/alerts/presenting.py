@@ -1,0 +1,99 @@
+"""Alerts in the words of their reader: translated, with times in the reader's zone."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from mailboxes.alerts.kinds import KINDS, WORDS_OF_EMAIL, Kind, Link
+from mailboxes.choices import AlertLevel
+from mailboxes.models import Alert
+
+
+@dataclass(frozen=True)
+class Presented:
+    """An alert in words."""
+
+    title: str
+    text: str
+    remedy: str
+    links: tuple[tuple[str, str], ...]
+
+
+class _Words(dict[str, object]):
+    """Parameters that print as nothing when an older alert lacks one, and times in the reader's zone."""
+
+    def __missing__(self, key: str) -> str:
+        return ""
+
+    def __getitem__(self, key: str) -> object:
+        value = super().__getitem__(key)
+        return _moment(str(value)) if key.endswith("_at") else value
+
+
+def _moment(text: str) -> str:
+    """Return a stored time as the reader's clock shows it; older alerts hold words instead."""
+    stored = parse_datetime(text)
+    if stored is None or timezone.is_naive(stored):
+        return f"{text} UTC"
+    local = timezone.localtime(stored)
+    is_today = local.date() == timezone.localdate()
+    return date_format(local, "H:i") if is_today else date_format(local, "H:i, M j")
+
+
+def present(
+    alert: Alert, *, members: int = 0, shows_email: bool = True, leads_to: Collection[Link] = tuple(Link)
+) -> Presented:
+    """Return the words and links of `alert`. Its environment must be loaded (select_related).
+
+    `members` is how many mailboxes it gathers; without `shows_email` the words of an email stay hidden.
+    `leads_to` names the places that its reader may open.
+    """
+    kind = KINDS.get(alert.kind) or _forgotten(alert)
+    words = _Words(alert.parameters)
+    # Written by a worker, in English: they are in the catalogue unless they name something.
+    words |= {name: _(str(words[name])) for name in ("cause", "remedy", "tested") if words.get(name)}
+    words["members"] = ngettext("%(number)s mailbox", "%(number)s mailboxes", members) % {
+        "number": f"{members:,}"
+    }
+    if not shows_email:
+        words |= {
+            name: _("(hidden: you may not read this mailbox's email)")
+            for name in WORDS_OF_EMAIL & words.keys()
+        }
+    places = [place for place in kind.links if place in leads_to]
+    links = tuple(link for link in (_resolve(place, alert) for place in places) if link)
+    return Presented(
+        title=_(kind.title).format_map(words),
+        text=_(kind.text).format_map(words).strip(),
+        remedy=_(kind.remedy).format_map(words).strip(),
+        links=links,
+    )
+
+
+def _forgotten(alert: Alert) -> Kind:
+    """Return words for a kind that an older version knew; a wall never fails because of one card."""
+    title = alert.kind.replace("_", " ").capitalize()
+    return Kind(alert.kind, AlertLevel(alert.level), title, "{cause}", "{remedy}")
+
+
+def _resolve(place: Link, alert: Alert) -> tuple[str, str] | None:
+    slug = alert.environment.slug
+    profile_id = alert.server_profile_id or alert.parameters.get("profile_id")
+    outgoing_id = alert.parameters.get("outgoing_id")
+    if place is Link.MAILBOX and alert.mailbox_id:
+        return _("Open mailbox"), reverse("mailboxes:mailbox_detail", args=[slug, alert.mailbox_id])
+    if place is Link.EMAILS and alert.mailbox_id:
+        return _("Open emails"), reverse("mailboxes:mailbox_emails", args=[slug, alert.mailbox_id])
+    if place is Link.EMAIL and alert.mailbox_id and outgoing_id:
+        return _("Open email"), reverse(
+            "mailboxes:outgoing_detail", args=[slug, alert.mailbox_id, outgoing_id]
+        )
+    if place is Link.PROFILE and profile_id:
+        return _("Open server profile"), reverse("profiles:profile_edit", args=[slug, profile_id])
+    return None
