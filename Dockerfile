@@ -27,6 +27,7 @@ COPY --from=build /opt/emailsync /opt/emailsync
 WORKDIR /srv/emailsync
 COPY manage.py ./
 COPY emailsync emailsync
+COPY locale locale
 COPY mailboxes mailboxes
 COPY profiles profiles
 COPY static static

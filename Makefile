@@ -63,6 +63,12 @@ lock: .venv/test.stamp ## Write requirements/*.txt from pyproject.toml (UPGRADE=
 	@$(LOCK) pyproject.toml --extra demo --constraints requirements/test.txt --output-file requirements/run.txt
 	@$(LOCK) pyproject.toml --constraints requirements/test.txt --output-file requirements/production.txt
 
+.PHONY: messages
+messages: packages .venv/test.stamp ## Collect the words for translators into locale/ (LOCALE=de adds a language)
+	@$(QUIETLY) "makemessages" $(BIN)/django-admin makemessages --keep-pot --no-obsolete --no-wrap \
+	    --add-location=file $(if $(LOCALE),--locale=$(LOCALE),--all) --ignore=tests --ignore=bench --ignore=data
+	@$(QUIETLY) "compilemessages" $(BIN)/django-admin compilemessages --ignore=.venv
+
 .PHONY: packages
 packages:
 	@.ci/packages

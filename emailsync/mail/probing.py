@@ -22,6 +22,7 @@ from emailsync.mail.errors import MailError, MessageRefused, Scope, TimedOut, Tl
 from emailsync.mail.imap import ImapClient
 from emailsync.mail.smtp import SmtpClient
 from emailsync.mail.wire import Wire
+from emailsync.mail.words import gettext_noop
 
 Direction = Literal["incoming", "outgoing"]
 SEEN_LIMIT = 2_000
@@ -57,10 +58,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """Name a step, say what it is for, and do it; what it returns is the title and what was seen."""
+    """Name a step and do it; what it returns is the title and what was seen."""
 
     name: str
-    purpose: str
+    #: What is said when the steps before it failed.
+    untried: str
     action: Callable[[], tuple[str, str]]
 
 
@@ -147,7 +149,7 @@ class _Probe(ABC):
         return Step(
             direction=self.direction,
             name=plan.name,
-            title=f"{plan.purpose} was not tried.",
+            title=plan.untried,
             outcome=Outcome.SKIPPED,
             started_at=at,
             duration_ms=0,
@@ -213,14 +215,18 @@ class _Incoming(_Probe):
         self._client: ImapClient | None = None
 
     def plans(self) -> tuple[Plan, ...]:
-        greet = Plan("greet", "The greeting of the server", self._greet)
+        greet = Plan("greet", gettext_noop("The greeting of the server was not tried."), self._greet)
         return (
-            Plan("resolve", "Looking up the server's name", self.resolve),
-            Plan("connect", "The connection to the server", self.connect),
+            Plan("resolve", gettext_noop("Looking up the server's name was not tried."), self.resolve),
+            Plan("connect", gettext_noop("The connection to the server was not tried."), self.connect),
             *_in_order(self.endpoint, greet, self.secure_at_once, self._begin_tls),
-            Plan("capabilities", "The list of what the server can do", self._capabilities),
-            Plan("authenticate", "The sign-in", self._sign_in),
-            Plan("open_inbox", "The opening of the INBOX", self._open_inbox),
+            Plan(
+                "capabilities",
+                gettext_noop("The list of what the server can do was not tried."),
+                self._capabilities,
+            ),
+            Plan("authenticate", gettext_noop("The sign-in was not tried."), self._sign_in),
+            Plan("open_inbox", gettext_noop("The opening of the INBOX was not tried."), self._open_inbox),
         )
 
     def close(self) -> None:
@@ -235,14 +241,16 @@ class _Incoming(_Probe):
 
     def _greet(self) -> tuple[str, str]:
         self._client = ImapClient(self.reached())
-        return "The server greeted us", self._client.greeting
+        return gettext_noop("The server greeted us"), self._client.greeting
 
     def _begin_tls(self) -> tuple[str, str]:
         self._in_conversation().begin_tls()
         return self._secured()
 
     def _capabilities(self) -> tuple[str, str]:
-        return "The server says what it can do", " ".join(sorted(self._in_conversation().capabilities))
+        return gettext_noop("The server says what it can do"), " ".join(
+            sorted(self._in_conversation().capabilities)
+        )
 
     def _sign_in(self) -> tuple[str, str]:
         self._in_conversation().sign_in(self._credential)
@@ -268,15 +276,23 @@ class _Outgoing(_Probe):
         self._client: SmtpClient | None = None
 
     def plans(self) -> tuple[Plan, ...]:
-        greet = Plan("greet", "The greeting of the server", self._greet)
-        sign_in = (Plan("authenticate", "The sign-in", self._sign_in),) if self._credential else ()
+        greet = Plan("greet", gettext_noop("The greeting of the server was not tried."), self._greet)
+        sign_in = (
+            (Plan("authenticate", gettext_noop("The sign-in was not tried."), self._sign_in),)
+            if self._credential
+            else ()
+        )
         return (
-            Plan("resolve", "Looking up the server's name", self.resolve),
-            Plan("connect", "The connection to the server", self.connect),
+            Plan("resolve", gettext_noop("Looking up the server's name was not tried."), self.resolve),
+            Plan("connect", gettext_noop("The connection to the server was not tried."), self.connect),
             *_in_order(self.endpoint, greet, self.secure_at_once, self._begin_tls),
-            Plan("capabilities", "The list of what the server can do", self._capabilities),
+            Plan(
+                "capabilities",
+                gettext_noop("The list of what the server can do was not tried."),
+                self._capabilities,
+            ),
             *sign_in,
-            Plan("send", "Sending a message", self._send),
+            Plan("send", gettext_noop("Sending a message was not tried."), self._send),
         )
 
     def close(self) -> None:
@@ -292,14 +308,16 @@ class _Outgoing(_Probe):
     def _greet(self) -> tuple[str, str]:
         self._client = SmtpClient(self.reached())
         self._client.hear_greeting()
-        return "The server greeted us", self._client.greeting
+        return gettext_noop("The server greeted us"), self._client.greeting
 
     def _begin_tls(self) -> tuple[str, str]:
         self._in_conversation().begin_tls()
         return self._secured()
 
     def _capabilities(self) -> tuple[str, str]:
-        return "The server says what it can do", " ".join(sorted(self._in_conversation().capabilities))
+        return gettext_noop("The server says what it can do"), " ".join(
+            sorted(self._in_conversation().capabilities)
+        )
 
     def _sign_in(self) -> tuple[str, str]:
         if self._credential is None:
@@ -330,11 +348,11 @@ def _in_order(
     after_greeting: Callable[[], tuple[str, str]],
 ) -> tuple[Plan, ...]:
     """Put the encryption before or after the greeting, or leave it out."""
-    purpose = "The encryption of the connection"
+    untried = gettext_noop("The encryption of the connection was not tried.")
     if endpoint.security is Security.TLS:
-        return (Plan("secure", purpose, at_once), greet)
+        return (Plan("secure", untried, at_once), greet)
     if endpoint.security is Security.STARTTLS:
-        return (greet, Plan("secure", purpose, after_greeting))
+        return (greet, Plan("secure", untried, after_greeting))
     return (greet,)
 
 

@@ -17,6 +17,7 @@ from datetime import datetime
 from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from emailsync.mail.errors import (
     ConnectionLost,
@@ -110,7 +111,9 @@ def _mark_uncertain(message: OutgoingMessage, mailbox: Mailbox, *, fence: int | 
     if unknown.update(
         status=OutgoingStatus.UNCERTAIN,
         error_code="outcome_unknown",
-        error="The connection ended after the message was handed over and before the server answered.",
+        error=gettext_noop(
+            "The connection ended after the message was handed over and before the server answered."
+        ),
     ):
         _alert("email_uncertain", message, mailbox, now=now)
 

@@ -182,7 +182,7 @@ def _forward_step(mailbox: Mailbox, *, now: datetime) -> Step:
     return Step(
         direction="incoming",
         name="forward_mailbox",
-        title="Look for a forward mailbox that works",
+        title=gettext_noop("Look for a forward mailbox that works"),
         outcome=Outcome.SUCCESS,
         started_at=now,
         duration_ms=0,

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from django import template
 from django.contrib.auth.models import User
+from django.utils.translation import gettext as _
 
 from emailsync.web.templatetags.console import milliseconds
 
@@ -14,11 +15,11 @@ register = template.Library()
 def duration(value: timedelta | None) -> str:
     """Show how long something took: "1.4 s", "21 s", "2 min 5 s"."""
     if value is not None and timedelta(seconds=10) <= value < timedelta(minutes=1):
-        return f"{round(value.total_seconds())} s"
+        return _("%(number)s s") % {"number": round(value.total_seconds())}
     return milliseconds(None if value is None else round(value / timedelta(milliseconds=1)))
 
 
 @register.filter
-def person(user: User | None, nobody: str = "Nobody") -> str:
-    """Return the name of somebody, or `nobody`."""
-    return user.get_full_name() or user.get_username() if user else nobody
+def person(user: User | None, nobody: str = "") -> str:
+    """Return the name of somebody, or `nobody`, which says so."""
+    return user.get_full_name() or user.get_username() if user else nobody or _("Nobody")

@@ -61,15 +61,18 @@ CAUSES: Mapping[str, tuple[Any, tuple[str, ...]]] = {
 class AlertListing(Listing[Alert]):
     """The alerts of one wall, the open ones unless the address says otherwise."""
 
-    columns: ClassVar = (Column("seen", "Last seen", sort=("last_seen_on",)),)
-    views: ClassVar = (View("open", "Open alerts", OPEN), View("resolved", "Resolved alerts", ~OPEN))
+    columns: ClassVar = (Column("seen", gettext_lazy("Last seen"), sort=("last_seen_on",)),)
+    views: ClassVar = (
+        View("open", gettext_lazy("Open alerts"), OPEN),
+        View("resolved", gettext_lazy("Resolved alerts"), ~OPEN),
+    )
     facets: ClassVar = (
-        Facet("error", "Errors", Q(level=AlertLevel.ERROR)),
-        Facet("warning", "Warnings", Q(level=AlertLevel.WARNING)),
-        Facet("information", "Information", Q(level=AlertLevel.INFORMATION)),
+        Facet("error", gettext_lazy("Errors"), Q(level=AlertLevel.ERROR)),
+        Facet("warning", gettext_lazy("Warnings"), Q(level=AlertLevel.WARNING)),
+        Facet("information", gettext_lazy("Information"), Q(level=AlertLevel.INFORMATION)),
     )
     default_sort: ClassVar[str] = "-seen"
-    noun: ClassVar[tuple[str, str]] = ("alert", "alerts")
+    noun: ClassVar[tuple[Any, Any]] = (gettext_lazy("alert"), gettext_lazy("alerts"))
 
     def __init__(self, state: QueryDict, alerts: AlertQuerySet, *, url: str, user: User) -> None:
         """Read what is asked for out of the address."""

@@ -91,13 +91,15 @@ def _reasons(
     known = {reason.code for reason in found}
     if state.last_error and state.last_error_code not in known:
         code = state.last_error_code
-        found.append(Reason(code, state.last_error, remedies.get(code, ""), _link(code, direction, mailbox)))
+        found.append(
+            Reason(code, _(state.last_error), remedies.get(code, ""), _link(code, direction, mailbox))
+        )
     if not state.is_enabled and not found:
         found.append(
             Reason(
                 "not_tested",
-                "It has not been tested since the mailbox was created or last changed.",
-                "Run Test & Enable.",
+                _("It has not been tested since the mailbox was created or last changed."),
+                _("Run Test & Enable."),
             )
         )
     return found

@@ -56,7 +56,7 @@ class JobListing(Listing[Job]):
         Facet("canceled", gettext_lazy("Canceled"), Q(state=RunState.CANCELED)),
     )
     default_sort: ClassVar[str] = "-started"
-    noun: ClassVar = ("job", "jobs")
+    noun: ClassVar[tuple[Any, Any]] = (gettext_lazy("job"), gettext_lazy("jobs"))
 
 
 class DiagnosisListing(Listing[Diagnosis]):
@@ -70,7 +70,7 @@ class DiagnosisListing(Listing[Diagnosis]):
         Facet("succeeded", gettext_lazy("Succeeded"), progress.PARTS["succeeded"]),
     )
     page_sizes: ClassVar = (100,)
-    noun: ClassVar = ("mailbox", "mailboxes")
+    noun: ClassVar[tuple[Any, Any]] = (gettext_lazy("mailbox"), gettext_lazy("mailboxes"))
 
     def __init__(
         self, state: QueryDict, queryset: QuerySet[Diagnosis], *, url: str, counts: progress.Counts
@@ -104,7 +104,7 @@ class RemarkListing(Listing[JobRemark]):
 
     page_sizes: ClassVar = (100,)
     search: ClassVar = ("label", "sentence", "mailbox__name", "mailbox__address")
-    noun: ClassVar = ("remark", "remarks")
+    noun: ClassVar[tuple[Any, Any]] = (gettext_lazy("remark"), gettext_lazy("remarks"))
 
 
 def jobs_of(environment: Environment, *, user: Person) -> QuerySet[Job]:

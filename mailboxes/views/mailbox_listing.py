@@ -101,7 +101,7 @@ class MailboxListing(Listing[Mailbox]):
     )
     opening_view: ClassVar[str] = "active"
     default_sort: ClassVar[str] = "name"
-    noun: ClassVar[tuple[str, str]] = ("mailbox", "mailboxes")
+    noun: ClassVar[tuple[Any, Any]] = (_("mailbox"), _("mailboxes"))
     offers_all: ClassVar[bool] = True
 
     def __init__(

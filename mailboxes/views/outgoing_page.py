@@ -64,7 +64,7 @@ def _outgoing_page(user: Person, slug: str, pk: UUID, number: int) -> tuple[str,
         "message": message,
         "recipients": [
             (label, people)
-            for label, people in (("To", message.to), ("Cc", message.cc), ("Bcc", message.bcc))
+            for label, people in ((_("To"), message.to), (_("Cc"), message.cc), (_("Bcc"), message.bcc))
             if people
         ],
         "content": content,

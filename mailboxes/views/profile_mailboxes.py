@@ -41,7 +41,7 @@ class ProfileMailboxListing(Listing[Mailbox]):
         Facet("untested", gettext_lazy("Not tested"), UNTRIED),
     )
     default_sort: ClassVar[str] = "name"
-    noun: ClassVar[tuple[str, str]] = ("mailbox", "mailboxes")
+    noun: ClassVar[tuple[Any, Any]] = (gettext_lazy("mailbox"), gettext_lazy("mailboxes"))
 
 
 def _profile(environment: Environment, pk: UUID) -> ServerProfile:

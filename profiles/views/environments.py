@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
 from emailsync.web.listing import LONGEST_QUERY, Column, Listing
@@ -28,16 +28,16 @@ class EnvironmentListing(Listing[Environment]):
     """Every environment, with what its mailboxes are doing."""
 
     columns: ClassVar = (
-        Column("name", _lazy("Environment"), sort=(Lower("name"),)),
-        Column("kind", _lazy("Type"), sort=("kind",)),
-        Column("mailboxes", _lazy("Mailboxes"), sort=("mailbox_count",), classes="end"),
-        Column("result", _lazy("Health"), sort=("failing", "working")),
-        Column("today", _lazy("Mail today"), classes="lg"),
-        Column("alerts", _lazy("Alerts"), sort=("open_alerts",)),
+        Column("name", gettext_lazy("Environment"), sort=(Lower("name"),)),
+        Column("kind", gettext_lazy("Type"), sort=("kind",)),
+        Column("mailboxes", gettext_lazy("Mailboxes"), sort=("mailbox_count",), classes="end"),
+        Column("result", gettext_lazy("Health"), sort=("failing", "working")),
+        Column("today", gettext_lazy("Mail today"), classes="lg"),
+        Column("alerts", gettext_lazy("Alerts"), sort=("open_alerts",)),
     )
     search: ClassVar = ("name", "slug")
     default_sort: ClassVar[str] = "name"
-    noun: ClassVar[tuple[str, str]] = ("environment", "environments")
+    noun: ClassVar[tuple[Any, Any]] = (gettext_lazy("environment"), gettext_lazy("environments"))
 
 
 def list_page(user: Person, state: QueryDict) -> tuple[str, dict[str, Any]]:

@@ -36,7 +36,7 @@ class ServerProfileListing(Listing[ServerProfile]):
         View("all", _("All Email Server Profiles")),
     )
     default_sort: ClassVar[str] = "name"
-    noun: ClassVar[tuple[str, str]] = ("server profile", "server profiles")
+    noun: ClassVar[tuple[Any, Any]] = (_("server profile"), _("server profiles"))
 
 
 def rows_of(environment: Environment) -> QuerySet[ServerProfile]:

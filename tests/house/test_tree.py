@@ -16,6 +16,7 @@ ALLOWED_AT_THE_TOP = {
     "bench",
     "compose.yaml",
     "docs",
+    "locale",
     "emailsync",
     "mailboxes",
     "manage.py",
