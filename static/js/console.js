@@ -43,6 +43,7 @@
     grid.querySelectorAll("[data-needs-rows]").forEach(b => {               // data-needs-rows="1": exactly one
       const one = b.dataset.needsRows === "1";
       b.disabled = one ? number !== 1 : number === 0;
+      if (b.disabled && b === document.activeElement) b.closest('[role="toolbar"]')?.querySelector(".btn:not(:disabled)")?.focus({ preventScroll: true });
     });
     const sel = grid.querySelector("[data-selection]");
     const count = sel?.querySelector("[data-count]"), words = number.toLocaleString(root.lang);
@@ -188,6 +189,27 @@
     opened.forEach(([id, open]) => { const d = document.getElementById(id); if (d) d.open = open; });
     opened = [];
   });
+
+  // Who stood on something that is drawn anew stands on it again, or else on what took its place. (htmx itself knows only what has an id.)
+  const STOPS = "a[href], button:enabled, summary, .scrollx";
+  const words = e => (e.ariaLabel ?? e.textContent).replace(/[\d\s.,]+/g, "");                   // without its count, which may change
+  let held = null;
+  const hold = e => {
+    const on = document.activeElement, { target } = e.detail;
+    held = target.id && target.contains(on) ? { place: target.id, id: on.id, tag: on.tagName, words: words(on), menu: on.getAttribute("popovertarget") } : null;
+  };
+  const release = () => {
+    const place = held && document.activeElement === document.body && document.getElementById(held.place);
+    if (place) {
+      const stops = [...place.querySelectorAll(STOPS)].filter(s => s.checkVisibility()), same = stops.filter(s => s.tagName === held.tag);
+      const to = document.getElementById(held.id) ?? same.find(s => held.menu && s.getAttribute("popovertarget") === held.menu) ?? same.find(s => words(s) === held.words)
+        ?? place.querySelector(".scrollx, .empty a") ?? stops[0];
+      to?.focus({ preventScroll: true });
+    }
+    held = null;
+  };
+  for (const name of ["htmx:beforeSwap", "htmx:oobBeforeSwap"]) document.addEventListener(name, hold);
+  for (const name of ["htmx:afterSwap", "htmx:oobAfterSwap"]) document.addEventListener(name, release);
 
   // A refused form comes back without the secrets typed into it: they go from the old fields to the new, in here.
   let secrets = new Map();
