@@ -196,16 +196,16 @@
   let held = null;
   const hold = e => {
     const on = document.activeElement, { target } = e.detail;
-    held = target.id && target.contains(on) ? { place: target.id, id: on.id, tag: on.tagName, words: words(on), menu: on.getAttribute("popovertarget") } : null;
+    if (e.type === "htmx:beforeSwap") held = null;
+    if (target.id && target.contains(on)) held = { place: target.id, id: on.id, tag: on.tagName, words: words(on), menu: on.getAttribute("popovertarget") };
   };
   const release = () => {
     const place = held && document.activeElement === document.body && document.getElementById(held.place);
-    if (place) {
-      const stops = [...place.querySelectorAll(STOPS)].filter(s => s.checkVisibility()), same = stops.filter(s => s.tagName === held.tag);
-      const to = document.getElementById(held.id) ?? same.find(s => held.menu && s.getAttribute("popovertarget") === held.menu) ?? same.find(s => words(s) === held.words)
-        ?? place.querySelector(".scrollx, .empty a") ?? stops[0];
-      to?.focus({ preventScroll: true });
-    }
+    if (!place) return;
+    const stops = [...place.querySelectorAll(STOPS)].filter(s => s.checkVisibility()), same = stops.filter(s => s.tagName === held.tag);
+    const to = document.getElementById(held.id) ?? same.find(s => held.menu && s.getAttribute("popovertarget") === held.menu) ?? same.find(s => words(s) === held.words)
+      ?? place.querySelector(".scrollx, .empty a") ?? stops[0];
+    to?.focus({ preventScroll: true });
     held = null;
   };
   for (const name of ["htmx:beforeSwap", "htmx:oobBeforeSwap"]) document.addEventListener(name, hold);
