@@ -27,7 +27,7 @@ def open_emails(page: Page, name: str) -> None:
     """Go from the environments to the emails of a mailbox."""
     open_mailboxes(page)
     page.get_by_role("link", name=name, exact=True).click()
-    page.get_by_role("link", name="Emails", exact=True).click()
+    page.locator("main").get_by_role("link", name="Emails", exact=True).click()
     page.wait_for_url("**/emails/")
 
 
