@@ -133,7 +133,8 @@ def test_policy_and_sandbox_alone_stop_it_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     raw = HOSTILE.replace("TRAP", trap[0]).replace('<meta http-equiv="refresh"', "<meta")
-    monkeypatch.setattr(reading, "html_of", lambda _: SafeHtml(html=raw, blocked_images=0, is_cut=False))
+    as_it_came = SafeHtml(html=raw, blocked_images=0, is_cut=False)
+    monkeypatch.setattr(reading, "html_of", lambda _, **_options: as_it_came)
     shown.goto(at("message_detail", hostile.pk))
     frame = shown.frame_locator("iframe")
     expect(frame.get_by_text("Kind words")).to_be_visible()
@@ -284,7 +285,7 @@ def test_a_deleted_card_hands_the_focus_to_the_next(
     shown.get_by_role("button", name="Delete: Incoming email for Billing is stopped").click()
     following = shown.get_by_role("button", name="Delete: An email from Billing will be sent again later")
     expect(following).to_be_focused()
-    expect(shown.locator("#tab-alerts")).to_have_text("1 open")
+    expect(shown.locator("#tab-alerts .vh")).to_have_text("1 open")
     expect(shown.get_by_role("banner").get_by_role("link", name="Alerts 1 unread")).to_be_visible()
 
 
