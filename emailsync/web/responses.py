@@ -68,6 +68,16 @@ def page_response(
     return response
 
 
+def list_response(
+    request: HttpRequest, template: str, fragment: str, context: Mapping[str, Any], *, here: str
+) -> HttpResponse:
+    """Show a list as a page or as a fragment; `here` is its address without the empty words of its form."""
+    response = page_response(request, template, fragment, context)
+    if is_fragment(request):
+        response.headers["HX-Push-Url"] = "false" if request.get_full_path() == here else here
+    return response
+
+
 def saved_response(
     request: HttpRequest,
     redirect_to: str,

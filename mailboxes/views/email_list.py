@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
-from emailsync.web.responses import is_fragment, page_response, saved_response
+from emailsync.web.responses import is_fragment, list_response, page_response, saved_response
 from mailboxes.models import OutgoingMessage
 from mailboxes.services import outgoing
 from mailboxes.views.conversation import reader_of
@@ -52,11 +52,9 @@ def _list(
     if is_fragment(request) and request.GET.get("seen") == listing.signature:
         return HttpResponse(status=204)
     context |= {"listing": listing, "is_fragment": is_fragment(request)}
-    response = page_response(request, template, "mailboxes/_emails.html", context)
-    if "seen" not in request.GET and "HX-Request" in request.headers:
-        # The form sends empty words too; the address bar keeps those that say something.
-        response.headers["HX-Push-Url"] = "false" if request.get_full_path() == listing.here else listing.here
-    return response
+    if "seen" in request.GET:  # it asks for news by itself: the address stays
+        return page_response(request, template, "mailboxes/_emails.html", context)
+    return list_response(request, template, "mailboxes/_emails.html", context, here=listing.here)
 
 
 @require_POST

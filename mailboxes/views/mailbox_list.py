@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from emailsync.web.responses import page_response, saved_response
+from emailsync.web.responses import list_response, saved_response
 from mailboxes.models import Mailbox
 from mailboxes.views.command_bar import commands_for
 from mailboxes.views.mailbox_listing import MailboxListing, listing_of
@@ -57,7 +57,8 @@ def mailbox_list(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the mailboxes of an environment."""
     environment = enter(cast("User", request.user), slug)
     template, context = list_page(request, environment, state=request.GET)
-    return page_response(request, template, "mailboxes/_mailbox_rows.html", context)
+    here = context["listing"].here
+    return list_response(request, template, "mailboxes/_mailbox_rows.html", context, here=here)
 
 
 @require_POST
