@@ -67,6 +67,9 @@ class Keyboard:
         for _ in range(MOST_STOPS):
             self.press(by)
             here = self.page.evaluate(HERE)
+            if not here["seen"]:  # a panel may still be sliding in
+                self.page.wait_for_timeout(500)
+                here = self.page.evaluate(HERE)
             assert here["seen"], f"The focus on “{here['name']}” cannot be seen."
             if not here["lost"] and wanted.search(here["name"]):
                 return
