@@ -179,9 +179,13 @@ def test_a_header_that_may_not_be_sent_is_refused(name: str) -> None:
         written(message)
 
 
-def test_an_attached_message_travels_as_a_file() -> None:
-    (info,) = read_back(draft(attachments=(DraftAttachment("x.eml", "message/rfc822", b"a"),))).attachments
-    assert (info.filename, info.content_type) == ("x.eml", "application/octet-stream")
+@pytest.mark.parametrize(
+    ("content", "content_type"),
+    [(b"Subject: x\r\n\r\na", "message/rfc822"), ("Subject: ä".encode(), "application/octet-stream")],
+)
+def test_an_attached_message_is_one_where_it_may_travel_unencoded(content: bytes, content_type: str) -> None:
+    (info,) = read_back(draft(attachments=(DraftAttachment("x.eml", "message/rfc822", content),))).attachments
+    assert (info.filename, info.content_type) == ("x.eml", content_type)
 
 
 def test_message_ids_are_never_the_same() -> None:
