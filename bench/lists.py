@@ -1,0 +1,164 @@
+"""Server time of every list with 100,000 mailboxes and 1,000,000 messages in the database.
+
+    python -m bench.lists [--database postgres] [--mailboxes 100000] [--messages 1000000]
+
+Each page is asked for in this process as a browser would ask, signed in: routing, access, queries, template.
+After one request to warm up, five are timed. The goal is a median under 100 ms; the number of queries is
+shown, and is the same for one record and for a million. Then one bulk change of 10,000 mailboxes is timed.
+"""
+
+import argparse
+import contextlib
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.servers.postgres import Postgres
+
+GOAL_MS, GOAL_CHANGE_SECONDS = 100.0, 5.0
+REPEATS = 5
+
+#: What is asked for: a name for people, the name of the address, what it needs, and the state of the list.
+PAGES = (
+    ("Environments", "profiles:environment_list", "", ""),
+    ("Server profiles", "profiles:profile_list", "slug", ""),
+    ("Mailboxes", "mailboxes:mailbox_list", "slug", ""),
+    ("Mailboxes, last page", "mailboxes:mailbox_list", "slug", "page=999999"),
+    ("Mailboxes, by name descending", "mailboxes:mailbox_list", "slug", "sort=-name"),
+    ("Mailboxes, by incoming status", "mailboxes:mailbox_list", "slug", "sort=incoming"),
+    ("Mailboxes, by last test", "mailboxes:mailbox_list", "slug", "sort=-tested"),
+    ("Mailboxes, failing", "mailboxes:mailbox_list", "slug", "view=failing"),
+    ("Mailboxes, pending approval", "mailboxes:mailbox_list", "slug", "view=pending"),
+    ("Mailboxes, search", "mailboxes:mailbox_list", "slug", "q=rosa+keller"),
+    ("Mailboxes, search without result", "mailboxes:mailbox_list", "slug", "q=zzzzqq"),
+    ("Mailbox, emails of a large one", "mailboxes:mailbox_emails", "slug box", ""),
+    ("Mailbox, emails, search", "mailboxes:mailbox_emails", "slug box", "q=invoice"),
+    ("Mailbox", "mailboxes:mailbox_detail", "slug box", ""),
+    ("Mailbox, alerts", "mailboxes:mailbox_alerts", "slug box", ""),
+    ("Emails", "mailboxes:environment_emails", "slug", ""),
+    ("Emails, search for a common word", "mailboxes:environment_emails", "slug", "q=invoice"),
+    ("Emails, search for a rare word", "mailboxes:environment_emails", "slug", "q=777777"),
+    ("Emails, search without result", "mailboxes:environment_emails", "slug", "q=zzzzqq"),
+    ("Alerts of the environment", "mailboxes:environment_alerts", "slug", ""),
+    ("My alerts", "mailboxes:alert_list", "", ""),
+    ("Jobs", "mailboxes:job_list", "slug", ""),
+    ("Job with 10,000 mailboxes", "mailboxes:job_detail", "slug job", ""),
+    ("People and roles", "profiles:people_list", "slug", ""),
+    ("Search", "search", "", "q=rosa"),
+)
+
+
+def main() -> int:
+    """Fill a private database, measure, print, and say whether the goals were met."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--database", choices=["postgres", "sqlite"], default="postgres")
+    parser.add_argument("--mailboxes", type=int, default=100_000)
+    parser.add_argument("--messages", type=int, default=1_000_000)
+    arguments = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory(prefix="emailsync-bench-") as folder,
+        _database(arguments.database) as url,
+    ):
+        if url:
+            os.environ["DATABASE_URL"] = url
+        _set_up(Path(folder))
+        from bench.fill import fill  # noqa: PLC0415
+
+        fill(mailboxes=arguments.mailboxes, messages=arguments.messages)
+        met = _measure_pages()
+        return 0 if _measure_change() and met else 1
+
+
+@contextlib.contextmanager
+def _database(kind: str) -> Iterator[str]:
+    if kind == "sqlite":
+        yield ""
+        return
+    with Postgres(fsync=False) as server:
+        yield server.create_database("emailsync")
+
+
+def _set_up(folder: Path) -> None:
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "emailsync.settings",
+        "EMAILSYNC_DATA_DIR": str(folder),
+        "EMAILSYNC_SECRET_KEY": "for this measurement alone, and long enough to be taken for a real one",
+        "EMAILSYNC_ENCRYPTION_KEYS": "bench:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+    }
+    import django  # noqa: PLC0415
+    from django.conf import settings  # noqa: PLC0415
+    from django.core.management import call_command  # noqa: PLC0415
+
+    settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    Path(settings.STATIC_ROOT).mkdir()
+    django.setup()
+    call_command("migrate", verbosity=0)
+    call_command("createcachetable", verbosity=0)
+
+
+def _measure_pages() -> bool:
+    from django.contrib.auth.models import User  # noqa: PLC0415
+    from django.db import connection  # noqa: PLC0415
+    from django.test import Client  # noqa: PLC0415
+    from django.test.utils import CaptureQueriesContext  # noqa: PLC0415
+    from django.urls import reverse  # noqa: PLC0415
+
+    from mailboxes.models import Job, Mailbox, Message  # noqa: PLC0415
+
+    browser = Client(SERVER_NAME="localhost")
+    browser.force_login(User.objects.create_superuser("bench"))
+    largest = Message.objects.order_by("pk").filter(pk=10).values_list("mailbox_id", flat=True).get()
+    given: dict[str, Any] = {"slug": "large", "box": largest, "job": Job.objects.order_by("pk").first()}
+    given["job"] = given["job"].pk
+    print(f"{Mailbox.objects.count():,} mailboxes, {Message.objects.count():,} messages, {connection.vendor}")
+    print("| Page | queries | ms, median | ms, slowest |\n| --- | --- | --- | --- |")
+    met = True
+    for title, name, needs, state in PAGES:
+        url = f"{reverse(name, args=[given[need] for need in needs.split()])}?{state}"
+        with CaptureQueriesContext(connection) as captured:
+            answer = browser.get(url)
+        queries = captured.captured_queries
+        if answer.status_code != 200:
+            raise SystemExit(f"{title}: {url} answered {answer.status_code}.")
+        times = []
+        for _ in range(REPEATS):
+            started = time.perf_counter()
+            browser.get(url)
+            times.append((time.perf_counter() - started) * 1000)
+        median = statistics.median(times)
+        met = met and median <= GOAL_MS
+        mark = "" if median <= GOAL_MS else " (over the goal)"
+        print(f"| {title} | {len(queries)} | {median:.0f}{mark} | {max(times):.0f} |", flush=True)
+        if mark and os.environ.get("EXPLAIN"):
+            for query in sorted(queries, key=lambda each: -float(each["time"]))[:3]:
+                print(f"    {query['time']} s: {query['sql'][:1500]}")
+    return met
+
+
+def _measure_change() -> bool:
+    from django.utils import timezone  # noqa: PLC0415
+
+    from mailboxes.engine import changing  # noqa: PLC0415
+    from mailboxes.models import Mailbox  # noqa: PLC0415
+    from profiles.models import ServerProfile  # noqa: PLC0415
+
+    profile = ServerProfile.objects.get(environment__slug="large", name="Profile 07")
+    pks = list(Mailbox.objects.active().order_by("name").values_list("pk", flat=True)[:10_000])
+    started = time.perf_counter()
+    outcome = changing.apply(
+        pks, changing.Change({"server_profile_id": profile.pk}), by=None, now=timezone.now()
+    )
+    seconds = time.perf_counter() - started
+    print(f"Change Multiple Records: {outcome.changed:,} of {len(pks):,} mailboxes in {seconds:.1f} s")
+    return seconds <= GOAL_CHANGE_SECONDS
+
+
+if __name__ == "__main__":
+    sys.exit(main())
