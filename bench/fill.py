@@ -104,8 +104,6 @@ def _write_mailboxes(
                 "is_active": number % 50 != 7,
                 "server_profile_id": chance.choice(profiles).pk,
                 "outgoing": "none" if kind == "forward" else "server_side_synchronization",
-                "allow_credentials": True,
-                "user_name": f"login{number}",
                 "address_status": status,
                 "approved_on": NOW if status == "approved" else None,
             }
