@@ -64,6 +64,8 @@ class OutgoingMessage(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
     created_on = models.DateTimeField()
+    #: The form it was written in: whatever that form posts, and however often, is this one message.
+    once = models.CharField(max_length=40, blank=True)
 
     status = models.CharField(max_length=20, choices=OutgoingStatus, default=OutgoingStatus.PENDING_SEND)
     next_attempt_at = models.DateTimeField(null=True)
@@ -84,6 +86,9 @@ class OutgoingMessage(models.Model):
             models.CheckConstraint(condition=Q(status__in=OutgoingStatus.values), name="outgoing_status"),
             models.CheckConstraint(
                 condition=~Q(status=OutgoingStatus.SENT) | Q(sent_at__isnull=False), name="sent_has_a_time"
+            ),
+            models.UniqueConstraint(
+                fields=["mailbox", "once"], condition=~Q(once=""), name="one_message_per_form"
             ),
         ]
         indexes: ClassVar[list[models.Index]] = [

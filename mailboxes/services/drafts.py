@@ -36,12 +36,14 @@ def save(
     now: datetime,
     draft: OutgoingMessage | None = None,
     answers: Message | None = None,
+    once: str = "",
     add: Iterable[DraftAttachment] = (),
     drop: Iterable[int] = (),
 ) -> OutgoingMessage:
     """Write the draft down, with the files in `add` and without those named by `drop`.
 
-    Raises NotNow when `draft` was sent or discarded meanwhile.
+    A form that was saved before, known by `once`, finds its draft. Raises NotNow when the draft was sent or
+    discarded meanwhile.
     """
     access.require(by, Permission.SEND_EMAIL, mailbox)
     values = {
@@ -53,19 +55,22 @@ def save(
         "preview": " ".join(written.text.split())[: outgoing.PREVIEW_CHARACTERS],
         "edited_on": now,
     }
+    is_new = False
     if draft is None:
-        draft = OutgoingMessage.objects.create(
-            mailbox=mailbox,
-            message_id=new_message_id(mailbox.address.rpartition("@")[2]),
-            status=OutgoingStatus.DRAFT,
-            answers=answers,
-            content=b"",
-            size=0,
-            created_by=by,
-            created_on=now,
-            **values,
-        )
-    elif not of(mailbox).filter(pk=draft.pk).update(created_on=now, **values):
+        first = values | {
+            "message_id": new_message_id(mailbox.address.rpartition("@")[2]),
+            "status": OutgoingStatus.DRAFT,
+            "answers": answers,
+            "content": b"",
+            "size": 0,
+            "created_by": by,
+            "created_on": now,
+        }
+        if once:
+            draft, is_new = OutgoingMessage.objects.get_or_create(mailbox=mailbox, once=once, defaults=first)
+        else:
+            draft, is_new = OutgoingMessage.objects.create(mailbox=mailbox, **first), True
+    if not is_new and not of(mailbox).filter(pk=draft.pk).update(created_on=now, **values):
         raise outgoing.NotNow("")
     DraftFile.objects.filter(draft=draft, pk__in=list(drop)).delete()
     DraftFile.objects.bulk_create(

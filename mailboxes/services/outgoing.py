@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Case, F, Value, When
 from django.utils.translation import gettext as _
 
@@ -45,11 +45,12 @@ def queue(
     now: datetime,
     answers: Message | None = None,
     saved: OutgoingMessage | None = None,
+    once: str = "",
 ) -> OutgoingMessage:
     """Save `draft` as a message waiting to be sent from `mailbox`; it takes the place of the draft `saved`.
 
     Raises ValueError, naming the field, when a header of the draft holds a line break or a NUL, and NotNow
-    when `saved` is no draft any more.
+    when `saved` is no draft any more, or the form `once` made a message meanwhile.
     """
     access.require(by, Permission.SEND_EMAIL, mailbox)
     message_id = new_message_id(mailbox.address.rpartition("@")[2])
@@ -81,6 +82,7 @@ def queue(
         created_by=by,
         created_on=now,
         next_attempt_at=now,
+        once=once,
     )
     if saved is not None:
         if not OutgoingMessage.objects.filter(pk=saved.pk, status=OutgoingStatus.DRAFT).update(
@@ -89,7 +91,13 @@ def queue(
             raise NotNow(_("It was sent or discarded meanwhile."))
         message.pk = saved.pk
         DraftFile.objects.filter(draft=saved).delete()
-    message.save(force_update=saved is not None)
+    try:
+        with transaction.atomic():
+            message.save(force_update=saved is not None)
+    except IntegrityError as error:
+        if not OutgoingMessage.objects.filter(mailbox=mailbox, once=once).exclude(once="").exists():
+            raise
+        raise NotNow(_("It was saved at the same moment. Send it again.")) from error
     note_words(message, draft.text)
     _wake(mailbox, now=now)
     return message

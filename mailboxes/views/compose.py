@@ -13,7 +13,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.core.cache import cache
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -24,6 +24,7 @@ from emailsync.mail.composing import Draft, DraftAttachment
 from emailsync.mail.parsing import Address
 from emailsync.web.responses import is_fragment, saved_response
 from mailboxes import access
+from mailboxes.choices import OutgoingStatus
 from mailboxes.forms.compose import ComposeForm
 from mailboxes.forms.quoting import forward_of, reply_all_to, reply_to
 from mailboxes.models import Mailbox, Message, OutgoingMessage
@@ -33,8 +34,6 @@ from mailboxes.views.outgoing_page import mail_url, outgoing_condition
 from profiles.access import Permission
 from profiles.models import EmailSettings
 
-#: For how many seconds a form that was sent is known.
-REMEMBERED = 24 * 3600
 #: Identifiers that can be sent on; other people's may be anything (RFC 5322, 3.6.4).
 MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,900}>")
 LONGEST_THREAD = 50
@@ -62,6 +61,8 @@ class Letter:
     forwards: Message | None = None
     originals: Sequence[Original] = ()
     draft: OutgoingMessage | None = None
+    #: What the form is known by: all that it posts makes one email.
+    once: str = ""
 
 
 @require_http_methods(METHODS)
@@ -164,6 +165,7 @@ def _compose(
         initial=None if is_sent else initial,
     )
     letter = Letter(mailbox, title, form, answers, forwards, originals, draft)
+    letter.once = request.POST.get("once", "")[:40] or (draft and draft.once) or _new_form()
     if not is_sent:
         form.fields["text" if answers else "to"].widget.attrs["autofocus"] = True
         return _page(request, letter, head)
@@ -182,11 +184,17 @@ def _compose(
     return _page(request, letter, head, complaints=complaints, status=422)
 
 
+def _new_form() -> str:
+    return secrets.token_urlsafe(16)
+
+
 def _find_draft(request: HttpRequest, letter: Letter) -> None:
     """Take up the draft that the form was saved as since it was opened, and what of the original is kept."""
     number = request.POST.get("draft", "")
-    if letter.draft is None and number.isascii() and number.isdecimal() and len(number) <= 18:
-        letter.draft = drafts.of(letter.mailbox).filter(pk=int(number)).first()
+    if letter.draft is None:
+        is_number = number.isascii() and number.isdecimal() and len(number) <= 18
+        named = Q(pk=int(number)) if is_number else Q(once=letter.once)
+        letter.draft = drafts.of(letter.mailbox).filter(named).first()
     chosen = request.POST.getlist("original")
     letter.originals = [
         Original(part.value, part.filename, part.size, part.value in chosen) for part in letter.originals
@@ -216,7 +224,6 @@ def _page(
         "title": letter.title,
         "source": source,
         "condition": outgoing_condition(letter.mailbox),
-        "once": request.POST.get("once") or secrets.token_urlsafe(16),
         "back_url": back,
     }
     letter.form.fields["attachments"].widget.attrs |= {
@@ -238,6 +245,7 @@ def _state(letter: Letter, complaints: Sequence[str] = ()) -> dict[str, Any]:
     return {
         "mailbox": letter.mailbox,
         "draft": draft,
+        "once": letter.once,
         "held": draft.files.defer("content") if draft else (),
         "originals": letter.originals,
         "complaints": complaints,
@@ -276,11 +284,12 @@ def _save(request: HttpRequest, letter: Letter) -> list[str]:
             now=timezone.now(),
             draft=letter.draft,
             answers=letter.answers,
+            once=letter.once,
             add=[*_originals(letter), *map(_attachment, good)],
             drop=[int(drop)] if drop.isascii() and drop.isdecimal() and len(drop) <= 18 else [],
         )
     except outgoing.NotNow:
-        letter.draft = None
+        letter.draft, letter.once = None, _new_form()
         complaints.append(_("This draft was sent or discarded meanwhile. Save again to keep a new one."))
     else:
         letter.originals = ()
@@ -331,27 +340,22 @@ def _hand_over(request: HttpRequest, letter: Letter) -> HttpResponse | None:
 
     One form makes one email: sent twice, by a double click or a reload, it leads to the first.
     """
-    once = f"compose:{request.user.pk}:{request.POST.get('once', '')[:40]}"
-    if not cache.add(once, 0, timeout=REMEMBERED):
-        return _answer(
-            request, letter, number=cache.get(once) or 0, title=_("This email was handed over before")
-        )
-    number = 0
-    try:
-        if message := _queue(request, letter):
-            number = message.pk
-            cache.set(once, number, timeout=REMEMBERED)
-    finally:
-        if not number:
-            cache.delete(once)
-    return _answer(request, letter, number=number, title=_("Email handed over")) if number else None
+    message = None if _sent_before(letter) else _queue(request, letter)
+    if message:
+        return _answer(request, message, title=_("Email handed over"))
+    if before := _sent_before(letter):
+        return _answer(request, before, title=_("This email was handed over before"))
+    return None
 
 
-def _answer(request: HttpRequest, letter: Letter, *, number: int, title: str) -> HttpResponse:
-    text = _("This page shows how it gets on.") if number else _("Look for it in this list.")
-    name, numbers = ("outgoing_detail", (number,)) if number else ("mailbox_emails", ())
-    url = mail_url(name, letter.mailbox, *numbers)
-    return saved_response(request, url, title=title, text=text, leave=True)
+def _sent_before(letter: Letter) -> OutgoingMessage | None:
+    made = OutgoingMessage.objects.filter(mailbox=letter.mailbox, once=letter.once)
+    return made.exclude(status=OutgoingStatus.DRAFT).first()
+
+
+def _answer(request: HttpRequest, message: OutgoingMessage, *, title: str) -> HttpResponse:
+    url = mail_url("outgoing_detail", message.mailbox, message.pk)
+    return saved_response(request, url, title=title, text=_("This page shows how it gets on."), leave=True)
 
 
 def _queue(request: HttpRequest, letter: Letter) -> OutgoingMessage | None:
@@ -380,6 +384,7 @@ def _queue(request: HttpRequest, letter: Letter) -> OutgoingMessage | None:
             now=timezone.now(),
             answers=answers,
             saved=letter.draft,
+            once=letter.once,
         )
     except ValueError as error:
         letter.form.add_error(None, str(error))

@@ -93,6 +93,20 @@ def test_saving_after_sending_makes_no_second_email(reader: Client, url: str) ->
     assert only().status == OutgoingStatus.PENDING_SEND
 
 
+def test_a_form_sent_before_its_file_was_held_leaves_no_draft_behind(reader: Client, url: str) -> None:
+    reader.post(url, typed(action="save", attachments=pdf()), headers=STATE)
+    reader.post(url, typed(to="jo@fjordline.example"))
+    assert (only().status, files()) == (OutgoingStatus.PENDING_SEND, ["a.pdf"])
+
+
+def test_a_form_saved_after_it_was_sent_may_be_kept_as_another(reader: Client, url: str) -> None:
+    reader.post(url, typed(to="jo@fjordline.example"))
+    answer = reader.post(url, typed(action="save"), headers=STATE)
+    assert "This draft was sent or discarded meanwhile" in answer.content.decode()
+    reader.post(url, typed(action="save", once=answer.context["once"]), headers=STATE)
+    assert OutgoingMessage.objects.filter(status=OutgoingStatus.DRAFT).count() == 1
+
+
 def test_an_answer_kept_as_a_draft_still_continues_the_thread(reader: Client, receive: Receive) -> None:
     message = receive()
     reader.post(at("email_reply", message), typed(action="save"))
