@@ -13,18 +13,26 @@ from dataclasses import dataclass, field
 
 from emailsync.mail.dialogue import LITERAL, PATIENCE, Dialogue, uid_sets
 from emailsync.mail.errors import MailError, MessageUnreadable, ServerBusy
-from emailsync.mail.incoming import PIECE, FetchedMessage, RawBody, RemoteMessage, Spool
+from emailsync.mail.incoming import (
+    LARGEST_MESSAGE,
+    LONGEST_HEADER,
+    PIECE,
+    FetchedMessage,
+    RawBody,
+    RemoteMessage,
+    Spool,
+)
 
 CHUNK_MESSAGES = 200
 CHUNK_BYTES = 8 * 1024 * 1024
 IN_FLIGHT = 2
-BODY_LIMIT = 512 * 1024 * 1024
 
 LONGEST_RUN = 5_000_000
 
 ESEARCH_ALL = re.compile(rb"\bALL ([\d:,]+)", re.IGNORECASE)
 UID = re.compile(rb"[( ]UID (\d{1,10})\b", re.IGNORECASE)
 BODY_NAME = re.compile(rb"(?:BODY\[\](?:<(\d{1,12})>)?|RFC822) ?$", re.IGNORECASE)
+HEADER_NAME = re.compile(rb"BODY\[HEADER\](?:<(\d{1,12})>)? ?$", re.IGNORECASE)
 SHORT_BODY = re.compile(rb'[( ](?:BODY\[\](?:<\d{1,12}>)?|RFC822) "((?:[^"\\]|\\.)*)"', re.IGNORECASE)
 FETCH = re.compile(rb"\* \d{1,10} FETCH \(", re.IGNORECASE)
 
@@ -93,6 +101,7 @@ class Fetcher:
         self._connection = dialogue.connection
         self._unreadable: list[int] = []
         self._refusal: MailError | None = None
+        self._name = BODY_NAME
 
     def fetch(self, messages: Sequence[RemoteMessage]) -> Iterator[FetchedMessage]:
         """Yield what arrives; what the server lists but withholds is named at the end."""
@@ -111,6 +120,17 @@ class Fetcher:
                 uids=self._unreadable,
                 server_reply=self._refusal.server_reply if self._refusal is not None else "",
             )
+
+    def fetch_headers(self, messages: Sequence[RemoteMessage]) -> Iterator[FetchedMessage]:
+        """Yield the headers alone, one at a time: they are asked for seldom."""
+        self._name = HEADER_NAME
+        self._dialogue.settle()
+        for message in messages:
+            what = b"(UID BODY.PEEK[HEADER]<0.%d>)" % LONGEST_HEADER
+            tag = self._dialogue.start(b"UID FETCH %d %s" % (message.uid, what))
+            found = self._piece(tag, message.uid)
+            if found is not None:
+                yield FetchedMessage(message.uid, message.received_at, found.body.size, found.body)
 
     def _fetch_chunks(self, messages: Sequence[RemoteMessage]) -> Iterator[FetchedMessage]:
         self._dialogue.settle()
@@ -190,7 +210,7 @@ class Fetcher:
         texts = line
         while (found := LITERAL.search(line)) is not None:
             size = int(found.group(1))
-            name = BODY_NAME.search(line, 0, found.start()) if is_fetch else None
+            name = self._name.search(line, 0, found.start()) if is_fetch else None
             if name is None or body is not None:
                 self._dialogue.skip_literal(size)
             else:
@@ -210,7 +230,7 @@ class Fetcher:
     def _read_body(self, size: int) -> RawBody:
         if size <= PIECE:
             return RawBody(self._connection.read(size))
-        if size > BODY_LIMIT:
+        if size > LARGEST_MESSAGE:
             raise self._connection.broken(f"The server announced a message of {size} bytes.")
         spool = Spool()
         try:
@@ -254,7 +274,7 @@ class Fetcher:
                 spool.write(stream.read(PIECE))
             if piece.body.size < PIECE:
                 return spool.finish() if spool.size else None
-            if spool.size > BODY_LIMIT:
+            if spool.size > LARGEST_MESSAGE:
                 raise self._connection.broken(f"The message does not end after {spool.size} bytes.")
 
     def _start_piece(self, uid: int, offset: int) -> bytes:

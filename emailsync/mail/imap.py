@@ -237,6 +237,11 @@ class ImapClient:
         with translated(self.connection.clean):
             yield from Fetcher(self._dialogue).fetch(messages)
 
+    def fetch_headers(self, messages: Sequence[RemoteMessage]) -> Iterator[FetchedMessage]:
+        """Yield the headers of messages; what is not handed out is left out."""
+        with translated(self.connection.clean):
+            yield from Fetcher(self._dialogue).fetch_headers(messages)
+
     def delete(self, uids: Sequence[int]) -> None:
         """Remove messages from the server for good.
 

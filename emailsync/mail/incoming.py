@@ -14,6 +14,10 @@ from emailsync.mail.errors import SpoolFailed
 
 # Messages above this size travel in pieces of this size and rest in a temporary file.
 PIECE = 1024 * 1024
+# No client takes a larger message than this, whoever asks for it.
+LARGEST_MESSAGE = 512 * 1024 * 1024
+# Of a longer header only the beginning is fetched, when nothing else is.
+LONGEST_HEADER = 256 * 1024
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,10 @@ class IncomingClient(Protocol):
 
     def fetch(self, messages: Sequence[RemoteMessage]) -> Iterator[FetchedMessage]:
         """Yield the messages, the next ones already on their way; vanished messages are left out."""
+        ...
+
+    def fetch_headers(self, messages: Sequence[RemoteMessage]) -> Iterator[FetchedMessage]:
+        """Yield the headers of messages, and nothing of their bodies; what is not handed out is left out."""
         ...
 
     def delete(self, uids: Sequence[int]) -> None:

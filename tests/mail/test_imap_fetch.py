@@ -53,6 +53,19 @@ def contents(messages: Iterator[FetchedMessage]) -> dict[int, bytes]:
     return found
 
 
+def test_headers_come_without_bodies(opened: Opened) -> None:
+    letters = {4: b"Subject: Four\r\n\r\n" + b"x" * 3000, 7: b"Subject: Seven\r\n\r\nbody"}
+    with ScriptedImap(letters) as server, opened(server) as client:
+        found = contents(client.fetch_headers([remote(4, 3017), remote(7, 20)]))
+    assert found == {4: b"Subject: Four\r\n\r\n", 7: b"Subject: Seven\r\n\r\n"}
+
+
+def test_a_header_that_is_withheld_is_left_out(opened: Opened) -> None:
+    with ScriptedImap(SMALL) as server, opened(server) as client:
+        server.on("UID FETCH", refuse(b"not today"))
+        assert contents(client.fetch_headers([remote(1)])) == {}
+
+
 def test_bodies_arrive_as_they_are(opened: Opened) -> None:
     with ScriptedImap(SMALL) as server, opened(server) as client:
         assert contents(client.fetch(client.describe([1, 2, 5]))) == SMALL

@@ -229,12 +229,14 @@ class ScriptedImap(Scripted):
 
     def _do_uid_fetch(self, peer: Peer, tag: bytes, rest: bytes) -> None:
         uid_set, _, items = rest.partition(b" ")
-        piece = re.search(rb"BODY\.PEEK\[\]<(\d+)\.(\d+)>", items)
+        piece = re.search(rb"BODY\.PEEK\[(HEADER)?\]<(\d+)\.(\d+)>", items)
         for uid in self.chosen(uid_set):
             content = self.messages[uid]
             if piece is not None:
-                start, size = int(piece.group(1)), int(piece.group(2))
-                name = b"BODY[]<%d>" % start
+                section, start, size = piece.group(1) or b"", int(piece.group(2)), int(piece.group(3))
+                if section:
+                    content = content[: content.find(b"\r\n\r\n") + 4]
+                name = b"BODY[%s]<%d>" % (section, start)
                 peer.send(self.fetched(uid, content[start : start + size], name=name))
             elif b"BODY" in items:
                 peer.send(self.fetched(uid, content))
