@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 from bench.corpus import large_message, messages
+from emailsync.management.selftest.certificates import Authority
 from tests.installation import Installation, Worker
-from tests.servers.certificates import Authority
 from tests.servers.dovecot import Dovecot
 from tests.servers.postgres import Postgres
 from tests.servers.redis import Redis

@@ -17,7 +17,7 @@ from typing import Any
 import django
 import pytest
 
-from tests.servers.certificates import Authority
+from emailsync.management.selftest.certificates import Authority
 from tests.servers.dovecot import Dovecot
 from tests.servers.postfix import Postfix
 from tests.servers.postgres import Postgres

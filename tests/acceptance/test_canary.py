@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from emailsync.management.selftest.certificates import Authority
+from emailsync.management.selftest.scripted import Peer, ScriptedImap, ScriptedSmtp
 from tests.installation import Installation
-from tests.servers.certificates import Authority
-from tests.servers.scripted import Peer, ScriptedImap, ScriptedSmtp
 
 pytestmark = pytest.mark.servers
 

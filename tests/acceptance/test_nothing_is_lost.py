@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from bench.corpus import messages
+from emailsync.management.selftest.certificates import Authority
 from tests.installation import Installation, Worker
-from tests.servers.certificates import Authority
 from tests.servers.dovecot import Dovecot
 from tests.servers.postfix import Postfix
 from tests.servers.postgres import Postgres

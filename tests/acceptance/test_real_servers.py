@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from emailsync.management.selftest.certificates import Authority
 from tests.commands.test_provisioning import EXAMPLE
 from tests.installation import ROOT, Installation, Worker
-from tests.servers.certificates import Authority
 from tests.servers.dovecot import Dovecot
 from tests.servers.postfix import Postfix
 from tests.servers.postgres import Postgres

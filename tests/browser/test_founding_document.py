@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from emailsync.management.selftest.certificates import Authority
 from tests.browser.conftest import PATIENCE, Console, launch
 from tests.installation import Installation
-from tests.servers.certificates import Authority
 from tests.servers.dovecot import Dovecot
 from tests.servers.postfix import Postfix
 

@@ -7,10 +7,10 @@ from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from emailsync.mail.endpoint import NetworkPolicy, parse_ports
+from emailsync.management.selftest.certificates import Authority
 from mailboxes.choices import AddressStatus, ResultStatus
 from mailboxes.models import Mailbox, WorkerState
 from profiles.models import EmailSettings, Environment, ServerProfile
-from tests.servers.certificates import Authority
 
 pytestmark = pytest.mark.django_db
 

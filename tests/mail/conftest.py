@@ -9,8 +9,8 @@ from emailsync.mail.endpoint import Endpoint, NetworkPolicy, Protocol, Security,
 from emailsync.mail.imap import ImapClient, open_imap
 from emailsync.mail.smtp import SmtpClient, open_smtp
 from emailsync.mail.wire import Deadline, Transcript, Wire
-from tests.servers.certificates import Authority
-from tests.servers.scripted import ScriptedImap, ScriptedSmtp
+from emailsync.management.selftest.certificates import Authority
+from emailsync.management.selftest.scripted import ScriptedImap, ScriptedSmtp
 
 PASSWORD = Password("ann", "pass word ü")
 LOOPBACK = NetworkPolicy(

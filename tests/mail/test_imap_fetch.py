@@ -21,8 +21,7 @@ from emailsync.mail.errors import (
 from emailsync.mail.imap import ImapClient, open_imap
 from emailsync.mail.incoming import PIECE, FetchedMessage, RemoteMessage
 from emailsync.mail.wire import Deadline, Wire
-from tests.mail.conftest import PASSWORD, endpoint_of
-from tests.servers.scripted import (
+from emailsync.management.selftest.scripted import (
     Peer,
     ScriptedImap,
     never_answer,
@@ -31,6 +30,7 @@ from tests.servers.scripted import (
     say_and_hang_up,
     say_for_ever,
 )
+from tests.mail.conftest import PASSWORD, endpoint_of
 
 Opened = Callable[[ScriptedImap], ImapClient]
 NOW = datetime(2024, 2, 5, tzinfo=UTC)

@@ -32,10 +32,8 @@ from emailsync.mail.errors import (
 )
 from emailsync.mail.imap import ImapClient, open_imap
 from emailsync.mail.wire import Deadline, Wire
-from tests.mail.conftest import LOOPBACK, PASSWORD, endpoint_of
-from tests.servers.certificates import Authority
-from tests.servers.ports import free_port
-from tests.servers.scripted import (
+from emailsync.management.selftest.certificates import Authority
+from emailsync.management.selftest.scripted import (
     Peer,
     ScriptedImap,
     never_answer,
@@ -44,6 +42,8 @@ from tests.servers.scripted import (
     say_and_hang_up,
     say_for_ever,
 )
+from tests.mail.conftest import LOOPBACK, PASSWORD, endpoint_of
+from tests.servers.ports import free_port
 
 SignIn = Callable[[ScriptedImap], ImapClient]
 

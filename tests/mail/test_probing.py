@@ -11,15 +11,15 @@ from emailsync.mail.endpoint import Security
 from emailsync.mail.headers import Address
 from emailsync.mail.probing import Outcome, Step, probe_incoming, probe_outgoing
 from emailsync.mail.wire import Wire
-from tests.mail.conftest import PASSWORD, endpoint_of
-from tests.servers.certificates import Authority
-from tests.servers.ports import free_port
-from tests.servers.scripted import (
+from emailsync.management.selftest.certificates import Authority
+from emailsync.management.selftest.scripted import (
     Peer,
     ScriptedImap,
     ScriptedSmtp,
     refuse,
 )
+from tests.mail.conftest import PASSWORD, endpoint_of
+from tests.servers.ports import free_port
 
 NOW = datetime(2024, 2, 5, tzinfo=UTC)
 ANN = Address("Ann", "ann@example.com")

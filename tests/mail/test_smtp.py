@@ -33,9 +33,9 @@ from emailsync.mail.errors import (
 )
 from emailsync.mail.smtp import SendResult, SmtpClient, open_smtp
 from emailsync.mail.wire import Wire
+from emailsync.management.selftest.certificates import Authority
+from emailsync.management.selftest.scripted import ScriptedSmtp
 from tests.mail.conftest import PASSWORD, endpoint_of
-from tests.servers.certificates import Authority
-from tests.servers.scripted import ScriptedSmtp
 
 Sender = Callable[[ScriptedSmtp], SmtpClient]
 MESSAGE = b"Subject: hello\r\n\r\nHello\r\n"

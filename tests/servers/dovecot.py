@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.servers.certificates import ServerCertificate
+from emailsync.management.selftest.certificates import ServerCertificate
 from tests.servers.ports import free_port
 from tests.servers.process import (
     Server,

@@ -12,7 +12,7 @@ import pwd
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.servers.certificates import ServerCertificate
+from emailsync.management.selftest.certificates import ServerCertificate
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import free_port
 from tests.servers.process import (

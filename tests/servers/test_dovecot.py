@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from emailsync.management.selftest.certificates import Authority
 from tests.conftest import Account
-from tests.servers.certificates import Authority
 from tests.servers.dovecot import Dovecot
 from tests.servers.ports import is_listening
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from emailsync.management.selftest.certificates import Authority
 from tests.conftest import Account
-from tests.servers.certificates import Authority
 from tests.servers.dovecot import Dovecot
 from tests.servers.postfix import Postfix
 

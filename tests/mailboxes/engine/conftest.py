@@ -7,16 +7,16 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from emailsync.management.selftest.certificates import Authority
+from emailsync.management.selftest.scripted import ScriptedImap, ScriptedSmtp
 from mailboxes.choices import AddressStatus, Direction, MailboxKind
 from mailboxes.engine import delivering, scheduling, syncing
 from mailboxes.models import Mailbox, WorkerState
 from mailboxes.services import editing
 from profiles.models import EmailSettings, Environment, ServerProfile
 from tests.conftest import Account
-from tests.servers.certificates import Authority
 from tests.servers.dovecot import Dovecot
 from tests.servers.postfix import Postfix
-from tests.servers.scripted import ScriptedImap, ScriptedSmtp
 
 pytestmark = pytest.mark.servers
 

@@ -17,13 +17,13 @@ from pytest_django import Settings
 from emailsync.mail import parsing
 from emailsync.mail.incoming import Spool
 from emailsync.mail.parsing import ParsedMessage
+from emailsync.management.selftest.scripted import Peer, ScriptedImap, ScriptedSmtp, refuse
 from mailboxes.choices import LedgerOutcome, ResultStatus, RunState
 from mailboxes.engine import diagnosing, preparing, rows, syncing
 from mailboxes.models import Alert, Diagnosis, LedgerEntry, Mailbox, Message, RawMessage, WorkerState
 from mailboxes.services import approval, diagnosis, editing
 from profiles.choices import IncomingMethod
 from profiles.models import ServerProfile
-from tests.servers.scripted import Peer, ScriptedImap, ScriptedSmtp, refuse
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Receive = Callable[[Mailbox], WorkerState]

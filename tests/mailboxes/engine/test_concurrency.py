@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from emailsync.mail.composing import Draft
 from emailsync.mail.parsing import Address
+from emailsync.management.selftest.scripted import ScriptedSmtp
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, OutgoingStatus
 from mailboxes.engine import delivering, scheduling
@@ -21,7 +22,6 @@ from mailboxes.models import Alert, Mailbox, OutgoingMessage, WorkerState
 from mailboxes.services import editing, outgoing
 from profiles.choices import AuthenticationType
 from profiles.models import Environment, ServerProfile, StaleRecord
-from tests.servers.scripted import ScriptedSmtp
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

@@ -9,11 +9,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from mailboxes.choices import LedgerOutcome, MailboxKind, ResultStatus, RunState
-from mailboxes.engine import diagnosing, syncing
-from mailboxes.models import Alert, Diagnosis, FolderCursor, LedgerEntry, Mailbox, Message, WorkerState
-from mailboxes.services import diagnosis
-from tests.servers.scripted import (
+from emailsync.management.selftest.scripted import (
     Peer,
     ScriptedImap,
     ScriptedSmtp,
@@ -22,6 +18,10 @@ from tests.servers.scripted import (
     say,
     say_and_hang_up,
 )
+from mailboxes.choices import LedgerOutcome, MailboxKind, ResultStatus, RunState
+from mailboxes.engine import diagnosing, syncing
+from mailboxes.models import Alert, Diagnosis, FolderCursor, LedgerEntry, Mailbox, Message, WorkerState
+from mailboxes.services import diagnosis
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Receive = Callable[[Mailbox], WorkerState]

@@ -13,11 +13,11 @@ from pytest_django import Settings
 from emailsync.mail.composing import Draft
 from emailsync.mail.parsing import Address
 from emailsync.mail.smtp import SmtpClient
+from emailsync.management.selftest.scripted import ScriptedSmtp
 from mailboxes.choices import Direction, OutgoingStatus
 from mailboxes.engine import delivering, scheduling
 from mailboxes.models import Alert, Mailbox, OutgoingMessage, WorkerState
 from mailboxes.services import approval, outgoing
-from tests.servers.scripted import ScriptedSmtp
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Send = Callable[[Mailbox], WorkerState]

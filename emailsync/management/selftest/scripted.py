@@ -16,7 +16,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from tests.servers.certificates import ServerCertificate
+from emailsync.management.selftest.certificates import ServerCertificate
 
 PATIENCE = 10.0
 BAD_THINGS = (OSError, ssl.SSLError)

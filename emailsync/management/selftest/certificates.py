@@ -1,4 +1,4 @@
-"""A certificate authority for one test run."""
+"""A certificate authority for one run of tests."""
 
 import ipaddress
 from dataclasses import dataclass

@@ -1,0 +1,1 @@
+"""What `manage.py selftest` needs: scripted mail servers, the failures they produce, and the run itself."""
