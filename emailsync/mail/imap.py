@@ -8,7 +8,7 @@ reads.
 import base64
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from types import TracebackType
@@ -66,6 +66,16 @@ class ImapClient:
     def capabilities(self) -> frozenset[str]:
         """Return what the server can do, as it says after the sign-in when that is done."""
         return self._capabilities or self.session.offers()
+
+    @property
+    def folders(self) -> "ImapClient":
+        """Return who can do things with folders."""
+        return self
+
+    @property
+    def uidls(self) -> Mapping[int, str]:
+        """Return nothing: UIDs last by themselves."""
+        return {}
 
     @property
     def greeting(self) -> str:
@@ -189,7 +199,7 @@ class ImapClient:
             # The last window is open: messages may have come since the folder was opened.
             yield (b"%d:%s" % (first, b"*" if last >= self._messages else b"%d" % last),)
 
-    def describe(self, uids: Sequence[int]) -> list[RemoteMessage]:
+    def describe(self, uids: Sequence[int], *, dates: bool = True) -> list[RemoteMessage]:
         """Ask for sizes and dates; vanished messages are left out.
 
         A message that is listed but not described gets a size of 1: only fetching it can tell more.

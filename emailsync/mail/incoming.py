@@ -3,7 +3,7 @@
 import hashlib
 import io
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +18,9 @@ PIECE = 1024 * 1024
 LARGEST_MESSAGE = 512 * 1024 * 1024
 # Of a longer header only the beginning is fetched, when nothing else is.
 LONGEST_HEADER = 256 * 1024
+# What the names begin with that were made here because the server gave a message none of its own (UIDL). A
+# server's names hold no space (RFC 1939, section 7).
+MADE_UP = "made up "
 
 
 @dataclass(frozen=True)
@@ -27,15 +30,26 @@ class FolderStatus:
     uidvalidity: int
     uidnext: int
     messages: int
+    #: The size of all messages together, where it is told as cheaply (POP3).
+    octets: int = 0
 
 
 @dataclass(frozen=True)
 class RemoteMessage:
-    """Describe a message on the server: its size is what the server claims."""
+    """Describe a message on the server: its size is what the server claims.
+
+    Over POP3 `uid` is its number in this conversation and `uidl` its lasting name.
+    """
 
     uid: int
     size: int
     received_at: datetime
+    uidl: str = ""
+
+    @property
+    def key(self) -> int | str:
+        """Return what the message is known by from one conversation to the next."""
+        return self.uidl or self.uid
 
 
 class RawBody:
@@ -128,21 +142,36 @@ class FetchedMessage:
     received_at: datetime
     size: int
     body: RawBody
+    uidl: str = ""
+
+    @property
+    def key(self) -> int | str:
+        """Return what the message is known by from one conversation to the next."""
+        return self.uidl or self.uid
 
 
 class IncomingClient(Protocol):
-    """Read one mailbox on a server."""
+    """Read one mailbox's Inbox on a server."""
 
     @property
     def capabilities(self) -> frozenset[str]:
         """Return what the server says it can do, in capitals."""
         ...
 
-    def open_folder(self, folder: str = "INBOX", *, read_only: bool = True) -> FolderStatus:
-        """Open a folder, which the following calls speak about."""
+    @property
+    def folders(self) -> "FolderClient | None":
+        """Return who can do things with folders, or nobody where the protocol knows none (POP3)."""
         ...
 
-    def status(self, folder: str = "INBOX") -> FolderStatus:
+    @property
+    def uidls(self) -> Mapping[int, str]:
+        """Return the lasting names of the messages by their numbers in this conversation.
+
+        It is empty where the numbers themselves last (IMAP). No name is given twice.
+        """
+        ...
+
+    def status(self) -> FolderStatus:
         """Ask the cheap question whether anything has changed."""
         ...
 
@@ -150,8 +179,11 @@ class IncomingClient(Protocol):
         """List the UIDs above this one, sorted."""
         ...
 
-    def describe(self, uids: Sequence[int]) -> list[RemoteMessage]:
-        """Ask for sizes and dates; vanished messages are left out."""
+    def describe(self, uids: Sequence[int], *, dates: bool = True) -> list[RemoteMessage]:
+        """Ask for sizes and dates; vanished messages are left out.
+
+        Where dates cost extra (POP3), those of messages of ordinary size are asked for only with `dates`.
+        """
         ...
 
     def fetch(self, messages: Sequence[RemoteMessage]) -> Iterator[FetchedMessage]:
@@ -163,7 +195,32 @@ class IncomingClient(Protocol):
         ...
 
     def delete(self, uids: Sequence[int]) -> None:
-        """Remove messages from the server for good."""
+        """Remove messages from the server for good.
+
+        It comes last: over POP3 only the end of the conversation makes it effective (RFC 1939, section 6).
+        """
+        ...
+
+    def close(self) -> None:
+        """End the conversation; closing twice does no harm."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class FolderClient(IncomingClient, Protocol):
+    """Read one mailbox that has folders."""
+
+    def open_folder(self, folder: str = "INBOX", *, read_only: bool = True) -> FolderStatus:
+        """Open a folder, which the following calls speak about."""
+        ...
+
+    def status(self, folder: str = "INBOX") -> FolderStatus:
+        """Ask the cheap question whether anything has changed."""
         ...
 
     def move(self, uids: Sequence[int], folder: str) -> None:
@@ -177,13 +234,3 @@ class IncomingClient(Protocol):
     def sent_folder(self) -> str | None:
         """Return the folder for sent mail, if the server marks one."""
         ...
-
-    def close(self) -> None:
-        """End the conversation; closing twice does no harm."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...

@@ -212,6 +212,17 @@ _ALL = (
         "",
     ),
     Kind(
+        "uidl_missing",
+        AlertLevel.WARNING,
+        gettext_noop("The server tells the messages of {mailbox} apart badly"),
+        gettext_noop(
+            "It gives some messages no lasting name of their own (UIDL). They are told apart by header and "
+            "size instead: nothing is lost, but each change of the mailbox is more work for the server."
+        ),
+        gettext_noop("Read the mailbox over IMAP, or have UIDL switched on at the mail server."),
+        (Link.MAILBOX, Link.PROFILE),
+    ),
+    Kind(
         "message_oversize",
         AlertLevel.WARNING,
         gettext_noop("A message for {mailbox} is too large to receive"),

@@ -7,17 +7,18 @@ taken.
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Self
 
 from django.conf import settings
 
 from emailsync.mail.errors import FolderRenumbered, MailError, MessageUnreadable
-from emailsync.mail.incoming import IncomingClient, RemoteMessage
+from emailsync.mail.incoming import FolderClient, IncomingClient, RemoteMessage
 from mailboxes.choices import LedgerOutcome, TrackIncoming
 from mailboxes.engine import storing
 from mailboxes.engine.preparing import Prepared, prepare
 from mailboxes.models import FolderCursor
+from mailboxes.models.ledger import Key
 
 INBOX = "INBOX"
 #: UIDs described (size, INTERNALDATE) with one command.
@@ -31,7 +32,14 @@ BATCH_SECONDS = 10.0
 BATCHES_AHEAD = 1
 
 
-def open_inbox(client: IncomingClient, cursor: FolderCursor, *, read_only: bool) -> None:
+def numbers(client: IncomingClient, keys: Iterable[Key]) -> list[int]:
+    """Return what the messages that the ledger knows by `keys` are called now; those gone are left out."""
+    by_name = {name: number for number, name in client.uidls.items()}
+    found = (key if isinstance(key, int) else by_name.get(key) for key in keys)
+    return [number for number in found if number is not None]
+
+
+def open_inbox(client: FolderClient, cursor: FolderCursor, *, read_only: bool) -> None:
     """Open the Inbox, and refuse to go on when its UIDs no longer mean what the cursor says."""
     if client.open_folder(INBOX, read_only=read_only).uidvalidity != cursor.uidvalidity:
         raise FolderRenumbered("The server gave the messages of the Inbox new numbers meanwhile.")
@@ -43,13 +51,12 @@ class Reader:
     def __init__(
         self,
         client: IncomingClient,
-        cursor: FolderCursor,
         folder: storing.Folder,
         *,
-        known: set[int],
-        again: list[int],
+        known: set[Key],
+        again: list[Key],
     ) -> None:
-        self._client, self._cursor, self._folder = client, cursor, folder
+        self._client, self._cursor, self._folder = client, folder.cursor, folder
         self._known, self._again, self._start = known, again, folder.mailbox.effective_start
         self._queue: queue.Queue[storing.Batch | BaseException | None] = queue.Queue(maxsize=BATCHES_AHEAD)
         self._stop = threading.Event()
@@ -108,16 +115,19 @@ class Reader:
             return
 
     def _produce(self) -> Iterator[storing.Batch]:
-        open_inbox(self._client, self._cursor, read_only=True)
+        if self._client.folders is not None:
+            open_inbox(self._client.folders, self._cursor, read_only=True)
         after = self._client.ids_after(self._cursor.last_uid)
-        uids = self._again + [uid for uid in after if uid not in self._known]
+        names = self._client.uidls
+        uids = numbers(self._client, self._again)
+        uids += [uid for uid in after if names.get(uid, uid) not in self._known]
         for at in range(0, len(uids), WINDOW):
             window = uids[at : at + WINDOW]
-            described = self._client.describe(window)
+            described = self._client.describe(window, dates=self._start is not None)
             noted = [storing.Noted(m, outcome) for m in described if (outcome := self._without_fetching(m))]
             skipped = {note.remote.uid for note in noted}
             wanted = [message for message in described if message.uid not in skipped]
-            yield from self._fetch(wanted, noted, window[-1])
+            yield from self._fetch(wanted, noted, 0 if self._cursor.is_by_uidl else window[-1])
 
     def _without_fetching(self, message: RemoteMessage) -> LedgerOutcome | None:
         if self._start is not None and message.received_at < self._start:

@@ -20,7 +20,7 @@ PREVIEW_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class Place:
-    """Where a message was found: by its UID, or attached to a message of a forward mailbox (`uidl`)."""
+    """Where a message was found: by UID, by UIDL, or attached to a message of a forward mailbox (`uidl`)."""
 
     mailbox: UUID
     folder: str
@@ -32,6 +32,11 @@ class Place:
     forwarded_in: int | None = None
     #: Removed from the server once it is stored.
     is_deleted_later: bool = False
+
+    @property
+    def is_listed(self) -> bool:
+        """Say whether the `uidl` is one that a server lists."""
+        return self.uidl is not None and self.forwarded_in is None
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class Rows:
             (
                 *(place.mailbox, place.folder, place.uidvalidity, place.uid, place.uidl),
                 *(outcome.value, reason.value, message_pk, place.size, place.received_at),
-                *(self._now, delete, "", place.forwarded_in),
+                *(self._now, delete, "", place.forwarded_in, place.is_listed),
             )
         )
 
@@ -150,7 +155,7 @@ class Rows:
         insert_into(
             LedgerEntry,
             "mailbox_id folder uidvalidity uid uidl outcome reason message_id size received_at seen_on "
-            "is_to_delete moved_to origin_id",
+            "is_to_delete moved_to origin_id is_listed",
             self.ledger,
         )
 

@@ -13,7 +13,8 @@ from mailboxes.engine import scheduling, unpacking
 from mailboxes.engine.preparing import Prepared, at_rest
 from mailboxes.engine.rows import Place, Rows, Stored
 from mailboxes.engine.tracking import Rules, Tracker, unreadable
-from mailboxes.models import FolderCursor, LedgerEntry, Mailbox, Message
+from mailboxes.models import FolderCursor, Mailbox, Message
+from mailboxes.models.ledger import Key
 
 log = logging.getLogger(__name__)
 
@@ -52,14 +53,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Folder:
-    """Where a batch comes from: the mailbox, its folder and the UIDVALIDITY its UIDs belong to."""
+    """Where a batch comes from: the mailbox, and its folder with what its messages are known by."""
 
     mailbox: Mailbox
-    name: str
-    uidvalidity: int
+    cursor: FolderCursor
     rules: Rules
-    #: Set after a renumbering: messages found again take their new UID.
-    is_rescan: bool = False
 
     @property
     def is_forward(self) -> bool:
@@ -75,9 +73,10 @@ class Folder:
         """Return where `source` was found."""
         return Place(
             mailbox=self.mailbox.pk,
-            folder=self.name,
-            uidvalidity=self.uidvalidity,
-            uid=source.uid,
+            folder=self.cursor.folder,
+            uidvalidity=None if source.uidl else self.cursor.uidvalidity,
+            uid=None if source.uidl else source.uid,
+            uidl=source.uidl or None,
             size=source.size,
             received_at=source.received_at,
             is_deleted_later=self.mailbox.delete_after_processing,
@@ -90,8 +89,8 @@ class Saved:
 
     stored: int = 0
     duplicates: int = 0
-    #: UID and reason of each message of which only the bytes could be kept.
-    quarantined: list[tuple[int, str]] = field(default_factory=list)
+    #: UID or UIDL and reason of each message of which only the bytes could be kept.
+    quarantined: list[tuple[Key, str]] = field(default_factory=list)
     #: UID and kind of alert of each message of a forward mailbox that could not be given to anybody.
     unmatched: list[tuple[int, str]] = field(default_factory=list)
 
@@ -141,28 +140,25 @@ def _store(
     lease: scheduling.Lease, folder: Folder, prepared: Sequence[Prepared], batch: Batch, *, now: datetime
 ) -> Saved:
     saved = Saved()
-    mailbox = folder.mailbox
+    cursor = folder.cursor
     with scheduling.fenced(lease):
-        uids = [p.source.uid for p in prepared] + [n.remote.uid for n in batch.noted]
-        entries = LedgerEntry.objects.filter(
-            mailbox=mailbox, folder=folder.name, uidvalidity=folder.uidvalidity, uid__in=uids
-        )
+        entries = cursor.named([p.source.key for p in prepared] + [n.remote.key for n in batch.noted])
         # What was withheld or too old before is accounted for anew; what is stored already is not.
         entries.to_be_read_again().delete()
-        known = set(entries.values_list("uid", flat=True))
-        fresh = [p for p in prepared if p.source.uid not in known]
+        known = set(cursor.keys(entries))
+        fresh = [p for p in prepared if p.source.key not in known]
         rows = Rows(folder.rules, now=now)
         moved = _add(rows, folder, fresh, saved)
         for note in batch.noted:
-            if note.remote.uid not in known:
+            if note.remote.key not in known:
                 rows.add_ledger(folder.place(note.remote), note.outcome, NOTED_BECAUSE[note.outcome], None)
         rows.insert()
-        if folder.is_rescan:
+        # After a renumbering messages found again take their new UID.
+        if cursor.is_rescan and not cursor.is_by_uidl:
             for message_pk, uid in moved.items():
-                Message.objects.filter(pk=message_pk).update(uid=uid, uidvalidity=folder.uidvalidity)
-        FolderCursor.objects.filter(
-            mailbox=mailbox, folder=folder.name, uidvalidity=folder.uidvalidity, last_uid__lt=batch.last_uid
-        ).update(last_uid=batch.last_uid)
+                Message.objects.filter(pk=message_pk).update(uid=uid, uidvalidity=cursor.uidvalidity)
+        same = FolderCursor.objects.filter(pk=cursor.pk, uidvalidity=cursor.uidvalidity)
+        same.filter(last_uid__lt=batch.last_uid).update(last_uid=batch.last_uid)
     return saved
 
 
@@ -201,7 +197,7 @@ def _add(rows: Rows, folder: Folder, fresh: Sequence[Prepared], saved: Saved) ->
         if item.parsed:
             tracker.keep(item.parsed, verdict, pk)
         else:
-            saved.quarantined.append((item.source.uid, item.failure))
+            saved.quarantined.append((item.source.key, item.failure))
     if forwarded.parcels:
         unpacking.deliver(rows, folder.rules, forwarded.parcels, outers=by_hash, ids=ids)
     return moved

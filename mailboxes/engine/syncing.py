@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
@@ -30,7 +30,7 @@ from emailsync.mail.errors import (
     FolderRenumbered,
     MailError,
 )
-from emailsync.mail.incoming import FolderStatus, IncomingClient
+from emailsync.mail.incoming import MADE_UP, FolderStatus, IncomingClient
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, LedgerOutcome, Reason
 from mailboxes.engine import (
@@ -43,14 +43,16 @@ from mailboxes.engine import (
     storing,
     tracking,
 )
-from mailboxes.models import FolderCursor, LedgerEntry, Mailbox, WorkerState
-from mailboxes.models.ledger import LedgerEntryQuerySet
+from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, WorkerState
+from mailboxes.models.ledger import Key
 
 log = logging.getLogger(__name__)
 
 UNDELIVERABLE = "Undeliverable"
 #: How long after a message was withheld by the server it is asked for again.
 ASK_AGAIN = timedelta(hours=1)
+#: How long an unchanged number and size of all messages are believed to mean the same messages (POP3).
+LIST_AGAIN = timedelta(hours=1)
 #: How long after a renumbering the next one in a row is taken up: each means reading everything again.
 RENUMBERING_PAUSE = timedelta(minutes=30)
 
@@ -103,13 +105,11 @@ def sync(lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient) -> R
 
     Raises MailError from the server and LeaseLost when somebody else has taken over.
     """
-    status = client.status(reading.INBOX)
+    status = client.status()
     cursor = _cursor(lease, mailbox, client, status)
     result = Result()
     again = _again(mailbox, cursor)
-    # Not every server tells UIDNEXT right; a new message shows in one of the two.
-    is_changed = (status.uidnext, status.messages) != (cursor.uidnext, cursor.messages)
-    if again or (status.messages and is_changed):
+    if again or _is_changed(cursor, status):
         try:
             _receive(lease, mailbox, client, cursor, result, again=again)
         except DeadlineExceeded:
@@ -119,15 +119,32 @@ def sync(lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient) -> R
             result.is_complete = False
             return result
     if connecting.profile_of(mailbox).move_failed_to_undeliverable:
-        _move_undeliverable(mailbox, client, cursor)
-    if mailbox.delete_after_processing:
-        _delete_processed(mailbox, client, cursor)
+        _set_aside_undeliverable(client, cursor)
+    if mailbox.delete_after_processing and result.is_complete:
+        _delete_processed(client, cursor)
     if result.is_complete:
         with scheduling.fenced(lease):
             FolderCursor.objects.filter(pk=cursor.pk).update(
-                uidnext=status.uidnext, messages=status.messages, asked_on=timezone.now()
+                uidnext=status.uidnext,
+                messages=status.messages,
+                octets=status.octets,
+                asked_on=timezone.now(),
             )
     return result
+
+
+def _is_changed(cursor: FolderCursor, status: FolderStatus) -> bool:
+    """Say whether there may be messages that nobody has looked at.
+
+    Not every server tells UIDNEXT right; a new message shows in it or in the number of messages. Over POP3
+    one message may have come and another of the same size gone.
+    """
+    if cursor.is_by_uidl:
+        listed_on = cursor.listed_on
+        if listed_on is None or timezone.now() - listed_on > LIST_AGAIN:
+            return True
+        return (status.messages, status.octets) != (cursor.messages, cursor.octets)
+    return bool(status.messages) and (status.uidnext, status.messages) != (cursor.uidnext, cursor.messages)
 
 
 def _cursor(
@@ -141,7 +158,10 @@ def _cursor(
     if cursor is None:
         with scheduling.fenced(lease):
             return FolderCursor.objects.create(
-                mailbox=mailbox, folder=reading.INBOX, uidvalidity=status.uidvalidity
+                mailbox=mailbox,
+                folder=reading.INBOX,
+                uidvalidity=status.uidvalidity,
+                is_by_uidl=client.folders is None,
             )
     if _is_kept(client, cursor, status):
         if cursor.is_rescan and cursor.uidnext:
@@ -154,12 +174,16 @@ def _cursor(
         raise FolderRenumbered("The server gives the messages of the Inbox new numbers again and again.")
     with scheduling.fenced(lease):
         # Entries of the numbering before stay until the next one; older ones say nothing about any server.
-        outdated = LedgerEntry.objects.filter(mailbox=mailbox, folder=reading.INBOX)
+        entries = LedgerEntry.objects.filter(mailbox=mailbox, folder=reading.INBOX)
+        entries.filter(is_listed=True).update(is_listed=False)
+        entries.filter(is_to_delete=True).update(is_to_delete=False)
+        outdated = entries.filter(uid__isnull=False)
         if cursor.uidvalidity != status.uidvalidity:
             outdated = outdated.exclude(uidvalidity=cursor.uidvalidity)
         outdated.delete()
         cursor.uidvalidity, cursor.last_uid, cursor.uidnext = status.uidvalidity, 0, 0
         cursor.is_rescan, cursor.asked_on = True, now
+        cursor.is_by_uidl, cursor.listed_on = client.folders is None, None
         cursor.save()
         wall.raise_alert("folder_renumbered", now=now, mailbox=mailbox)
     return cursor
@@ -171,36 +195,28 @@ def _is_kept(client: IncomingClient, cursor: FolderCursor, status: FolderStatus)
         return False
     if status.uidnext > cursor.last_uid:
         return True
+    if client.folders is None:
+        return True
     # While the last message is still there under its UID, only the UIDNEXT is wrong.
-    reading.open_inbox(client, cursor, read_only=True)
+    reading.open_inbox(client.folders, cursor, read_only=True)
     return cursor.last_uid in client.ids_after(cursor.last_uid - 1)
 
 
-def _again(mailbox: Mailbox, cursor: FolderCursor) -> list[int]:
-    """Return the UIDs of messages that are to be looked at again, the lowest first.
+def _again(mailbox: Mailbox, cursor: FolderCursor) -> list[Key]:
+    """Return the UIDs or UIDLs of messages that are to be looked at again, the lowest first.
 
     The server listed them but did not hand them out, and it is time to ask again; or they were older than
     the start date, which has moved since.
     """
     withheld = Q(outcome=LedgerOutcome.QUARANTINED, seen_on__lt=timezone.now() - ASK_AGAIN)
-    entries = _to_be_read_again(mailbox, cursor).filter(withheld | _inside_again(mailbox))
-    return _uids(entries.order_by("uid")[: reading.WINDOW])
-
-
-def _to_be_read_again(mailbox: Mailbox, cursor: FolderCursor) -> LedgerEntryQuerySet:
-    return LedgerEntry.objects.to_be_read_again().filter(
-        mailbox=mailbox, folder=reading.INBOX, uidvalidity=cursor.uidvalidity
-    )
+    entries = cursor.entries().to_be_read_again().filter(withheld | _inside_again(mailbox))
+    return cursor.keys(entries.order_by("uid", "pk")[: reading.WINDOW])
 
 
 def _inside_again(mailbox: Mailbox) -> Q:
     inside = Q(outcome=LedgerOutcome.BEFORE_START)
     start = mailbox.effective_start
     return inside if start is None else inside & Q(received_at__gte=start)
-
-
-def _uids(entries: QuerySet[LedgerEntry]) -> list[int]:
-    return [uid for uid in entries.values_list("uid", flat=True) if uid is not None]
 
 
 def _receive(
@@ -210,17 +226,14 @@ def _receive(
     cursor: FolderCursor,
     result: Result,
     *,
-    again: list[int],
+    again: list[Key],
 ) -> None:
     rules = tracking.Rules.of(mailbox.environment_id)
-    folder = storing.Folder(mailbox, reading.INBOX, cursor.uidvalidity, rules, is_rescan=cursor.is_rescan)
+    folder = storing.Folder(mailbox, cursor, rules)
     # A run never takes so long that others starve; what is left is due at once.
     ends = time.monotonic() + settings.RUN_DEADLINE.total_seconds() / 2
-    # Stored by a run that ended between two cursor moves: not fetched again.
-    known = LedgerEntry.objects.filter(
-        mailbox=mailbox, folder=reading.INBOX, uidvalidity=cursor.uidvalidity, uid__gt=cursor.last_uid
-    )
-    reader = reading.Reader(client, cursor, folder, known=set(_uids(known)), again=again)
+    known = _known(cursor)
+    reader = reading.Reader(client, folder, known=known, again=again)
     waited_for = set(again)
     with reader:
         for batch in reader.batches():
@@ -230,25 +243,60 @@ def _receive(
             batch.close()
             result.stored += saved.stored
             result.fetched += len(batch.prepared)
-            for uid in waited_for.intersection(message.source.uid for message in batch.prepared):
-                wall.resolve("message_quarantined", mailbox=mailbox, now=now, about=str(uid))
+            for key in waited_for.intersection(message.source.key for message in batch.prepared):
+                wall.resolve("message_quarantined", mailbox=mailbox, now=now, about=str(key))
             _tell(mailbox, batch, saved, now=now)
             if time.monotonic() > ends:
                 result.is_complete = reader.is_exhausted()
                 break
+    if result.is_complete and cursor.is_by_uidl:
+        _note_listing(lease, mailbox, client, cursor, known=known)
     if result.is_complete and again:
         # Those that vanished meanwhile are asked for no more often than the others, or no more at all.
-        left = _to_be_read_again(mailbox, cursor).filter(uid__in=again)
+        left = cursor.named(again).to_be_read_again()
         left.filter(outcome=LedgerOutcome.QUARANTINED).update(seen_on=timezone.now())
         left.filter(_inside_again(mailbox)).update(outcome=LedgerOutcome.GONE, reason=Reason.VANISHED)
         # More of them may wait.
         result.is_complete = len(again) < reading.WINDOW
 
 
+def _known(cursor: FolderCursor) -> set[Key]:
+    """Return which of the messages that will be listed are accounted for: they are not fetched again.
+
+    Over POP3 that is every message whose UIDL the server still listed; where there are UIDs, those stored by
+    a run that ended between two cursor moves.
+    """
+    entries = cursor.entries()
+    return set(cursor.keys(entries if cursor.is_by_uidl else entries.filter(uid__gt=cursor.last_uid)))
+
+
+def _note_listing(
+    lease: scheduling.Lease,
+    mailbox: Mailbox,
+    client: IncomingClient,
+    cursor: FolderCursor,
+    *,
+    known: set[Key],
+) -> None:
+    """Note which messages the server no longer lists, and tell of names that it does not give itself."""
+    listed = set(client.uidls.values())
+    gone = sorted(str(key) for key in known - listed)
+    now = timezone.now()
+    with scheduling.fenced(lease):
+        for at in range(0, len(gone), reading.WINDOW):
+            cursor.named(gone[at : at + reading.WINDOW]).update(is_listed=False, is_to_delete=False)
+        cursor.listed_on = now
+        FolderCursor.objects.filter(pk=cursor.pk).update(listed_on=now)
+    if not any(name.startswith(MADE_UP) for name in listed):
+        wall.resolve("uidl_missing", mailbox=mailbox, now=now)
+    elif not Alert.objects.open().filter(mailbox=mailbox, kind="uidl_missing").exists():
+        wall.raise_alert("uidl_missing", now=now, mailbox=mailbox)
+
+
 def _tell(mailbox: Mailbox, batch: storing.Batch, saved: storing.Saved, *, now: datetime) -> None:
-    for uid, failure in saved.quarantined:
+    for key, failure in saved.quarantined:
         wall.raise_alert(
-            "message_quarantined", now=now, mailbox=mailbox, cause=wall.Cause(failure), about=str(uid)
+            "message_quarantined", now=now, mailbox=mailbox, cause=wall.Cause(failure), about=str(key)
         )
     for uid, kind in saved.unmatched:
         wall.raise_alert(
@@ -264,7 +312,7 @@ def _tell(mailbox: Mailbox, batch: storing.Batch, saved: storing.Saved, *, now: 
                 "message_oversize",
                 now=now,
                 mailbox=mailbox,
-                about=str(note.remote.uid),
+                about=str(note.remote.key),
                 words={
                     "size": filesizeformat(note.remote.size),
                     "limit": filesizeformat(settings.MAXIMUM_MESSAGE_SIZE),
@@ -274,7 +322,7 @@ def _tell(mailbox: Mailbox, batch: storing.Batch, saved: storing.Saved, *, now: 
         elif note.outcome is LedgerOutcome.QUARANTINED:
             cause = wall.Cause("the server lists the message but does not deliver it.")
             wall.raise_alert(
-                "message_quarantined", now=now, mailbox=mailbox, cause=cause, about=str(note.remote.uid)
+                "message_quarantined", now=now, mailbox=mailbox, cause=cause, about=str(note.remote.key)
             )
 
 
@@ -284,34 +332,35 @@ def _forwarder(batch: storing.Batch, uid: int) -> str:
     return parsed.sender.address if parsed and parsed.sender else "an unknown sender"
 
 
-def _move_undeliverable(mailbox: Mailbox, client: IncomingClient, cursor: FolderCursor) -> None:
-    """Move what went into quarantine out of the way; its bytes are kept and told of, moved or not."""
-    entries = LedgerEntry.objects.filter(
-        mailbox=mailbox,
-        folder=reading.INBOX,
-        uidvalidity=cursor.uidvalidity,
-        outcome=LedgerOutcome.QUARANTINED,
-        message__isnull=False,
-        moved_to="",
-    )
-    uids = _uids(entries.order_by("uid")[: reading.WINDOW])
+def _set_aside_undeliverable(client: IncomingClient, cursor: FolderCursor) -> None:
+    """Move what went into quarantine out of the way; its bytes are kept and told of, moved or not.
+
+    Where there are no folders (POP3) it stays on the server, in its place.
+    """
+    entries = cursor.entries().filter(outcome=LedgerOutcome.QUARANTINED, message__isnull=False, moved_to="")
+    if client.folders is None:
+        entries.filter(is_to_delete=True).update(is_to_delete=False)
+        return
+    uids = reading.numbers(client, cursor.keys(entries.order_by("uid")[: reading.WINDOW]))
     if not uids:
         return
     try:
-        reading.open_inbox(client, cursor, read_only=False)
-        client.move(uids, UNDELIVERABLE)
+        reading.open_inbox(client.folders, cursor, read_only=False)
+        client.folders.move(uids, UNDELIVERABLE)
     except (FolderMissing, FolderForbidden, CommandRefused) as error:
         log.warning("A message in quarantine stays in the Inbox: %s %s", error, error.server_reply)
     else:
         entries.filter(uid__in=uids).update(moved_to=UNDELIVERABLE, is_to_delete=False)
 
 
-def _delete_processed(mailbox: Mailbox, client: IncomingClient, cursor: FolderCursor) -> None:
+def _delete_processed(client: IncomingClient, cursor: FolderCursor) -> None:
     """Remove from the server what is stored and marked to go; what fails is tried by the next run."""
-    entries = LedgerEntry.objects.filter(mailbox=mailbox, is_to_delete=True)
-    entries.exclude(folder=reading.INBOX, uidvalidity=cursor.uidvalidity).update(is_to_delete=False)
-    uids = _uids(entries[: reading.WINDOW])
+    keys = cursor.keys(cursor.entries().filter(is_to_delete=True)[: reading.WINDOW])
+    if not keys:
+        return
+    uids = reading.numbers(client, keys)
+    if client.folders is not None:
+        reading.open_inbox(client.folders, cursor, read_only=False)
     if uids:
-        reading.open_inbox(client, cursor, read_only=False)
         client.delete(uids)
-        entries.filter(uid__in=uids).update(is_to_delete=False)
+    cursor.named(keys).update(is_to_delete=False)

@@ -82,7 +82,8 @@ def deliver(
     What a mailbox was given before it is not given again.
     """
     mailboxes = {parcel.mailbox for parcel in parcels}
-    entries = LedgerEntry.objects.filter(mailbox__in=mailboxes, uidl__in=[parcel.uidl for parcel in parcels])
+    uidls = [parcel.uidl for parcel in parcels]
+    entries = LedgerEntry.objects.filter(mailbox__in=mailboxes, is_listed=False, uidl__in=uidls)
     accounted = set(entries.values_list("mailbox_id", "uidl"))
     same = Message.objects.filter(mailbox__in=mailboxes, sha256__in={p.inner.sha256 for p in parcels})
     held = {(mailbox, sha256): pk for mailbox, sha256, pk in same.values_list("mailbox_id", "sha256", "pk")}

@@ -1,5 +1,6 @@
 """Every message seen on a server is accounted for, once."""
 
+from collections.abc import Collection
 from typing import ClassVar
 
 from django.db import models
@@ -9,9 +10,16 @@ from mailboxes.choices import LedgerOutcome, Reason
 from mailboxes.models.mailbox import Mailbox
 from mailboxes.models.message import SELDOM, Message
 
+#: What a message is known by from one conversation to the next: its UID, or over POP3 its UIDL.
+Key = int | str
+
 
 class FolderCursor(models.Model):
-    """How far a folder has been read: RFC 3501's UIDVALIDITY and the highest UID accounted for."""
+    """How far a folder has been read: RFC 3501's UIDVALIDITY and the highest UID accounted for.
+
+    Over POP3 a number made of server and user stands for the UIDVALIDITY, and no UID is ever passed: the
+    ledger's UIDLs say what is known.
+    """
 
     mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="cursors")
     folder = models.CharField(max_length=255, default="INBOX")
@@ -20,6 +28,12 @@ class FolderCursor(models.Model):
     #: What the server said when the folder was last asked; equal answers mean nothing new.
     uidnext = models.PositiveBigIntegerField(default=0)
     messages = models.PositiveBigIntegerField(default=0)
+    #: The messages have no UIDs; the ledger knows them by their UIDLs (POP3).
+    is_by_uidl = models.BooleanField(default=False)
+    #: The size of all messages together, where the server says it (POP3).
+    octets = models.PositiveBigIntegerField(default=0)
+    #: When all UIDLs were last asked for: an unchanged number and size are not believed for ever.
+    listed_on = models.DateTimeField(null=True)
     asked_on = models.DateTimeField(null=True)
     #: The server renumbered the folder and it is being read again: messages are recognised by content.
     is_rescan = models.BooleanField(default=False)
@@ -31,6 +45,28 @@ class FolderCursor(models.Model):
 
     def __str__(self) -> str:
         return f"{self.folder} of {self.mailbox_id}, {self.uidvalidity}:{self.last_uid}"
+
+    @property
+    def key(self) -> str:
+        """Return the ledger's field that tells the messages of the folder apart."""
+        return "uidl" if self.is_by_uidl else "uid"
+
+    def entries(self) -> "LedgerEntryQuerySet":
+        """Return what the ledger knows of the folder's messages as they are named now."""
+        entries = LedgerEntry.objects.filter(mailbox=self.mailbox_id, folder=self.folder)
+        return (
+            entries.filter(is_listed=True)
+            if self.is_by_uidl
+            else entries.filter(uidvalidity=self.uidvalidity)
+        )
+
+    def named(self, keys: Collection[Key]) -> "LedgerEntryQuerySet":
+        """Return those of `entries` with these UIDs or UIDLs."""
+        return self.entries().filter(**{f"{self.key}__in": keys})
+
+    def keys(self, entries: models.QuerySet["LedgerEntry"]) -> list[Key]:
+        """Return the UIDs or UIDLs of some of the `entries`."""
+        return list(entries.values_list(self.key, flat=True))
 
 
 class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):
@@ -55,6 +91,9 @@ class LedgerEntry(models.Model):
     uidvalidity = models.PositiveBigIntegerField(null=True)
     uid = models.PositiveBigIntegerField(null=True)
     uidl = models.CharField(max_length=70, null=True)  # noqa: DJ001  (NULL keeps IMAP rows out of the unique key)
+    #: The server still lists the message of this UIDL (RFC 1939). One that it no longer lists may be given
+    #: to another message.
+    is_listed = models.BooleanField(default=False)
     outcome = models.CharField(max_length=20, choices=LedgerOutcome)
     #: Why; `get_reason_display` is the sentence for people.
     reason = models.CharField(max_length=30, choices=Reason, blank=True)
@@ -81,7 +120,14 @@ class LedgerEntry(models.Model):
                 name="one_ledger_entry_per_uid",
             ),
             models.UniqueConstraint(
-                fields=["mailbox", "uidl"], condition=Q(uidl__isnull=False), name="one_ledger_entry_per_uidl"
+                fields=["mailbox", "uidl"],
+                condition=Q(is_listed=True),
+                name="one_ledger_entry_per_listed_uidl",
+            ),
+            models.UniqueConstraint(
+                fields=["mailbox", "uidl"],
+                condition=Q(origin__isnull=False),
+                name="one_ledger_entry_per_attached_message",
             ),
             models.CheckConstraint(
                 condition=Q(uid__isnull=False, uidvalidity__isnull=False, uidl__isnull=True)
@@ -92,6 +138,11 @@ class LedgerEntry(models.Model):
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["mailbox"], condition=Q(is_to_delete=True), name="ledger_to_delete"),
+            models.Index(
+                fields=["mailbox", "uidl"],
+                condition=Q(is_listed=False, uidl__isnull=False),
+                name="ledger_unlisted_uidl",
+            ),
             models.Index(
                 fields=["mailbox", "outcome", "received_at"],
                 condition=Q(outcome__in=[LedgerOutcome.QUARANTINED, LedgerOutcome.BEFORE_START]),

@@ -361,10 +361,10 @@ def _counts(mailbox: Mailbox, *, since: datetime) -> list[tuple[str, int]]:
     """Return what became of the messages seen since then, among the newest entries of the ledger."""
     entries = LedgerEntry.objects.filter(mailbox=mailbox)
     cursor = FolderCursor.objects.filter(mailbox=mailbox).order_by("pk").first()
-    if cursor is not None:
+    if cursor is not None and not cursor.is_by_uidl:
         # The unique key of the entries serves this order.
         entries = entries.filter(folder=cursor.folder, uidvalidity=cursor.uidvalidity)
-    newest = entries.order_by("-uid" if cursor else "-pk").values("pk")[:COUNTED]
+    newest = entries.order_by("-pk" if cursor is None or cursor.is_by_uidl else "-uid").values("pk")[:COUNTED]
     found = LedgerEntry.objects.filter(pk__in=newest, seen_on__gte=since).order_by().values("outcome")
     numbers = {row["outcome"]: row["number"] for row in found.annotate(number=Count("pk"))}
     return [(str(each.label), numbers[each]) for each in LedgerOutcome if numbers.get(each)]

@@ -12,7 +12,7 @@ from emailsync.mail.incoming import FetchedMessage, RawBody
 from mailboxes.choices import AddressStatus, Direction, MailboxKind
 from mailboxes.engine import scheduling, storing, tracking
 from mailboxes.engine.preparing import prepare
-from mailboxes.models import Mailbox, WorkerState
+from mailboxes.models import FolderCursor, Mailbox, WorkerState
 from mailboxes.services import editing
 from profiles.choices import IncomingMethod, OutgoingMethod
 from profiles.models import EmailSettings, Environment, ServerProfile
@@ -107,7 +107,8 @@ def store() -> Store:
         WorkerState.objects.filter(pk=state.pk).update(due_at=NOW, is_enabled=True, leased_until=None)
         lease = scheduling.claim_running(WorkerState, state.pk, now=timezone.now())
         assert lease is not None
-        folder = storing.Folder(mailbox, "INBOX", 1, tracking.Rules.of(mailbox.environment_id))
+        cursor = FolderCursor(mailbox=mailbox, uidvalidity=1)
+        folder = storing.Folder(mailbox, cursor, tracking.Rules.of(mailbox.environment_id))
         prepared = [
             prepare(
                 FetchedMessage(uid, NOW, len(content), RawBody(content)),
