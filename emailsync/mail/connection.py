@@ -31,6 +31,7 @@ class Connection:
         self.wire = wire
         self.address = address
         self.received = 0
+        self.sent = 0
         self.closed = False
         self._patience = wire.timeout
         self._secrets: tuple[str, ...] = ()
@@ -77,10 +78,14 @@ class Connection:
         return self._end - self._start
 
     def send(self, data: bytes | memoryview) -> None:
-        """Send all of it."""
+        """Send all of it; `sent` tells how much the network has taken when that fails."""
         self._limit_wait()
+        rest = memoryview(data)
         try:
-            self.sock.sendall(data)
+            while rest:
+                count = self.sock.send(rest)
+                self.sent += count
+                rest = rest[count:]
         except TimeoutError:
             self._blame_deadline()
             raise

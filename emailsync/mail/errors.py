@@ -338,17 +338,23 @@ class SenderRefused(MessageFailure):
 
 
 class RecipientsRefused(MessageFailure):
-    """Name every refused recipient with the server's answer."""
+    """Name every recipient with the server's answer, those refused for good and those for now."""
 
     code = "recipients_refused"
     permanent = True
     remedy = gettext_noop("Correct the addresses of the recipients and send the message again.")
 
     def __init__(
-        self, sentence: str, *, refused: Mapping[str, str], server_reply: str = "", permanent: bool = True
+        self,
+        sentence: str,
+        *,
+        refused: Mapping[str, str],
+        deferred: Mapping[str, str],
+        server_reply: str = "",
     ) -> None:
-        super().__init__(sentence, server_reply=server_reply, permanent=permanent)
+        super().__init__(sentence, server_reply=server_reply, permanent=not deferred)
         self.refused = dict(refused)
+        self.deferred = dict(deferred)
 
 
 class OutcomeUnknown(MessageFailure):

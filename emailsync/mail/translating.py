@@ -1,13 +1,12 @@
 """Turn the exceptions of the libraries and the answers of servers into kinds of MailError, in one place.
 
-The table is read from the top, so the particular stands before the general: `SMTPException`, `SSLError`
-and `TimeoutError` are all kinds of `OSError`.
+The table is read from the top, so the particular stands before the general: `SSLError` and `TimeoutError`
+are kinds of `OSError`.
 """
 
 import errno
 import imaplib
 import re
-import smtplib
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -49,13 +48,6 @@ def _lost(_problem: BaseException, _clean: Clean) -> MailError:
     return errors.ConnectionLost("The server closed the connection.")
 
 
-def _smtp_reply(problem: BaseException, clean: Clean) -> MailError:
-    reply = problem.smtp_error if isinstance(problem, smtplib.SMTPResponseException) else b""
-    code = problem.smtp_code if isinstance(problem, smtplib.SMTPResponseException) else 0
-    text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else str(reply)
-    return smtp_failure("command", code, clean(text))
-
-
 def _read_only(problem: BaseException, clean: Clean) -> MailError:
     return errors.FolderForbidden("The folder may only be read.", server_reply=clean(str(problem)))
 
@@ -95,9 +87,6 @@ def _lookup(_problem: BaseException, _clean: Clean) -> MailError:
 
 
 ERRORS: tuple[tuple[type[BaseException], Callable[[BaseException, Clean], MailError]], ...] = (
-    (smtplib.SMTPServerDisconnected, _lost),
-    (smtplib.SMTPResponseException, _smtp_reply),
-    (smtplib.SMTPException, _violation),
     (ssl.SSLCertVerificationError, _certificate),
     (ssl.SSLError, _tls),
     (socket.gaierror, _lookup),
@@ -136,11 +125,9 @@ def translate(problem: BaseException, clean: Clean) -> MailError:
 
 def _hidden_cause(problem: BaseException) -> BaseException:
     """Return the socket's own error where a library put a vague one in front of it."""
-    vague = isinstance(problem, smtplib.SMTPServerDisconnected) or (
-        isinstance(problem, imaplib.IMAP4.abort) and "socket error" in str(problem)
-    )
+    vague = isinstance(problem, imaplib.IMAP4.abort) and "socket error" in str(problem)
     inner = problem.__context__
-    if vague and isinstance(inner, OSError) and not isinstance(inner, smtplib.SMTPException):
+    if vague and isinstance(inner, OSError):
         return inner
     return problem
 

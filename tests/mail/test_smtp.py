@@ -8,6 +8,7 @@ import pytest
 
 from emailsync.mail.auth import Password
 from emailsync.mail.endpoint import Security
+from emailsync.mail.envelope import SendResult
 from emailsync.mail.errors import (
     CommandRefused,
     ConnectionLost,
@@ -31,7 +32,7 @@ from emailsync.mail.errors import (
     TimedOut,
     TlsExpected,
 )
-from emailsync.mail.smtp import SendResult, SmtpClient, open_smtp
+from emailsync.mail.smtp import SmtpClient, open_smtp
 from emailsync.mail.wire import Wire
 from emailsync.management.selftest.certificates import Authority
 from emailsync.management.selftest.scripted import ScriptedSmtp
@@ -236,7 +237,7 @@ def test_an_answer_that_is_not_smtp_after_the_body_leaves_the_outcome_unknown(
 def test_silence_after_the_body_leaves_the_outcome_unknown(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emailsync.mail.smtp.END_OF_BODY_PATIENCE", 0.2)
+    monkeypatch.setattr("emailsync.mail.transmission.END_OF_BODY_PATIENCE", 0.2)
     hasty = replace(wire, timeout=0.2)
     with ScriptedSmtp() as server, open_smtp(endpoint_of(server), PASSWORD, hasty) as client:
         server.replies["body"] = b""
@@ -298,7 +299,7 @@ def test_a_wide_sender_needs_a_server_that_takes_it(sender: Sender) -> None:
 
 @pytest.mark.parametrize("address", ["a@b\r\nRCPT TO:<evil@example.com>", "a@b\0"])
 def test_line_breaks_in_addresses_are_refused(sender: Sender, address: str) -> None:
-    with ScriptedSmtp() as server, sender(server) as client, pytest.raises(ValueError, match="recipient"):
+    with ScriptedSmtp() as server, sender(server) as client, pytest.raises(MessageRefused, match="recipient"):
         send(client, address)
 
 

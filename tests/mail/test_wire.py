@@ -2,7 +2,6 @@
 
 import errno
 import imaplib
-import smtplib
 import socket
 import ssl
 from pathlib import Path
@@ -41,9 +40,6 @@ def test_each_kind_has_a_code_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("problem", "kind"),
     [
-        (smtplib.SMTPServerDisconnected("gone"), errors.ConnectionLost),
-        (smtplib.SMTPResponseException(451, b"4.3.0 later"), errors.ServerBusy),
-        (smtplib.SMTPException("odd"), errors.ProtocolViolation),
         (ssl.SSLCertVerificationError(1, "bad"), errors.CertificateInvalid),
         (ssl.SSLEOFError(8, "eof"), errors.ConnectionLost),
         (ssl.SSLError(1, "bad"), errors.TlsFailed),

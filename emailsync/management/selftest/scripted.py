@@ -29,6 +29,7 @@ class Peer:
         sock.settimeout(PATIENCE)
         self.sock = sock
         self.secure = False
+        self.held = b""
         self._stopped = stopped
         self._waiting = b""
 
@@ -49,6 +50,11 @@ class Peer:
     def send(self, data: bytes) -> None:
         """Send bytes as they are."""
         self.sock.sendall(data)
+
+    @property
+    def has_line(self) -> bool:
+        """Say whether another line has come already."""
+        return b"\n" in self._waiting
 
     def hang_up(self) -> None:
         """Close the connection."""
@@ -306,10 +312,17 @@ class ScriptedSmtp(Scripted):
         self.replies: dict[str, bytes | None] = {}
         self.bodies: list[bytes] = []
         self.after_starttls = b""
+        #: How it answers: each line at once, what belongs together "in one segment", or "byte by byte".
+        self.manner = ""
+        #: Hang up after so many messages on a connection, as servers do that limit them.
+        self.messages_per_connection: int | None = None
+        #: Called when a body has come, before it is answered.
+        self.after_body: Callable[[], None] = lambda: None
         self.stop_reading_body_after: int | None = None
 
     def serve(self, peer: Peer) -> None:
         self._reply(peer, "greeting", b"220 scripted ESMTP")
+        taken, has_sender, has_recipient = 0, False, False
         while True:
             line = peer.line()
             self.heard.append(line)
@@ -322,11 +335,19 @@ class ScriptedSmtp(Scripted):
                 self._auth(peer, line)
             elif name == "RCPT":
                 address = line.partition(b"<")[2].partition(b">")[0].decode("utf-8", "replace")
-                self._reply(
-                    peer, f"RCPT {address}" if f"RCPT {address}" in self.replies else "RCPT", b"250 ok"
-                )
+                stage = f"RCPT {address}" if f"RCPT {address}" in self.replies else "RCPT"
+                has_recipient |= has_sender and self._agrees(stage)
+                self._reply(peer, stage, b"250 ok" if has_sender else b"503 5.5.1 MAIL first")
             elif name == "DATA":
-                self._data(peer)
+                usual = b"354 go ahead" if has_recipient else b"554 5.5.1 for nobody?"
+                taken += self._data(peer, usual=usual)
+                has_sender = has_recipient = False
+            elif name == "MAIL" and taken == self.messages_per_connection:
+                peer.send(b"421 4.7.0 Too many messages on this connection\r\n")
+                return
+            elif name == "MAIL":
+                has_sender = self._agrees("MAIL")
+                self._reply(peer, "MAIL", b"250 ok")
             elif name == "QUIT":
                 self._reply(peer, "QUIT", b"221 bye")
                 return
@@ -358,11 +379,14 @@ class ScriptedSmtp(Scripted):
                 self.heard.append(peer.line())
         self._reply(peer, "AUTH", b"235 welcome")
 
-    def _data(self, peer: Peer) -> None:
-        reply = self.replies.get("DATA", b"354 go ahead")
-        self._reply(peer, "DATA", b"354 go ahead")
+    def _agrees(self, stage: str) -> bool:
+        return (self.replies.get(stage, b"250 ok") or b"").startswith(b"25")
+
+    def _data(self, peer: Peer, *, usual: bytes) -> bool:
+        reply = self.replies.get("DATA", usual)
+        self._reply(peer, "DATA", usual)
         if reply is None or not reply.startswith(b"354"):
-            return
+            return False
         body: list[bytes] = []
         if self.stop_reading_body_after is not None:
             peer.exactly(self.stop_reading_body_after)
@@ -371,7 +395,9 @@ class ScriptedSmtp(Scripted):
         while (line := peer.line()) != b".":
             body.append(line)
         self.bodies.append(b"\r\n".join(body) + b"\r\n")
+        self.after_body()
         self._reply(peer, "body", b"250 2.0.0 taken")
+        return True
 
     def _reply(self, peer: Peer, stage: str, usual: bytes) -> None:
         reply = self.replies.get(stage, usual)
@@ -379,7 +405,13 @@ class ScriptedSmtp(Scripted):
             raise ConnectionResetError
         if not reply:
             peer.keep_silent()
-        peer.send(reply + b"\r\n")
+        peer.held += reply + b"\r\n"
+        if self.manner == "in one segment" and peer.has_line:
+            return
+        size = 1 if self.manner == "byte by byte" else len(peer.held)
+        for start in range(0, len(peer.held), size):
+            peer.send(peer.held[start : start + size])
+        peer.held = b""
 
 
 def _pieces(uid_set: bytes) -> Iterator[range]:

@@ -11,11 +11,12 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from emailsync.mail.composing import Draft
+from emailsync.mail.envelope import Envelope
 from emailsync.mail.parsing import Address
-from emailsync.mail.smtp import SmtpClient
+from emailsync.mail.transmission import Flight, Transmission
 from emailsync.management.selftest.scripted import ScriptedSmtp
 from mailboxes.choices import Direction, OutgoingStatus
-from mailboxes.engine import delivering, scheduling
+from mailboxes.engine import recording, scheduling
 from mailboxes.models import Alert, Mailbox, OutgoingMessage, WorkerState
 from mailboxes.services import approval, outgoing
 
@@ -161,16 +162,17 @@ def test_the_next_message_does_not_follow_an_uncertain_one_at_once(
 def test_a_lease_lost_when_the_server_waits_for_the_body_sends_no_body(
     box: Mailbox, smtp: ScriptedSmtp, send: Send, message: OutgoingMessage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    offer = SmtpClient._offer_body
+    announce = Transmission._announce
 
-    def reject_meanwhile(client: SmtpClient) -> None:
-        offer(client)
+    def reject_meanwhile(transmission: Transmission, flight: Flight) -> Envelope:
+        envelope = announce(transmission, flight)
         approval.reject(Mailbox.objects.all(), by=None, now=timezone.now())
+        return envelope
 
-    monkeypatch.setattr(SmtpClient, "_offer_body", reject_meanwhile)
+    monkeypatch.setattr(Transmission, "_announce", reject_meanwhile)
     send(box)
     assert smtp.bodies == []
-    assert status_after(message) == OutgoingStatus.SENDING
+    assert status_after(message) == OutgoingStatus.PENDING_SEND
     monkeypatch.undo()
     approval.approve(Mailbox.objects.all(), by=None, now=timezone.now())
     send(box)
@@ -183,13 +185,13 @@ def test_a_slow_server_is_no_failure(
 ) -> None:
     settings.RUN_DEADLINE = timedelta(seconds=2)
     waiting = [queue(box, f"Number {number}") for number in range(6)]
-    offer = SmtpClient._offer_body
+    announce = Transmission._announce
 
-    def slowly(client: SmtpClient) -> None:
+    def slowly(transmission: Transmission, flight: Flight) -> Envelope:
         time.sleep(0.4)
-        offer(client)
+        return announce(transmission, flight)
 
-    monkeypatch.setattr(SmtpClient, "_offer_body", slowly)
+    monkeypatch.setattr(Transmission, "_announce", slowly)
     state = send(box)
     assert (state.transient_failures, state.last_error_code) == (0, "")
     assert state.due_at is not None
@@ -234,6 +236,132 @@ def test_an_answer_that_came_late_is_not_overwritten_by_doubt(
     state = WorkerState.objects.get(mailbox=box, direction=Direction.OUTGOING)
     lease = scheduling.claim_running(WorkerState, state.pk, now=timezone.now())
     assert lease is not None
-    delivering._mark_uncertain(message, box, fence=0, now=now)
+    recording.doubtful(message, box, fence=0, now=now)
     assert status_after(message) == OutgoingStatus.SENT
     assert not open_alerts()
+
+
+@pytest.mark.parametrize("manner", ["", "in one segment", "byte by byte"])
+@pytest.mark.parametrize("extensions", [[b"PIPELINING", b"AUTH PLAIN"], [b"AUTH PLAIN"]])
+def test_a_batch_is_sent_over_one_connection(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send, manner: str, extensions: list[bytes]
+) -> None:
+    smtp.manner, smtp.extensions = manner, extensions
+    waiting = [queue(box, f"Number {number}") for number in range(8)]
+    state = send(box)
+    assert {status_after(message) for message in waiting} == {OutgoingStatus.SENT}
+    assert (smtp.connections, len(smtp.bodies), state.last_items) == (1, 8, 8)
+
+
+def test_a_server_that_limits_a_connection_gets_another(box: Mailbox, smtp: ScriptedSmtp, send: Send) -> None:
+    smtp.messages_per_connection = 2
+    waiting = [queue(box, f"Number {number}") for number in range(5)]
+    state = send(box)
+    assert {status_after(message) for message in waiting} == {OutgoingStatus.SENT}
+    assert (smtp.connections, len(smtp.bodies), state.transient_failures) == (3, 5, 0)
+
+
+def test_a_recipient_put_off_is_tried_again_alone(box: Mailbox, smtp: ScriptedSmtp, send: Send) -> None:
+    smtp.replies["RCPT full@example.org"] = b"452 4.2.2 The mailbox is full"
+    draft = Draft(
+        sender=Address("", box.address),
+        to=(Address("", "ben@example.org"), Address("", "full@example.org")),
+        subject="Hello",
+        text="How are you?",
+    )
+    message = outgoing.queue(box, draft, by=None, now=timezone.now())
+    send(box)
+    assert status_after(message) == OutgoingStatus.PENDING_SEND
+    assert (message.accepted, message.recipients) == (["ben@example.org"], ["full@example.org"])
+    assert message.data_started_at is None
+    assert open_alerts() == {"email_retrying"}
+    smtp.replies.clear()
+    OutgoingMessage.objects.update(next_attempt_at=timezone.now())
+    send(box)
+    assert status_after(message) == OutgoingStatus.SENT
+    assert message.accepted == ["ben@example.org", "full@example.org"]
+    assert [line for line in smtp.heard if line.startswith(b"RCPT TO:<ben")] == [b"RCPT TO:<ben@example.org>"]
+    assert open_alerts() == set()
+
+
+def test_a_recipient_put_off_too_often_is_refused(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send, settings: Settings
+) -> None:
+    settings.RETRY_LIMIT = 1
+    smtp.replies["RCPT full@example.org"] = b"452 4.2.2 The mailbox is full"
+    draft = Draft(
+        sender=Address("", box.address),
+        to=(Address("", "ben@example.org"), Address("", "full@example.org")),
+        subject="Hello",
+        text="How are you?",
+    )
+    message = outgoing.queue(box, draft, by=None, now=timezone.now())
+    send(box)
+    OutgoingMessage.objects.update(next_attempt_at=timezone.now())
+    send(box)
+    assert status_after(message) == OutgoingStatus.SENT
+    assert message.refused == {"full@example.org": "452 4.2.2 The mailbox is full"}
+    assert open_alerts() == {"email_refused_in_part"}
+
+
+def test_more_recipients_than_the_server_takes_at_once_get_a_second_turn(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send
+) -> None:
+    smtp.replies["RCPT two@example.org"] = b"452 4.5.3 Too many recipients"
+    draft = Draft(
+        sender=Address("", box.address),
+        to=(Address("", "one@example.org"), Address("", "two@example.org")),
+        subject="Hello",
+        text="How are you?",
+    )
+    message = outgoing.queue(box, draft, by=None, now=timezone.now())
+
+    def behave(stage: str = "RCPT two@example.org") -> None:
+        smtp.replies.pop(stage, None)
+
+    smtp.after_body = behave
+    send(box)
+    assert status_after(message) == OutgoingStatus.SENT
+    assert message.accepted == ["one@example.org", "two@example.org"]
+    assert open_alerts() == set()
+
+
+def test_a_message_canceled_at_the_last_moment_is_not_sent(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send, message: OutgoingMessage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = queue(box, "Second")
+    announce = Transmission._announce
+
+    def cancel_meanwhile(transmission: Transmission, flight: Flight) -> Envelope:
+        envelope = announce(transmission, flight)
+        if flight.letter.key == second.pk:
+            outgoing.cancel(second, by=None, now=timezone.now())
+        return envelope
+
+    monkeypatch.setattr(Transmission, "_announce", cancel_meanwhile)
+    third = queue(box, "Third")
+    send(box)
+    assert [status_after(each) for each in (message, second, third)] == [
+        OutgoingStatus.SENT,
+        OutgoingStatus.CANCELED,
+        OutgoingStatus.SENT,
+    ]
+    assert len(smtp.bodies) == 2
+
+
+def test_the_moment_before_a_body_is_committed_with_what_came_before(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send, message: OutgoingMessage
+) -> None:
+    second = queue(box, "Second")
+    seen: list[tuple[str, str]] = []
+
+    def look() -> None:
+        seen.append((status_after(message), status_after(second)))
+        connection.close()
+
+    smtp.after_body = look
+    send(box)
+    assert seen == [
+        (OutgoingStatus.SENDING, OutgoingStatus.PENDING_SEND),
+        (OutgoingStatus.SENT, OutgoingStatus.SENDING),
+    ]
