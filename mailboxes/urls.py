@@ -19,6 +19,7 @@ from mailboxes.views import (
     mailbox_list,
     outgoing_page,
     profile_mailboxes,
+    received_commands,
     search,
     sender,
 )
@@ -26,6 +27,7 @@ from mailboxes.views import (
 received: list[URLPattern | URLResolver] = [
     path("", emails.message_detail, name="message_detail"),
     path("html/", emails.message_html, name="message_html"),
+    path("commands/", received_commands.message_command, name="message_command"),
     path("raw/", emails.message_raw, name="message_raw"),
     path("attachments/<int:position>/", emails.message_attachment, name="message_attachment"),
     path("html/images/", emails.message_html_with_images, name="message_html_with_images"),

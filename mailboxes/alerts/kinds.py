@@ -228,9 +228,21 @@ _ALL = (
         gettext_noop("A message for {mailbox} is too large to receive"),
         gettext_noop(
             "A message of {size} received at {received_at} is larger than the limit of {limit}. "
-            "It stays on the server."
+            "Its header is kept; the message stays on the server."
         ),
-        gettext_noop("Read it in the mailbox itself, or raise EMAILSYNC_MAXIMUM_MESSAGE_SIZE."),
+        gettext_noop(
+            "Open the message and choose Fetch anyway, read it in the mailbox itself, or raise "
+            "EMAILSYNC_MAXIMUM_MESSAGE_SIZE."
+        ),
+        (Link.EMAIL, Link.MAILBOX),
+    ),
+    Kind(
+        "oversize_not_fetched",
+        AlertLevel.WARNING,
+        gettext_noop("A large message for {mailbox} could not be fetched"),
+        gettext_noop("{cause} Its header is kept; the message stays on the server."),
+        gettext_noop("Open the message and choose Fetch anyway to try it again. {remedy}"),
+        (Link.EMAILS, Link.MAILBOX),
     ),
     Kind(
         "message_quarantined",

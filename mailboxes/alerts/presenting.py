@@ -90,6 +90,11 @@ def _resolve(place: Link, alert: Alert) -> tuple[str, str] | None:
         return _("Open mailbox"), reverse("mailboxes:mailbox_detail", args=[slug, alert.mailbox_id])
     if place is Link.EMAILS and alert.mailbox_id:
         return _("Open emails"), reverse("mailboxes:mailbox_emails", args=[slug, alert.mailbox_id])
+    received_id = alert.parameters.get("received_id")
+    if place is Link.EMAIL and alert.mailbox_id and received_id:
+        return _("Open email"), reverse(
+            "mailboxes:message_detail", args=[slug, alert.mailbox_id, received_id]
+        )
     if place is Link.EMAIL and alert.mailbox_id and outgoing_id:
         return _("Open email"), reverse(
             "mailboxes:outgoing_detail", args=[slug, alert.mailbox_id, outgoing_id]

@@ -76,11 +76,16 @@ def _password(user_name: str, secret: Secret, *, identity: str = "") -> Password
         raise CredentialUnreadable(str(error)) from error
 
 
-def open_incoming(mailbox: Mailbox) -> IncomingClient:
-    """Return a signed-in client for the server that `mailbox` receives from. Raises MailError."""
+def open_incoming(mailbox: Mailbox, *, seconds: float | None = None) -> IncomingClient:
+    """Return a signed-in client for the server that `mailbox` receives from. Raises MailError.
+
+    It may be used for `seconds`, or as long as a run takes.
+    """
     profile = profile_of(mailbox)
     endpoint = profile.incoming_endpoint
-    return INCOMING[endpoint.protocol](endpoint, credential(mailbox, Direction.INCOMING), wire(profile))
+    return INCOMING[endpoint.protocol](
+        endpoint, credential(mailbox, Direction.INCOMING), wire(profile, seconds=seconds)
+    )
 
 
 def open_outgoing(mailbox: Mailbox) -> SmtpClient:

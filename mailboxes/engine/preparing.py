@@ -46,6 +46,8 @@ class Prepared:
     file: str
     #: The messages attached to one of a forward mailbox; their "UIDs" are the numbers of the attachments.
     attached: "tuple[Prepared, ...]" = ()
+    #: Larger than the limit: the bytes are those of its header, while the source tells the size of all.
+    is_header_only: bool = False
 
     def close(self) -> None:
         """Give the temporary files back."""
@@ -73,6 +75,13 @@ def prepare(message: FetchedMessage, *, unpack: bool = False, keep: bool = True)
     if keep:
         prepared = at_rest(prepared)
     return replace(prepared, attached=_attached(message, parsed)) if unpack and parsed else prepared
+
+
+def prepare_header(message: FetchedMessage, *, size: int) -> Prepared:
+    """Parse the header of a message of `size` bytes, too large to be fetched; of its body nothing is said."""
+    prepared = prepare(replace(message, size=size))
+    parsed = prepared.parsed and replace(prepared.parsed, text="", html="", attachments=(), defects=())
+    return replace(prepared, parsed=parsed, is_header_only=True)
 
 
 def at_rest(prepared: Prepared) -> Prepared:

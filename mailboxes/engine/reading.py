@@ -16,7 +16,7 @@ from emailsync.mail.errors import FolderRenumbered, MailError, MessageUnreadable
 from emailsync.mail.incoming import FolderClient, IncomingClient, RemoteMessage
 from mailboxes.choices import LedgerOutcome, TrackIncoming
 from mailboxes.engine import storing
-from mailboxes.engine.preparing import Prepared, prepare
+from mailboxes.engine.preparing import Prepared, prepare, prepare_header
 from mailboxes.models import FolderCursor
 from mailboxes.models.ledger import Key
 
@@ -134,24 +134,22 @@ class Reader:
             return LedgerOutcome.BEFORE_START
         if self._folder.option == TrackIncoming.NONE:
             return LedgerOutcome.NOT_WANTED
-        if message.size > settings.MAXIMUM_MESSAGE_SIZE:
-            return LedgerOutcome.OVERSIZE
         return None
 
     def _fetch(
         self, wanted: Sequence[RemoteMessage], noted: Sequence[storing.Noted], last_uid: int
     ) -> Iterator[storing.Batch]:
         """Yield the window's batches. The last one carries what was noted and moves the cursor to its end."""
+        large = {m.uid: m for m in wanted if m.size > settings.MAXIMUM_MESSAGE_SIZE}
+        fitting = [message for message in wanted if message.uid not in large]
         waiting: list[Prepared] = []
         size = 0
         withheld: tuple[int, ...] = ()
         ends = time.monotonic() + BATCH_SECONDS
-        # Whether the others are wanted shows when all that they may answer is known, in the transaction.
-        is_sure = self._folder.option == TrackIncoming.ALL
         try:
-            for message in self._client.fetch(wanted):
-                waiting.append(prepare(message, unpack=self._folder.is_forward, keep=is_sure))
-                size += message.body.size
+            for prepared in self._prepared(fitting, large):
+                waiting.append(prepared)
+                size += prepared.source.body.size
                 is_late = time.monotonic() > ends
                 if is_late or len(waiting) >= BATCH_MESSAGES or size >= BATCH_BYTES:
                     # The cursor may only pass UIDs of which all lower ones are accounted for.
@@ -165,5 +163,18 @@ class Reader:
             if waiting:
                 yield storing.Batch(waiting, [], 0)
             raise
-        lost = [storing.Noted(m, LedgerOutcome.QUARANTINED) for m in wanted if m.uid in withheld]
+        lost = [storing.Noted(m, LedgerOutcome.QUARANTINED) for m in fitting if m.uid in withheld]
+        # Those of which not even the header was handed out.
+        lost += [storing.Noted(m, LedgerOutcome.OVERSIZE) for m in large.values()]
         yield storing.Batch(waiting, [*noted, *lost], last_uid)
+
+    def _prepared(
+        self, fitting: Sequence[RemoteMessage], large: dict[int, RemoteMessage]
+    ) -> Iterator[Prepared]:
+        """Yield the headers of what is too large, taking it out of `large`, and then the others whole."""
+        for message in self._client.fetch_headers(list(large.values())):
+            yield prepare_header(message, size=large.pop(message.uid).size)
+        # Whether the others are wanted shows when all that they may answer is known, in the transaction.
+        is_sure = self._folder.option == TrackIncoming.ALL
+        for message in self._client.fetch(fitting):
+            yield prepare(message, unpack=self._folder.is_forward, keep=is_sure)

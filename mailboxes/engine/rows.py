@@ -16,6 +16,13 @@ from mailboxes.engine.tracking import Rules, Verdict
 from mailboxes.models import Attachment, LedgerEntry, Message, MessageWords, RawMessage, Recipient
 
 PREVIEW_CHARACTERS = 200
+MESSAGE_COLUMNS = (
+    "id mailbox_id environment_id folder uidvalidity uid message_id in_reply_to references subject "
+    "from_name from_address date received_at stored_on size sha256 "
+    "preview has_html attachment_count defects is_quarantined is_header_only "
+    "kept_because conversation correlation correlated_with_id correlated_with_outgoing_id smart_key "
+    "forwarded_in_id"
+)
 
 
 @dataclass(frozen=True)
@@ -61,17 +68,21 @@ class Rows:
         self.attachments: list[tuple[Any, ...]] = []
         self.words: list[tuple[Any, ...]] = []
         self.ledger: list[tuple[Any, ...]] = []
+        #: Messages that are there and get everything anew, and those that turned out to be kept elsewhere.
+        self.replaced: list[int] = []
+        self.unneeded: list[int] = []
 
     def add_ledger(
         self, place: Place, outcome: LedgerOutcome, reason: Reason, message_pk: int | None
     ) -> None:
         """Account for a message."""
-        delete = message_pk is not None and place.is_deleted_later
+        is_kept = message_pk is not None and outcome is not LedgerOutcome.OVERSIZE
         self.ledger.append(
             (
                 *(place.mailbox, place.folder, place.uidvalidity, place.uid, place.uidl),
                 *(outcome.value, reason.value, message_pk, place.size, place.received_at),
-                *(self._now, delete, "", place.forwarded_in, place.is_listed),
+                *(self._now, is_kept and place.is_deleted_later, False, "", place.forwarded_in),
+                place.is_listed,
             )
         )
 
@@ -84,8 +95,15 @@ class Rows:
         *,
         pk: int,
         failure: str = "",
+        is_header_only: bool = False,
+        replaces: bool = False,
     ) -> None:
-        """Add a message with its bytes; one that could not be parsed has the `failure` and little else."""
+        """Add a message with its bytes; one that could not be parsed has the `failure` and little else.
+
+        One that `replaces` the message `pk` takes its place, and others go on referring to it.
+        """
+        if replaces:
+            self.replaced.append(pk)
         head = (pk, place.mailbox, self._rules.environment, place.folder, place.uidvalidity, place.uid)
         tail = (place.received_at, self._now, stored.size, stored.sha256)
         tracked = (
@@ -94,7 +112,9 @@ class Rows:
         )
         if parsed is None:
             blank = ("", "", "", "", "", "", None)
-            self.messages.append((*head, *blank, *tail, "", False, 0, [failure], True, *tracked))
+            self.messages.append(
+                (*head, *blank, *tail, "", False, 0, [failure], True, is_header_only, *tracked)
+            )
         else:
             sender = parsed.sender or Address("", "")
             said = (
@@ -104,8 +124,8 @@ class Rows:
                 parsed.subject,
             )
             came = (sender.name, sender.address[:998], parsed.date)
-            seen = (_preview(parsed), bool(parsed.html), len(parsed.attachments), list(parsed.defects), False)
-            self.messages.append((*head, *said, *came, *tail, *seen, *tracked))
+            seen = (_preview(parsed), bool(parsed.html), len(parsed.attachments), list(parsed.defects))
+            self.messages.append((*head, *said, *came, *tail, *seen, False, is_header_only, *tracked))
             self._add_children(pk, parsed)
             people = (str(one) for one in (sender, *parsed.to, *parsed.cc, *parsed.bcc, *parsed.reply_to))
             self.words.append((pk, searching.words(parsed.subject, people, parsed.text)))
@@ -134,15 +154,9 @@ class Rows:
 
     def insert(self) -> None:
         """Write all of them."""
-        insert_into(
-            Message,
-            "id mailbox_id environment_id folder uidvalidity uid message_id in_reply_to references subject "
-            "from_name from_address date received_at stored_on size sha256 "
-            "preview has_html attachment_count defects is_quarantined "
-            "kept_because conversation correlation correlated_with_id correlated_with_outgoing_id smart_key "
-            "forwarded_in_id",
-            self.messages,
-        )
+        Message.objects.filter(pk__in=self.unneeded).delete()
+        self._replace()
+        insert_into(Message, MESSAGE_COLUMNS, self.messages)
         insert_into(RawMessage, "message_id content file", self.raws)
         insert_into(Recipient, "message_id kind position name address", self.recipients)
         insert_into(
@@ -155,9 +169,23 @@ class Rows:
         insert_into(
             LedgerEntry,
             "mailbox_id folder uidvalidity uid uidl outcome reason message_id size received_at seen_on "
-            "is_to_delete moved_to origin_id is_listed",
+            "is_to_delete is_to_fetch moved_to origin_id is_listed",
             self.ledger,
         )
+
+    def _replace(self) -> None:
+        """Write those messages that are there already, without what belonged to them before."""
+        if not self.replaced:
+            return
+        there, self.messages = (
+            [row for row in self.messages if (row[0] in self.replaced) is is_there]
+            for is_there in (True, False)
+        )
+        for part in (Recipient, Attachment, MessageWords, RawMessage):
+            part._base_manager.filter(message__in=self.replaced).delete()
+        for row in there:
+            columns = dict(zip(MESSAGE_COLUMNS.split(), row, strict=True))
+            Message.objects.filter(pk=columns.pop("id")).update(**columns)
 
 
 def _preview(parsed: ParsedMessage) -> str:

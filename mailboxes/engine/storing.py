@@ -1,7 +1,7 @@
 """Batches of received mail into rows: ledger, raw bytes, message and cursor in one fenced transaction."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -13,8 +13,8 @@ from mailboxes.engine import scheduling, unpacking
 from mailboxes.engine.preparing import Prepared, at_rest
 from mailboxes.engine.rows import Place, Rows, Stored
 from mailboxes.engine.tracking import Rules, Tracker, unreadable
-from mailboxes.models import FolderCursor, Mailbox, Message
-from mailboxes.models.ledger import Key
+from mailboxes.models import FolderCursor, LedgerEntry, Mailbox, Message
+from mailboxes.models.ledger import Key, LedgerEntryQuerySet
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +91,8 @@ class Saved:
     duplicates: int = 0
     #: UID or UIDL and reason of each message of which only the bytes could be kept.
     quarantined: list[tuple[Key, str]] = field(default_factory=list)
+    #: Messages of which only the header is kept, with their primary keys.
+    oversize: list[tuple[FetchedMessage, int]] = field(default_factory=list)
     #: UID and kind of alert of each message of a forward mailbox that could not be given to anybody.
     unmatched: list[tuple[int, str]] = field(default_factory=list)
 
@@ -118,6 +120,7 @@ def save(lease: scheduling.Lease, folder: Folder, batch: Batch, *, now: datetime
         saved.stored += part.stored
         saved.duplicates += part.duplicates
         saved.quarantined += part.quarantined
+        saved.oversize += part.oversize
         saved.unmatched += part.unmatched
     _store(lease, folder, [], Batch([], batch.noted, batch.last_uid), now=now)
     return saved
@@ -145,54 +148,86 @@ def _store(
         entries = cursor.named([p.source.key for p in prepared] + [n.remote.key for n in batch.noted])
         # What was withheld or too old before is accounted for anew; what is stored already is not.
         entries.to_be_read_again().delete()
+        headers = _asked_for(cursor, entries)
         known = set(cursor.keys(entries))
         fresh = [p for p in prepared if p.source.key not in known]
         rows = Rows(folder.rules, now=now)
-        moved = _add(rows, folder, fresh, saved)
+        moved = _add(rows, folder, fresh, saved, headers=headers)
         for note in batch.noted:
             if note.remote.key not in known:
                 rows.add_ledger(folder.place(note.remote), note.outcome, NOTED_BECAUSE[note.outcome], None)
         rows.insert()
+        # The same message may have come several times; its header stood for all of them.
+        same = LedgerEntry.objects.filter(message__in=rows.replaced, outcome=LedgerOutcome.OVERSIZE)
+        same.update(outcome=LedgerOutcome.DUPLICATE, reason=Reason.SAME_CONTENT)
         # After a renumbering messages found again take their new UID.
         if cursor.is_rescan and not cursor.is_by_uidl:
             for message_pk, uid in moved.items():
                 Message.objects.filter(pk=message_pk).update(uid=uid, uidvalidity=cursor.uidvalidity)
-        same = FolderCursor.objects.filter(pk=cursor.pk, uidvalidity=cursor.uidvalidity)
-        same.filter(last_uid__lt=batch.last_uid).update(last_uid=batch.last_uid)
+        unmoved = FolderCursor.objects.filter(pk=cursor.pk, uidvalidity=cursor.uidvalidity)
+        unmoved.filter(last_uid__lt=batch.last_uid).update(last_uid=batch.last_uid)
     return saved
 
 
-def _add(rows: Rows, folder: Folder, fresh: Sequence[Prepared], saved: Saved) -> dict[int, int]:
-    """Add rows for messages that have none; returns the new UIDs of those that were stored before."""
-    hashes = {item.sha256 for item in fresh}
-    same = Message.objects.filter(mailbox=folder.mailbox, sha256__in=hashes)
-    by_hash = dict(same.values_list("sha256", "pk"))
+def _asked_for(cursor: FolderCursor, entries: LedgerEntryQuerySet) -> dict[Key, int]:
+    """Take back the entries of messages that are fetched whole now; returns the messages of their headers."""
+    asked_for = entries.asked_for()
+    found = asked_for.filter(message__is_header_only=True).values_list(cursor.key, "message_id")
+    headers = dict(found)
+    asked_for.delete()
+    return headers
+
+
+def _add(
+    rows: Rows, folder: Folder, fresh: Sequence[Prepared], saved: Saved, *, headers: Mapping[Key, int]
+) -> dict[int, int]:
+    """Add rows for messages that have none; returns the new UIDs of those that were stored before.
+
+    `headers` are the messages, by UID or UIDL, of which only the header was kept and that are here whole now.
+    """
+    by_hash = _held(folder.mailbox, fresh)
     new = list({item.sha256: item for item in fresh if item.sha256 not in by_hash}.values())
     parsed = [item.parsed for item in new if item.parsed]
     tracker = Tracker(folder.rules, parsed, mailbox=folder.mailbox, options={folder.option})
-    readable = [item for item in new if item.parsed] if folder.is_forward else []
+    readable = [item for item in new if item.parsed and not item.is_header_only] if folder.is_forward else []
     forwarded = unpacking.sort(folder.rules, readable)
     saved.unmatched += forwarded.unmatched
     ids = iter(_message_ids(len(new) + len(forwarded.parcels)))
     moved: dict[int, int] = {}
     for item in fresh:
         place = folder.place(item.source)
+        header = headers.get(item.source.key)
         held = by_hash.get(item.sha256)
         if held is not None:
             moved[held] = item.source.uid
             saved.duplicates += 1
-            rows.add_ledger(place, LedgerOutcome.DUPLICATE, Reason.SAME_CONTENT, held)
+            rows.add_ledger(place, *_same(item), held)
+            rows.unneeded += [header] if header else []
             continue
         verdict = tracker.judge(item.parsed, folder.option) if item.parsed else unreadable()
         if not verdict.is_wanted:
             rows.add_ledger(place, LedgerOutcome.NOT_WANTED, verdict.reason, None)
+            rows.unneeded += [header] if header else []
             continue
-        pk = by_hash[item.sha256] = next(ids)
+        pk = by_hash[item.sha256] = header or next(ids)
         kept = at_rest(item)
-        stored = Stored(item.source.body.size, item.sha256, kept.content, kept.file)
-        rows.add_message(place, stored, item.parsed, verdict, pk=pk, failure=item.failure)
-        outcome = LedgerOutcome.STORED if item.parsed else LedgerOutcome.QUARANTINED
-        rows.add_ledger(place, outcome, verdict.reason, pk)
+        stored = Stored(item.source.size, item.sha256, kept.content, kept.file)
+        rows.add_message(
+            place,
+            stored,
+            item.parsed,
+            verdict,
+            pk=pk,
+            failure=item.failure,
+            is_header_only=item.is_header_only,
+            replaces=header is not None,
+        )
+        if item.is_header_only:
+            rows.add_ledger(place, LedgerOutcome.OVERSIZE, Reason.TOO_LARGE, pk)
+            saved.oversize.append((item.source, pk))
+        else:
+            outcome = LedgerOutcome.STORED if item.parsed else LedgerOutcome.QUARANTINED
+            rows.add_ledger(place, outcome, verdict.reason, pk)
         saved.stored += 1
         if item.parsed:
             tracker.keep(item.parsed, verdict, pk)
@@ -201,6 +236,33 @@ def _add(rows: Rows, folder: Folder, fresh: Sequence[Prepared], saved: Saved) ->
     if forwarded.parcels:
         unpacking.deliver(rows, folder.rules, forwarded.parcels, outers=by_hash, ids=ids)
     return moved
+
+
+def _same(item: Prepared) -> tuple[LedgerOutcome, Reason]:
+    """Return how a message is accounted for that is kept already; of a large one, its header at least."""
+    if item.is_header_only:
+        return LedgerOutcome.OVERSIZE, Reason.TOO_LARGE
+    return LedgerOutcome.DUPLICATE, Reason.SAME_CONTENT
+
+
+def _held(mailbox: Mailbox, fresh: Sequence[Prepared]) -> dict[str, int]:
+    """Return which of the messages are kept already, by hash.
+
+    A large one is also known by its Message-ID and the time it came: it was fetched whole then, and only its
+    header comes now that the server has renumbered the folder.
+    """
+    same = Message.objects.filter(mailbox=mailbox, sha256__in={item.sha256 for item in fresh})
+    found = dict(same.values_list("sha256", "pk"))
+    headers = [item for item in fresh if item.is_header_only and item.parsed and item.sha256 not in found]
+    names = {item.parsed.message_id for item in headers if item.parsed} - {""}
+    if names:
+        whole = Message.objects.filter(mailbox=mailbox, message_id__in=names, is_header_only=False)
+        known = {(name, came): pk for name, came, pk in whole.values_list("message_id", "received_at", "pk")}
+        for item in headers:
+            pk = known.get((item.parsed.message_id if item.parsed else "", item.source.received_at))
+            if pk is not None:
+                found[item.sha256] = pk
+    return found
 
 
 def _message_ids(count: int) -> list[int]:

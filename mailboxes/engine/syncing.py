@@ -19,7 +19,6 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Q
-from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
 from emailsync.mail.errors import (
@@ -37,6 +36,7 @@ from mailboxes.engine import (
     connecting,
     eligibility,
     outcomes,
+    oversize,
     preparing,
     reading,
     scheduling,
@@ -95,6 +95,7 @@ def _run(lease: scheduling.Lease) -> None:
     except MailError as error:
         outcomes.failed(lease, mailbox, state, error)
         return
+    oversize.fetch_asked_for(lease, mailbox)
     pause = max(settings.POLL_INTERVAL, timedelta(minutes=profile.minimum_polling_interval))
     due_at = timezone.now() + (pause if result.is_complete else timedelta(0))
     outcomes.succeeded(lease, mailbox, state, items=result.stored, due_at=due_at)
@@ -306,19 +307,11 @@ def _tell(mailbox: Mailbox, batch: storing.Batch, saved: storing.Saved, *, now: 
             about=_forwarder(batch, uid),
             words={"sender": _forwarder(batch, uid)},
         )
+    for message, pk in saved.oversize:
+        oversize.tell(mailbox, message, pk=pk, now=now)
     for note in batch.noted:
         if note.outcome is LedgerOutcome.OVERSIZE:
-            wall.raise_alert(
-                "message_oversize",
-                now=now,
-                mailbox=mailbox,
-                about=str(note.remote.key),
-                words={
-                    "size": filesizeformat(note.remote.size),
-                    "limit": filesizeformat(settings.MAXIMUM_MESSAGE_SIZE),
-                    "received_at": note.remote.received_at.isoformat(),
-                },
-            )
+            oversize.tell(mailbox, note.remote, pk=None, now=now)
         elif note.outcome is LedgerOutcome.QUARANTINED:
             cause = wall.Cause("the server lists the message but does not deliver it.")
             wall.raise_alert(

@@ -76,6 +76,10 @@ class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):
         """Return the messages that the server listed and never handed out: nothing of them is stored."""
         return self.filter(outcome=LedgerOutcome.QUARANTINED, message__isnull=True)
 
+    def asked_for(self) -> "LedgerEntryQuerySet":
+        """Return the messages above the limit that somebody wants whole."""
+        return self.filter(is_to_fetch=True)
+
     def to_be_read_again(self) -> "LedgerEntryQuerySet":
         """Return those of which nothing is stored and that another look may change."""
         return self.filter(
@@ -103,6 +107,8 @@ class LedgerEntry(models.Model):
     seen_on = models.DateTimeField()
     #: To be removed from the server ("Delete Emails after Processing"), now that it is stored.
     is_to_delete = models.BooleanField(default=False)
+    #: Larger than the limit, and somebody asked for it all the same; see `mailboxes.engine.oversize`.
+    is_to_fetch = models.BooleanField(default=False)
     #: The folder on the server into which it was moved, out of the way ("Undeliverable").
     moved_to = models.CharField(max_length=255, blank=True)
     #: For mail that came through the forward mailbox: the message there in which it was attached. Such an
@@ -138,6 +144,7 @@ class LedgerEntry(models.Model):
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["mailbox"], condition=Q(is_to_delete=True), name="ledger_to_delete"),
+            models.Index(fields=["mailbox"], condition=Q(is_to_fetch=True), name="ledger_to_fetch"),
             models.Index(
                 fields=["mailbox", "uidl"],
                 condition=Q(is_listed=False, uidl__isnull=False),

@@ -49,6 +49,8 @@ class Message(models.Model):
     #: What parsing had to forgive; a quarantined message has only its raw bytes and the reason.
     defects = models.JSONField(default=list)
     is_quarantined = models.BooleanField(default=False)
+    #: Larger than the limit: `size` is what the server says, and the raw bytes are those of the header.
+    is_header_only = models.BooleanField(default=False)
 
     #: Why it was kept; `get_kept_because_display` is the sentence for people.
     kept_because = models.CharField(max_length=30, choices=Reason, blank=True)

@@ -18,7 +18,7 @@ from mailboxes import access
 from mailboxes.choices import Direction, OutgoingStatus
 from mailboxes.models import Mailbox, Message, OutgoingMessage
 from mailboxes.services import reading
-from mailboxes.views.email_rows import Reader, first_of
+from mailboxes.views.email_rows import Reader, first_of, received_status
 from profiles import access as profiles_access
 from profiles.access import Permission, Person
 from profiles.models import Environment
@@ -101,9 +101,9 @@ def _turns(reader: Reader, scope: Q) -> list[Turn]:
     went = OutgoingMessage.objects.filter(scope).select_related("mailbox")
     sent_fields = ("to", "cc", "bcc", "created_on", "preview", "attachment_count", "status")
     newest = [
-        *came.only("mailbox", "is_quarantined", *received_fields, *heads).order_by("-received_at")[
-            : MOST_EMAILS + 1
-        ],
+        *came.only("mailbox", "is_quarantined", "is_header_only", *received_fields, *heads).order_by(
+            "-received_at"
+        )[: MOST_EMAILS + 1],
         *went.only("mailbox", *sent_fields, *heads).order_by("-created_on")[: MOST_EMAILS + 1],
     ]
     turns = [_received(reader, one) if isinstance(one, Message) else _sent(reader, one) for one in newest]
@@ -116,7 +116,7 @@ def _received(reader: Reader, message: Message) -> Turn:
     return Turn(
         key=f"in-{message.pk}",
         direction=Direction.INCOMING,
-        status="quarantined" if message.is_quarantined else "received",
+        status=received_status(message),
         who=message.from_name or message.from_address or _("(unknown sender)"),
         to=first_of(to),
         at=message.received_at,
@@ -201,5 +201,5 @@ def _read(message: Message | OutgoingMessage) -> Body:
 
 def _parsed(message: Message | OutgoingMessage) -> ParsedMessage | None:
     if isinstance(message, Message):
-        return None if message.is_quarantined else reading.parsed(message)
+        return None if message.is_quarantined or message.is_header_only else reading.parsed(message)
     return None if message.status == OutgoingStatus.DRAFT else parse(bytes(message.content))

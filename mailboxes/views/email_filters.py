@@ -33,6 +33,11 @@ FACETS: dict[str, tuple[Any, Q, Q]] = {
     "drafts": (gettext_lazy("Drafts"), NOTHING, Q(status=OutgoingStatus.DRAFT)),
     "quarantined": (gettext_lazy("Quarantined"), Q(is_quarantined=True), NOTHING),
 }
+RECEIVED_STATUSES = {
+    "received": Q(is_quarantined=False, is_header_only=False),
+    "quarantined": Q(is_quarantined=True),
+    "oversize": Q(is_header_only=True),
+}
 #: Reasons for which mail is stored; the others tell why it was not.
 KEPT = (
     Reason.ALL_WANTED,
@@ -60,7 +65,8 @@ class Filters:
     @property
     def statuses(self) -> Sequence[tuple[str, Any]]:
         """Return every status that an email can have."""
-        return (("received", _("Received")), ("quarantined", _("Quarantined")), *OutgoingStatus.choices)
+        found = (("received", _("Received")), ("quarantined", _("Quarantined")), ("oversize", _("Too large")))
+        return (*found, *OutgoingStatus.choices)
 
     @property
     def reasons(self) -> list[tuple[str, Any]]:
@@ -91,8 +97,8 @@ class Filters:
                 sent &= Q(**{f"created_on__{word}": moment})
         if self.kept:
             received, sent = received & Q(kept_because=self.kept), NOTHING
-        if self.status in {"received", "quarantined"}:
-            return received & Q(is_quarantined=self.status == "quarantined"), NOTHING
+        if self.status in RECEIVED_STATUSES:
+            return received & RECEIVED_STATUSES[self.status], NOTHING
         if self.status:
             return NOTHING, sent & Q(status=self.status)
         return received, sent

@@ -26,6 +26,7 @@ RECEIVED_FIELDS = (
     "received_at",
     "attachment_count",
     "is_quarantined",
+    "is_header_only",
     "conversation",
     "mailbox",
 )
@@ -80,6 +81,13 @@ class Email:
         return write_cursor(self.place)
 
 
+def received_status(message: Message) -> str:
+    """Return the status of a received message, in the words of the console."""
+    if message.is_quarantined:
+        return "quarantined"
+    return "oversize" if message.is_header_only else "received"
+
+
 def read_cursor(word: str) -> Place | None:
     """Return the place that `word` names, if it is one."""
     parts = word.split("-")
@@ -128,7 +136,7 @@ class Reader:
             subject=str(message),
             who=message.from_name or message.from_address or _("(unknown sender)"),
             direction=Direction.INCOMING,
-            status="quarantined" if message.is_quarantined else "received",
+            status=received_status(message),
             at=message.received_at,
             has_attachments=message.attachment_count > 0,
             conversation=message.conversation,

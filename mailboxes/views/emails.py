@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
 from django.http import (
@@ -29,7 +30,7 @@ from emailsync.web.security import content_security
 from mailboxes import access
 from mailboxes.choices import RecipientKind
 from mailboxes.models import Message, OutgoingMessage, Recipient
-from mailboxes.services import reading
+from mailboxes.services import reading, received
 from mailboxes.views.conversation import in_conversation
 from mailboxes.views.head import mailbox_head
 from mailboxes.views.outgoing_page import mail_url
@@ -76,6 +77,8 @@ def message_detail(request: HttpRequest, slug: str, pk: UUID, number: int) -> Ht
             (_neighbour(message, newer=False), _("Next older email"), "arrow-down"),
         ],
         "images": bool(request.GET.get("images")),
+        "is_being_fetched": message.is_header_only and received.is_being_fetched(message),
+        "limit": settings.MAXIMUM_MESSAGE_SIZE,
         "in_conversation": in_conversation(request.user, mailbox, message.conversation),
     }
     try:
@@ -121,6 +124,8 @@ def _faces(message: Message) -> dict[str, Any]:
     """Return the ways in which this message can be looked at; what cannot be read has a source only."""
     if message.is_quarantined:
         return {"source": FACES["source"]}
+    if message.is_header_only:
+        return {"headers": FACES["headers"], "source": FACES["source"]}
     return {name: title for name, title in FACES.items() if name != "html" or message.has_html}
 
 
@@ -137,7 +142,10 @@ def _content(message: Message, face: str) -> dict[str, Any]:
     if face == "source":
         with reading.open_raw(message) as stream:
             start = stream.read(LONGEST_SOURCE)
-        return {"source": start.decode("utf-8", "replace"), "is_cut": message.size > len(start)}
+        return {
+            "source": start.decode("utf-8", "replace"),
+            "is_cut": message.size > len(start) == LONGEST_SOURCE,
+        }
     if face == "html":
         return {}
     parsed: ParsedMessage = reading.parsed(message)

@@ -15,7 +15,7 @@ from emailsync.mail.composing import Draft
 from emailsync.mail.parsing import Address
 from mailboxes.choices import JobKind
 from mailboxes.engine.changing import Change
-from mailboxes.models import Alert, Mailbox
+from mailboxes.models import Alert, LedgerEntry, Mailbox, Message, WorkerState
 from mailboxes.services import (
     approval,
     changing,
@@ -25,6 +25,7 @@ from mailboxes.services import (
     importing,
     jobs,
     outgoing,
+    received,
     sheet,
     wall,
 )
@@ -91,6 +92,16 @@ def new_mailbox(world: World) -> Mailbox:
 
 def new_profile(world: World) -> ServerProfile:
     return ServerProfile(environment=world.here.environment, name="Pier", incoming_port=1, outgoing_port=1)
+
+
+def oversize(world: World) -> Message:
+    """Return a message of which only the header was kept, of a mailbox that receives."""
+    found: Message = again(world.here.received["owned"], is_header_only=True)
+    WorkerState.objects.filter(mailbox=found.mailbox).update(is_enabled=True)
+    entry = LedgerEntry(mailbox=found.mailbox, uid=9, uidvalidity=1, outcome="oversize", seen_on=NOW)
+    entry.message = found
+    entry.save()
+    return found
 
 
 DRAFT = Draft(
@@ -322,6 +333,11 @@ SERVICES: list[Service] = [
         APPROVE,
         lambda w, by: jobs.start(JobKind.APPROVE, environment=w.here.environment, targets=[], by=by, now=NOW),
         "approve",
+    ),
+    Service(
+        received.fetch_anyway,
+        READ_EMAIL | OWNER,
+        lambda w, by: received.fetch_anyway(oversize(w), by=by, now=NOW),
     ),
     Service(jobs.cancel, DIAGNOSE, lambda w, by: jobs.cancel(w.here.job, by=by, now=NOW)),
 ]

@@ -74,7 +74,7 @@ class Command(BaseCommand):
         }
 
     def _text(self, message: Message) -> str | None:
-        if message.is_quarantined:
+        if message.is_quarantined or message.is_header_only:
             return None
         try:
             return reading.parsed(message).text

@@ -84,6 +84,7 @@ def test_to_strangers_there_is_no_such_list(db: None, url: str, environment: Env
     [
         ("mailbox=support", ["of support"]),
         ("status=quarantined", ["broken"]),
+        ("status=oversize", ["large"]),
         ("status=failed", ["failed"]),
         ("kept=reply", ["an answer"]),
         ("files=1", ["with files"]),
@@ -105,11 +106,12 @@ def test_filters_leave_what_they_say(
 ) -> None:
     receive(subject="of support", mailbox=other, received_at=now + timedelta(days=2))
     receive(subject="broken", is_quarantined=True)
+    receive(subject="large", is_header_only=True)
     receive(subject="an answer", kept_because=Reason.REPLY, received_at=now - timedelta(days=5))
     receive(subject="with files", attachment_count=2)
     outgoing(mailbox, now=now, subject="failed", status=OutgoingStatus.FAILED)
     found = subjects(reader, f"{url}?{words}")
-    assert found == wanted if wanted else len(found) == 5
+    assert found == wanted if wanted else len(found) == 6
 
 
 def test_equal_times_lose_nothing_between_pages(

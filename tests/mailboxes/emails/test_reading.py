@@ -1,6 +1,7 @@
 """A received message: its page, its HTML in a sandbox, its attachments, its source."""
 
 from base64 import b64encode
+from datetime import datetime
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from mailboxes.models import Message, RawMessage
+from mailboxes.models import LedgerEntry, Message, RawMessage
 from mailboxes.services import reading
 from tests.mailboxes.emails.world import Receive
 
@@ -229,3 +230,32 @@ def test_the_frame_of_a_message_whose_file_is_gone_says_so(reader: Client, recei
 
 def test_the_html_of_a_message_without_html_is_not_found(reader: Client, receive: Receive) -> None:
     assert reader.get(address("message_html", receive())).status_code == 404
+
+
+def test_a_message_above_the_limit_shows_its_headers_and_offers_to_fetch_it(
+    reader: Client, receive: Receive
+) -> None:
+    message = receive(is_header_only=True, size=200 * 1024 * 1024)
+    page = reader.get(address("message_detail", message)).content.decode()
+    assert "only its header was fetched" in page
+    assert "200.0" in page
+    assert "Fetch anyway" in page
+    assert ">Forward<" not in page
+
+
+def test_fetching_it_is_asked_for_once(reader: Client, receive: Receive, now: datetime) -> None:
+    message = receive(is_header_only=True)
+    LedgerEntry.objects.create(
+        mailbox=message.mailbox, uid=9, uidvalidity=1, message=message, outcome="oversize", seen_on=now
+    )
+    reader.post(address("message_command", message), {"action": "fetch"})
+    assert LedgerEntry.objects.asked_for().get().message == message
+    page = reader.get(address("message_detail", message)).content.decode()
+    assert "It is being fetched" in page
+    assert "Fetch anyway" not in page
+
+
+def test_what_is_no_longer_on_the_server_is_not_asked_for(reader: Client, receive: Receive) -> None:
+    message = receive(is_header_only=True)
+    answer = reader.post(address("message_command", message), {"action": "fetch"}, follow=True)
+    assert "no longer on the server" in answer.content.decode()

@@ -122,16 +122,6 @@ def test_mail_from_before_the_start_date_is_accounted_for_and_not_fetched(
     ]
 
 
-def test_a_message_over_the_limit_is_left_and_told(
-    mailbox: Mailbox, account: Account, dovecot: Dovecot, receive: Receive, settings: object
-) -> None:
-    settings.MAXIMUM_MESSAGE_SIZE = 10  # type: ignore[attr-defined]
-    dovecot.deliver(account.user_name, SIMPLE)
-    receive(mailbox)
-    assert LedgerEntry.objects.get().outcome == LedgerOutcome.OVERSIZE
-    assert Alert.objects.get().kind == "message_oversize"
-
-
 def test_a_large_message_is_kept_as_a_file(
     mailbox: Mailbox, account: Account, dovecot: Dovecot, receive: Receive
 ) -> None:
