@@ -8,16 +8,28 @@ STARTTLS completed are noticed: they would be in the buffer, and then the connec
 import socket
 import ssl
 from collections.abc import Callable
-from datetime import UTC, datetime
 
+from emailsync.mail import certificates
 from emailsync.mail.endpoint import Endpoint, ResolvedAddress, resolve
-from emailsync.mail.errors import ConnectionLost, MailError, ProtocolViolation, TlsExpected, Unreachable
-from emailsync.mail.translating import translated
-from emailsync.mail.wire import Wire, redact, tls_context
+from emailsync.mail.errors import (
+    CertificateNotPinned,
+    ConnectionLost,
+    GreetingStrange,
+    MailError,
+    ProtocolViolation,
+    TlsExpected,
+    TlsSuiteMissing,
+    Unreachable,
+)
+from emailsync.mail.translating import NO_COMMON_SUITE, translated
+from emailsync.mail.vocabulary import stranger
+from emailsync.mail.wire import TLS_1_3_SUITES, Wire, redact, tls_context
+from emailsync.mail.words import gettext_noop
 
 BUFFER = 256 * 1024
 LINE_LIMIT = 64 * 1024
 TLS_ALERT = b"\x15\x03"
+GREETING_LIMIT = 512
 # A host with many dead addresses must not use up the whole run.
 TIMEOUT_WITH_MORE_ADDRESSES = 10.0
 
@@ -25,8 +37,11 @@ TIMEOUT_WITH_MORE_ADDRESSES = 10.0
 class Connection:
     """Read and write one socket, within the wire's limits."""
 
-    def __init__(self, sock: socket.socket, *, host: str, wire: Wire, address: ResolvedAddress) -> None:
+    def __init__(
+        self, sock: socket.socket, *, host: str, wire: Wire, address: ResolvedAddress, protocol: str
+    ) -> None:
         self.sock = sock
+        self.protocol = protocol.upper()
         self.host = host
         self.wire = wire
         self.address = address
@@ -91,11 +106,28 @@ class Connection:
             raise
 
     def expect_text(self) -> None:
-        """Wait for the first bytes of a greeting and raise when they are TLS's (RFC 8446, section 5.1)."""
-        while self.buffered < len(TLS_ALERT) and self._receive_more():
-            pass
+        """Wait for the first line and raise when it is no greeting of the protocol that was expected.
+
+        It may be TLS's (RFC 8446, section 5.1), or another server's whose port was taken by mistake.
+        """
+        while not (self._buffer.startswith(TLS_ALERT) or b"\n" in self._buffer[: self._end]):
+            if self.buffered >= GREETING_LIMIT or not self._receive_more():
+                break
         if self._buffer.startswith(TLS_ALERT):
-            raise TlsExpected("The server expects TLS from the first byte.")
+            raise TlsExpected(f"The server expects TLS from the first byte on port {self.address.port}.")
+        line = bytes(self._view[: min(self._end, GREETING_LIMIT)])
+        name = stranger(line)
+        if name == self.protocol or not line:
+            return
+        self.close()
+        port, expected = self.address.port, self.protocol
+        raise GreetingStrange(
+            f"A server for {name} answers on port {port}, where one for {expected} was expected."
+            if name
+            else f"What the server says first on port {port} is no greeting of {expected}.",
+            server_reply=self.clean(line.partition(b"\n")[0]),
+            permanent=bool(name),
+        )
 
     def read_line(self, limit: int = LINE_LIMIT) -> bytes:
         """Return the next line with its end; an empty one means that the server closed."""
@@ -150,16 +182,34 @@ class Connection:
             size -= piece
 
     def start_tls(self) -> None:
-        """Begin TLS and verify the certificate against the host's name (RFC 9525)."""
+        """Begin TLS and verify the certificate: by its pin, or against the host's name (RFC 9525)."""
         if self.buffered:
             self.close()
             raise ProtocolViolation(
                 "The server sent bytes before the encryption began; they are not trusted."
             )
         self._limit_wait()
-        context = tls_context(self.wire.ca_certificates)
+        context = tls_context(self.wire.ca_certificates, is_pinned=bool(self.wire.pins))
         with translated(self.clean):
-            self._use(context.wrap_socket(self.sock, server_hostname=self.host))
+            sock = context.wrap_socket(self.sock, server_hostname=self.host)
+            self._use(sock)
+        try:
+            self._check_agreement(sock)
+        except MailError:
+            self.close()
+            raise
+
+    def _check_agreement(self, sock: ssl.SSLSocket) -> None:
+        suite = (sock.cipher() or ("",))[0]
+        if sock.version() == "TLSv1.3" and suite not in TLS_1_3_SUITES:
+            raise TlsSuiteMissing(NO_COMMON_SUITE, server_reply=suite)
+        if self.wire.pins:
+            certificate = sock.getpeercert(binary_form=True) or b""
+            if not certificates.is_pinned(certificate, self.wire.pins):
+                raise CertificateNotPinned(
+                    gettext_noop("The server shows another certificate than the pinned one."),
+                    server_reply=certificates.describe(certificate),
+                )
 
     def _use(self, sock: ssl.SSLSocket) -> None:
         self.sock = sock
@@ -170,14 +220,11 @@ class Connection:
         if not isinstance(self.sock, ssl.SSLSocket):
             return "No encryption"
         cipher = self.sock.cipher()
-        certificate = self.sock.getpeercert() or {}
-        until = str(certificate.get("notAfter", ""))
-        valid = ""
-        if until:
-            day = datetime.fromtimestamp(ssl.cert_time_to_seconds(until), UTC).date()
-            valid = f" valid until {day.isoformat()}"
+        day = certificates.expiry(self.sock.getpeercert(binary_form=True) or b"").date()
         version = (self.sock.version() or "TLS").replace("TLSv", "TLS ")
-        return f"{version}, {cipher[0] if cipher else 'unknown cipher'}, certificate for {self.host}{valid}"
+        trust = "pinned certificate" if self.wire.pins else "certificate"
+        suite = cipher[0] if cipher else "unknown cipher"
+        return f"{version}, {suite}, {trust} for {self.host} valid until {day.isoformat()}"
 
     def broken(self, sentence: str) -> ProtocolViolation:
         """Close the connection, because what comes next cannot be understood."""
@@ -241,7 +288,8 @@ class Connection:
 
 def connect(endpoint: Endpoint, wire: Wire) -> Connection:
     """Resolve, check and connect."""
-    return connect_to(resolve(endpoint, wire.policy, deadline=wire.deadline), endpoint, wire)
+    addresses = resolve(endpoint, wire.policy, deadline=wire.deadline, look_up=wire.look_up)
+    return connect_to(addresses, endpoint, wire)
 
 
 def connect_to(addresses: tuple[ResolvedAddress, ...], endpoint: Endpoint, wire: Wire) -> Connection:
@@ -262,5 +310,5 @@ def connect_to(addresses: tuple[ResolvedAddress, ...], endpoint: Endpoint, wire:
             continue
         sock.settimeout(wire.timeout)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return Connection(sock, host=endpoint.host, wire=wire, address=address)
+        return Connection(sock, host=endpoint.host, wire=wire, address=address, protocol=endpoint.protocol)
     raise problem

@@ -7,6 +7,7 @@ address, while the certificate is verified against the name.
 
 import re
 import socket
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+#: Returns the addresses of a host as text; raises socket.gaierror.
+LookUp = Callable[[str], Sequence[str]]
 
 HOST_LIMIT = 253
 LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
@@ -199,8 +202,17 @@ def _check_name(name: str) -> str:
     return ascii_name
 
 
+def system_look_up(host: str) -> list[str]:
+    """Ask the system's name service for the addresses of a host."""
+    return [str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
+
+
 def resolve(
-    endpoint: Endpoint, policy: NetworkPolicy, *, deadline: "Deadline | None" = None
+    endpoint: Endpoint,
+    policy: NetworkPolicy,
+    *,
+    deadline: "Deadline | None" = None,
+    look_up: LookUp = system_look_up,
 ) -> tuple[ResolvedAddress, ...]:
     """Look the host up once and return those of its addresses that may be reached.
 
@@ -208,7 +220,7 @@ def resolve(
     """
     policy.check_security(endpoint.security)
     policy.check_port(endpoint.port)
-    addresses = _look_up(endpoint)
+    addresses = _look_up(endpoint, look_up)
     if deadline is not None:
         deadline.check()
     allowed: list[ResolvedAddress] = []
@@ -225,13 +237,13 @@ def resolve(
     return tuple(allowed)
 
 
-def _look_up(endpoint: Endpoint) -> list[Address]:
+def _look_up(endpoint: Endpoint, look_up: LookUp) -> list[Address]:
     try:
         host = check_host(endpoint.host)
     except ValueError as problem:
         raise HostNotFound(f"“{endpoint.host}” is not a server name. {problem}") from problem
     try:
-        found = socket.getaddrinfo(host, endpoint.port, type=socket.SOCK_STREAM)
+        found = look_up(host)
     except socket.gaierror as problem:
         if problem.errno == socket.EAI_AGAIN:
             raise LookupFailed(f"The name service did not answer for {host}.") from problem
@@ -239,7 +251,7 @@ def _look_up(endpoint: Endpoint) -> list[Address]:
     except UnicodeError as problem:
         raise HostNotFound(f"“{host}” is not a server name.") from problem
     # A scope such as %eth0 belongs to link-local addresses, which no policy but an explicit one allows.
-    texts = dict.fromkeys(str(entry[4][0]).partition("%")[0] for entry in found)
+    texts = dict.fromkeys(text.partition("%")[0] for text in found)
     return [ip_address(text) for text in texts]
 
 

@@ -1,69 +1,35 @@
-"""Try a server out step by step, and say of each step what was done, what was seen and what to do.
-
-A generator never raises MailError: the failure is a step of its own, and what could not be tried after
-it is told as skipped. When a server keeps silent where a greeting belongs, one more connection finds out
-whether it waits for TLS, because that is the commonest mistake of all.
-"""
+"""Try a server out step by step, and say of each step what was done, what was seen and what to do."""
 
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Literal
+from datetime import datetime
+from itertools import chain, repeat
 
 from emailsync.mail.auth import Password
 from emailsync.mail.composing import Draft, compose, new_message_id
-from emailsync.mail.connection import Connection, connect_to
-from emailsync.mail.endpoint import Endpoint, ResolvedAddress, Security, resolve
-from emailsync.mail.errors import MailError, MessageRefused, Scope, TimedOut, TlsExpected
+from emailsync.mail.endpoint import Endpoint, Protocol, Security
+from emailsync.mail.errors import MailError, MessageRefused, NotSeenArriving, TimedOut
 from emailsync.mail.imap import ImapClient
+from emailsync.mail.incoming import IncomingClient
+from emailsync.mail.registry import INCOMING
 from emailsync.mail.smtp import SmtpClient
+from emailsync.mail.trial import Direction, Plan, Step, Trial, milliseconds
 from emailsync.mail.wire import Wire
 from emailsync.mail.words import gettext_noop
 
-Direction = Literal["incoming", "outgoing"]
-SEEN_LIMIT = 2_000
-SECOND_LOOK = 5.0
-#: What stands before the server's own words in `Step.seen`.
-SAID = "The server said: "
-
-
-class Outcome(StrEnum):
-    """Say how a step ended."""
-
-    SUCCESS = "success"
-    FAILURE = "failure"
-    SKIPPED = "skipped"
+#: How long after it was accepted a message is looked for, and how often.
+ARRIVAL_PATIENCE = 20.0
+ARRIVAL_PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
 
 
 @dataclass(frozen=True)
-class Step:
-    """Tell one step of a trial."""
+class Arrival:
+    """Say where a message that was sent is to be seen arriving, and for how long it is looked for."""
 
-    direction: Direction
-    name: str
-    title: str
-    outcome: Outcome
-    started_at: datetime
-    duration_ms: int
-    seen: str = ""
-    error_code: str = ""
-    remedy: str = ""
-    permanent: bool = False
-    scope: Scope = Scope.MAILBOX
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Name a step and do it; what it returns is the title and what was seen."""
-
-    name: str
-    #: What is said when the steps before it failed.
-    untried: str
-    action: Callable[[], tuple[str, str]]
+    endpoint: Endpoint
+    credential: Password
+    patience: float = ARRIVAL_PATIENCE
 
 
 def probe_incoming(endpoint: Endpoint, credential: Password, wire: Wire, *, now: datetime) -> Iterator[Step]:
@@ -72,147 +38,28 @@ def probe_incoming(endpoint: Endpoint, credential: Password, wire: Wire, *, now:
 
 
 def probe_outgoing(
-    endpoint: Endpoint, credential: Password | None, wire: Wire, *, now: datetime, draft: Draft
+    endpoint: Endpoint,
+    credential: Password | None,
+    wire: Wire,
+    *,
+    now: datetime,
+    draft: Draft,
+    arrival: Arrival | None = None,
 ) -> Iterator[Step]:
-    """Try a server for outgoing mail: reach it, sign in and really send the draft."""
-    return _Outgoing(endpoint, credential, wire, draft=draft, now=now).steps(now)
+    """Try a server for outgoing mail: reach it, sign in, really send the draft and see it arrive."""
+    return _Outgoing(endpoint, credential, wire, draft=draft, now=now, arrival=arrival).steps(now)
 
 
-class _Probe(ABC):
-    """Do what both directions have in common."""
-
-    direction: Direction
-
-    def __init__(self, endpoint: Endpoint, wire: Wire) -> None:
-        self.endpoint = endpoint
-        self.wire = wire
-        self.addresses: tuple[ResolvedAddress, ...] = ()
-        self.connection: Connection | None = None
-
-    @abstractmethod
-    def plans(self) -> tuple[Plan, ...]:
-        """List the steps in their order, which depends on when TLS begins."""
-
-    def steps(self, now: datetime) -> Iterator[Step]:
-        """Do the steps, and after a failure only name the rest."""
-        begun = time.monotonic()
-        failed = False
-        try:
-            for plan in self.plans():
-                started = time.monotonic()
-                at = now + timedelta(seconds=started - begun)
-                if failed:
-                    yield self._skipped(plan, at)
-                    continue
-                step = self._do(plan, at, started)
-                failed = step.outcome is Outcome.FAILURE
-                yield step
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        """End the conversation."""
-        if self.connection is not None:
-            self.connection.close()
-
-    def _do(self, plan: Plan, at: datetime, started: float) -> Step:
-        try:
-            title, seen = plan.action()
-        except MailError as problem:
-            return self._failed(plan, at, started, self._explained(problem, plan.name))
-        return Step(
-            direction=self.direction,
-            name=plan.name,
-            title=title,
-            outcome=Outcome.SUCCESS,
-            started_at=at,
-            duration_ms=_milliseconds(started),
-            seen=seen[:SEEN_LIMIT],
-        )
-
-    def _failed(self, plan: Plan, at: datetime, started: float, problem: MailError) -> Step:
-        return Step(
-            direction=self.direction,
-            name=plan.name,
-            title=str(problem),
-            outcome=Outcome.FAILURE,
-            started_at=at,
-            duration_ms=_milliseconds(started),
-            seen=f"{SAID}{problem.server_reply}" if problem.server_reply else "",
-            error_code=problem.code,
-            remedy=problem.remedy,
-            permanent=problem.permanent,
-            scope=problem.scope,
-        )
-
-    def _skipped(self, plan: Plan, at: datetime) -> Step:
-        return Step(
-            direction=self.direction,
-            name=plan.name,
-            title=plan.untried,
-            outcome=Outcome.SKIPPED,
-            started_at=at,
-            duration_ms=0,
-        )
-
-    def _explained(self, problem: MailError, step: str) -> MailError:
-        """Find out whether a silent server waits for TLS."""
-        silent = isinstance(problem, TimedOut) and step == "greet"
-        if not silent or self.endpoint.security is Security.TLS or not self._speaks_tls():
-            return problem
-        return TlsExpected(f"The server says nothing before TLS begins on port {self.endpoint.port}.")
-
-    def _speaks_tls(self) -> bool:
-        with suppress(MailError):
-            second = connect_to(self.addresses, self.endpoint, self.wire)
-            try:
-                second.wait_at_most(SECOND_LOOK)
-                second.start_tls()
-            except MailError as problem:
-                # A certificate that is not trusted is a certificate all the same.
-                return problem.code == "certificate_invalid"
-            else:
-                return True
-            finally:
-                second.close()
-        return False
-
-    def resolve(self) -> tuple[str, str]:
-        """Look the server's name up."""
-        self.addresses = resolve(self.endpoint, self.wire.policy, deadline=self.wire.deadline)
-        found = ", ".join(str(address.ip) for address in self.addresses)
-        return f"Found {self.endpoint.host} at {found}", found
-
-    def connect(self) -> tuple[str, str]:
-        """Reach the server."""
-        started = time.monotonic()
-        self.connection = connect_to(self.addresses, self.endpoint, self.wire)
-        address = self.connection.address
-        return f"Connected to {address} in {_milliseconds(started)} ms", str(address)
-
-    def reached(self) -> Connection:
-        """Return the connection that the step before made."""
-        if self.connection is None:
-            raise TimedOut("There is no connection.")
-        return self.connection
-
-    def secure_at_once(self) -> tuple[str, str]:
-        """Begin TLS before anything is said."""
-        self.reached().start_tls()
-        return self._secured()
-
-    def _secured(self) -> tuple[str, str]:
-        seen = self.reached().describe_tls()
-        return f"The connection is encrypted: {seen}", seen
-
-
-class _Incoming(_Probe):
+class _Incoming(Trial):
     direction: Direction = "incoming"
 
     def __init__(self, endpoint: Endpoint, credential: Password, wire: Wire) -> None:
         super().__init__(endpoint, wire)
         self._credential = credential
         self._client: ImapClient | None = None
+
+    def again(self, wire: Wire) -> Trial:
+        return _Incoming(self.endpoint, self._credential, wire)
 
     def plans(self) -> tuple[Plan, ...]:
         greet = Plan("greet", gettext_noop("The greeting of the server was not tried."), self._greet)
@@ -263,23 +110,41 @@ class _Incoming(_Probe):
         return f"{messages} in INBOX", seen
 
 
-class _Outgoing(_Probe):
+class _Outgoing(Trial):
     direction: Direction = "outgoing"
 
     def __init__(
-        self, endpoint: Endpoint, credential: Password | None, wire: Wire, *, draft: Draft, now: datetime
+        self,
+        endpoint: Endpoint,
+        credential: Password | None,
+        wire: Wire,
+        *,
+        draft: Draft,
+        now: datetime,
+        arrival: Arrival | None = None,
     ) -> None:
         super().__init__(endpoint, wire)
         self._credential = credential
         self._draft = draft
         self._now = now
+        self._arrival = arrival
+        self._message_id = new_message_id(draft.sender.address.rpartition("@")[2])
+        self._accepted = 0.0
         self._client: SmtpClient | None = None
+
+    def again(self, wire: Wire) -> Trial:
+        return _Outgoing(self.endpoint, self._credential, wire, draft=self._draft, now=self._now)
 
     def plans(self) -> tuple[Plan, ...]:
         greet = Plan("greet", gettext_noop("The greeting of the server was not tried."), self._greet)
         sign_in = (
             (Plan("authenticate", gettext_noop("The sign-in was not tried."), self._sign_in),)
             if self._credential
+            else ()
+        )
+        arrive = (
+            (Plan("arrive", gettext_noop("The arrival of the message was not looked for."), self._arrive),)
+            if self._arrival
             else ()
         )
         return (
@@ -293,6 +158,7 @@ class _Outgoing(_Probe):
             ),
             *sign_in,
             Plan("send", gettext_noop("Sending a message was not tried."), self._send),
+            *arrive,
         )
 
     def close(self) -> None:
@@ -327,9 +193,8 @@ class _Outgoing(_Probe):
 
     def _send(self) -> tuple[str, str]:
         draft = self._draft
-        domain = draft.sender.address.rpartition("@")[2]
         try:
-            content = compose(draft, message_id=new_message_id(domain), date=self._now)
+            content = compose(draft, message_id=self._message_id, date=self._now)
         except ValueError as problem:
             raise MessageRefused(f"The message could not be written. {problem}") from problem
         result = self._in_conversation().send(
@@ -338,7 +203,44 @@ class _Outgoing(_Probe):
             content=content,
             before_body=_nothing_to_note,
         )
+        self._accepted = time.monotonic()
         return f"Sent a message to {', '.join(result.accepted)}", result.reply
+
+    def _arrive(self) -> tuple[str, str]:
+        """See the message in the INBOX, and measure how long after its acceptance that is."""
+        assert self._arrival is not None
+        try:
+            self._see_it_arrive(self._arrival)
+        except NotSeenArriving:
+            raise
+        except MailError as problem:
+            sentence = f"The server took the message, but its arrival could not be looked for. {problem}"
+            raise NotSeenArriving(sentence, server_reply=problem.server_reply) from problem
+        return f"The message arrived in the INBOX after {milliseconds(self._accepted)} ms", ""
+
+    def _see_it_arrive(self, arrival: Arrival) -> None:
+        # A POP3 session never sees what comes later (RFC 1939, section 3).
+        looks_once = arrival.endpoint.protocol is Protocol.POP3
+        client: IncomingClient | None = None
+        try:
+            for pause in chain(ARRIVAL_PAUSES, repeat(ARRIVAL_PAUSES[-1])):
+                client = client or INCOMING[arrival.endpoint.protocol](
+                    arrival.endpoint, arrival.credential, self.wire
+                )
+                if client.find_by_message_id(self._message_id, folders=("INBOX",)):
+                    return
+                if looks_once:
+                    client.close()
+                    client = None
+                if time.monotonic() + pause > self._accepted + arrival.patience:
+                    break
+                time.sleep(pause)
+        finally:
+            if client is not None:
+                client.close()
+        raise NotSeenArriving(
+            gettext_noop("The server took the message, but it was not seen arriving in the INBOX so far.")
+        )
 
 
 def _in_order(
@@ -364,7 +266,3 @@ def _signed_in(credential: Password) -> str:
 
 def _nothing_to_note() -> None:
     """Let the body go: a trial leaves no record of the moment."""
-
-
-def _milliseconds(started: float) -> int:
-    return round((time.monotonic() - started) * 1000)

@@ -9,7 +9,7 @@ import imaplib
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,47 +17,92 @@ from imapclient.exceptions import ProtocolError
 
 from emailsync.mail import errors
 from emailsync.mail.errors import MailError
+from emailsync.mail.vocabulary import BLOCK_LISTED, REFUSALS, SIGN_IN, Words, meaning
+from emailsync.mail.words import gettext_noop
 
 Clean = Callable[[str], str]
 
 
+# OpenSSL's X509_V_ERR codes, from its x509_vfy.h.
+CERTIFICATES: Mapping[int, tuple[type[MailError], str]] = {
+    9: (errors.CertificateExpired, gettext_noop("The server's certificate is not valid yet.")),
+    10: (errors.CertificateExpired, gettext_noop("The server's certificate has expired.")),
+    18: (errors.CertificateSelfSigned, gettext_noop("The server signed its certificate itself.")),
+    62: (errors.CertificateWrongHost, gettext_noop("The server's certificate is for another name.")),
+    64: (errors.CertificateWrongHost, gettext_noop("The server's certificate is for another address.")),
+    **dict.fromkeys(
+        (2, 19, 20, 21, 27),
+        (
+            errors.CertificateUnknownAuthority,
+            gettext_noop("The server's certificate comes from an authority that is not trusted here."),
+        ),
+    ),
+}
+NO_COMMON_SUITE = gettext_noop("The server offers none of the cipher suites that are safe.")
+PLAIN_TEXT = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
+TOO_OLD = {
+    *("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "WRONG_SSL_VERSION", "VERSION_TOO_LOW"),
+    *("TLSV1_ALERT_INSUFFICIENT_SECURITY", "NO_PROTOCOLS_AVAILABLE"),
+}
+NO_SUITE = {
+    *("NO_CIPHERS_AVAILABLE", "NO_SHARED_CIPHER", "SSLV3_ALERT_HANDSHAKE_FAILURE", "WRONG_CIPHER_RETURNED"),
+    *("UNKNOWN_CIPHER_RETURNED", "NO_CIPHER_MATCH"),
+}
+
+
 def _certificate(problem: BaseException, clean: Clean) -> MailError:
+    kind, sentence = CERTIFICATES.get(
+        getattr(problem, "verify_code", 0),
+        (errors.CertificateInvalid, gettext_noop("The server's certificate is not trusted.")),
+    )
     reason = getattr(problem, "verify_message", "") or str(problem)
-    return errors.CertificateInvalid(f"The server's certificate is not trusted: {clean(reason).rstrip('.')}.")
+    return kind(sentence, server_reply=clean(reason))
 
 
 def _tls(problem: BaseException, clean: Clean) -> MailError:
     reason = str(getattr(problem, "reason", "") or "")
-    if reason in {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}:
-        return errors.PlainTextAnswered("The server answered in plain text where TLS was expected.")
+    if reason in PLAIN_TEXT:
+        return errors.PlainTextAnswered(
+            gettext_noop("The server answered in plain text where TLS was expected.")
+        )
+    if reason in TOO_OLD:
+        return errors.TlsTooOld(gettext_noop("The server speaks no TLS of version 1.2 or 1.3."))
+    if reason in NO_SUITE:
+        return errors.TlsSuiteMissing(
+            gettext_noop("The server offers none of the cipher suites that are safe.")
+        )
     if "UNEXPECTED_EOF" in reason or isinstance(problem, ssl.SSLEOFError):
-        return errors.ConnectionLost("The server closed the connection while TLS was used.")
+        return errors.ConnectionLost(gettext_noop("The server closed the connection while TLS was used."))
     words = reason.replace("_", " ").lower() or clean(str(problem))
     return errors.TlsFailed(f"TLS with the server failed: {words}.")
 
 
 def _timeout(_problem: BaseException, _clean: Clean) -> MailError:
-    return errors.TimedOut("The server did not answer in time.")
+    return errors.TimedOut(gettext_noop("The server did not answer in time."))
 
 
 def _refused(_problem: BaseException, _clean: Clean) -> MailError:
-    return errors.ConnectionRefused("The server refused the connection: nothing listens on this port.")
+    return errors.ConnectionRefused(
+        gettext_noop("The server refused the connection: nothing listens on this port.")
+    )
 
 
 def _lost(_problem: BaseException, _clean: Clean) -> MailError:
-    return errors.ConnectionLost("The server closed the connection.")
+    return errors.ConnectionLost(gettext_noop("The server closed the connection."))
 
 
 def _read_only(problem: BaseException, clean: Clean) -> MailError:
-    return errors.FolderForbidden("The folder may only be read.", server_reply=clean(str(problem)))
+    return errors.FolderForbidden(
+        gettext_noop("The folder may only be read."), server_reply=clean(str(problem))
+    )
 
 
 def _imap_abort(problem: BaseException, clean: Clean) -> MailError:
     text = clean(str(problem))
     if "socket error" in text or "EOF" in text:
-        return errors.ConnectionLost("The server closed the connection.")
+        return errors.ConnectionLost(gettext_noop("The server closed the connection."))
     if "unexpected" in text or "unterminated" in text:
-        return errors.ProtocolViolation("The server's answer is not IMAP.", server_reply=text)
+        return errors.ProtocolViolation(gettext_noop("The server's answer is not IMAP."), server_reply=text)
     return imap_bye(text)
 
 
@@ -70,7 +115,7 @@ def _imap_refusal(problem: BaseException, clean: Clean) -> MailError:
 
 def _violation(problem: BaseException, clean: Clean) -> MailError:
     return errors.ProtocolViolation(
-        "The server's answer could not be understood.", server_reply=clean(str(problem))
+        gettext_noop("The server's answer could not be understood."), server_reply=clean(str(problem))
     )
 
 
@@ -83,7 +128,7 @@ def _network(problem: BaseException, clean: Clean) -> MailError:
 
 
 def _lookup(_problem: BaseException, _clean: Clean) -> MailError:
-    return errors.HostNotFound("The server's name is not known.")
+    return errors.HostNotFound(gettext_noop("The server's name is not known."))
 
 
 ERRORS: tuple[tuple[type[BaseException], Callable[[BaseException, Clean], MailError]], ...] = (
@@ -132,10 +177,15 @@ def _hidden_cause(problem: BaseException) -> BaseException:
     return problem
 
 
+NO_PASSWORDS = gettext_noop("The server takes no password without encryption.")
+NOT_NOW = gettext_noop("The server does not let anyone sign in just now.")
+WRONG = gettext_noop("The server refused the user name or the password.")
+REFUSED = gettext_noop("The server refused a command.")
+
 # RFC 5530, section 3: what the words in brackets mean.
 IMAP_CODES: dict[str, type[MailError]] = {
     "UNAVAILABLE": errors.ServerBusy,
-    "INUSE": errors.ServerBusy,
+    "INUSE": errors.MailboxLocked,
     "LIMIT": errors.ServerBusy,
     "SERVERBUG": errors.ServerBusy,
     "THROTTLED": errors.ServerBusy,
@@ -159,28 +209,49 @@ TRY_LATER = re.compile(
 
 
 def imap_login_failure(text: str) -> MailError:
-    """Tell a wrong password from a server that is too busy to look (RFC 5530)."""
+    """Tell a wrong password from all else that a refused sign-in may mean (RFC 5530)."""
     kind = _imap_kind(text)
-    if kind is errors.ServerBusy or (kind is None and TRY_LATER.search(text)):
-        return errors.LoginThrottled("The server does not let anyone sign in just now.", server_reply=text)
     if kind is errors.EncryptionRequired:
-        return kind("The server takes no password without encryption.", server_reply=text)
-    if kind is errors.PasswordExpired:
-        return kind("The password has expired.", server_reply=text)
+        return kind(NO_PASSWORDS, server_reply=text)
+    if (told := meaning(text, SIGN_IN)) is not None:
+        return told
+    if kind is errors.ServerBusy or (kind is None and TRY_LATER.search(text)):
+        return errors.LoginThrottled(NOT_NOW, server_reply=text)
     if kind is errors.AuthorizationRefused:
-        return kind("The account may not act for this mailbox.", server_reply=text)
-    return errors.LoginRefused("The server refused the user name or the password.", server_reply=text)
+        return kind(gettext_noop("The account may not act for this mailbox."), server_reply=text)
+    return errors.LoginRefused(WRONG, server_reply=text)
 
 
-def imap_failure(text: str, *, sentence: str = "The server refused a command.") -> MailError:
-    """Translate a NO or BAD by its code."""
+def pop3_login_failure(text: str) -> MailError:
+    """Translate the refusal of USER, PASS or AUTH by its code (RFC 2449, section 8, and RFC 3206)."""
+    if (told := meaning(text, SIGN_IN)) is not None:
+        return told
+    if re.search(r"\[SYS/TEMP\]", text, re.IGNORECASE) or TRY_LATER.search(text):
+        return errors.LoginThrottled(NOT_NOW, server_reply=text)
+    return errors.LoginRefused(WRONG, server_reply=text)
+
+
+def pop3_failure(text: str, *, sentence: str = REFUSED) -> MailError:
+    """Translate an -ERR by its code and its words."""
+    if (told := meaning(text, REFUSALS)) is not None:
+        return told
+    kind = errors.ServerBusy if TRY_LATER.search(text) or "[SYS/TEMP]" in text else errors.CommandRefused
+    return kind(sentence, server_reply=text)
+
+
+def imap_failure(text: str, *, sentence: str = REFUSED) -> MailError:
+    """Translate a NO or BAD by its words and its code."""
+    if (told := meaning(text, REFUSALS)) is not None:
+        return told
     kind = _imap_kind(text) or (errors.ServerBusy if TRY_LATER.search(text) else errors.CommandRefused)
     return kind(sentence, server_reply=text)
 
 
 def imap_bye(text: str) -> MailError:
     """Translate the server's farewell (RFC 9051, section 7.1.5)."""
-    return errors.ServerBusy("The server ended the conversation.", server_reply=text)
+    return meaning(text, REFUSALS) or errors.ServerBusy(
+        gettext_noop("The server ended the conversation."), server_reply=text
+    )
 
 
 def _imap_kind(text: str) -> type[MailError] | None:
@@ -193,9 +264,9 @@ def _imap_kind(text: str) -> type[MailError] | None:
 
 ENHANCED = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
 WANTS_ENCRYPTION = re.compile(r"starttls|encrypt|secure connection|\btls\b", re.IGNORECASE)
+LATER = gettext_noop("The server asks to try again later.")
+NOT_FROM_HERE = gettext_noop("The server takes no mail from the address of this installation.")
 WANTS_ANOTHER_PASSWORD = re.compile(r"password|log in|sign in|credentials", re.IGNORECASE)
-NO_PASSWORDS = "The server takes no password without encryption."
-NOT_NOW = "The server does not let anyone sign in just now."
 
 
 @dataclass(frozen=True)
@@ -222,6 +293,11 @@ class SmtpReply:
         """Return whether this is the refusal of a mail server at all."""
         return 400 <= self.code < 600
 
+    @property
+    def is_passing(self) -> bool:
+        """Return whether the reply is about the server's own state, and neither an address nor a policy."""
+        return not self.permanent and not self.detail.startswith((".1.", ".7."))
+
     def wants(self, words: re.Pattern[str]) -> bool:
         """Return whether the words are in the text."""
         return words.search(self.text) is not None
@@ -234,29 +310,44 @@ Rule = tuple[Callable[[SmtpReply], bool], type[MailError], str]
 
 # RFC 5321, section 4.2, and RFC 4954, section 6. The first rule that fits decides.
 SMTP_RULES: tuple[Rule, ...] = (
-    (lambda r: not r.is_smtp, errors.ProtocolViolation, "The server's answer is not SMTP."),
-    (lambda r: r.code == 421, errors.ServerBusy, "The server ends the conversation for now."),
+    (lambda r: not r.is_smtp, errors.ProtocolViolation, gettext_noop("The server's answer is not SMTP.")),
+    (
+        lambda r: r.permanent and r.stage in {"greeting", "sender"} and r.wants(BLOCK_LISTED),
+        errors.HostRefused,
+        NOT_FROM_HERE,
+    ),
+    (lambda r: r.code == 421, errors.ServerBusy, gettext_noop("The server ends the conversation for now.")),
     (
         lambda r: (r.code == 530 or r.detail == ".7.0") and r.permanent and r.wants(WANTS_ENCRYPTION),
         errors.EncryptionRequired,
-        "The server wants encryption first.",
+        gettext_noop("The server wants encryption first."),
     ),
-    (lambda r: r.code == 530, errors.LoginRequired, "The server wants a sign-in first."),
-    (lambda r: r.detail == ".2.2", errors.QuotaExceeded, "The mailbox is full."),
+    (lambda r: r.code == 530, errors.LoginRequired, gettext_noop("The server wants a sign-in first.")),
+    (lambda r: r.detail == ".2.2", errors.QuotaExceeded, gettext_noop("The mailbox is full.")),
     (
         lambda r: r.permanent and (r.detail in {".3.4", ".2.3"} or (r.code == 552 and not r.detail)),
         errors.MessageTooLarge,
-        "The message is too large for the server.",
+        gettext_noop("The message is too large for the server."),
     ),
-    (lambda r: r.stage == "sender", errors.SenderRefused, "The server refused the sender."),
-    (lambda r: r.stage in {"data", "body"}, errors.MessageRefused, "The server refused the message."),
-    (lambda r: not r.permanent, errors.ServerBusy, "The server asks to try again later."),
-    (lambda r: r.stage == "greeting", errors.CommandRefused, "The server does not take mail from here."),
-    (lambda _: True, errors.CommandRefused, "The server refused a command."),
+    (lambda r: r.stage == "sender" and r.is_passing, errors.ServerBusy, LATER),
+    (
+        lambda r: r.stage == "sender",
+        errors.SenderRefused,
+        gettext_noop("The server refused the sender."),
+    ),
+    (
+        lambda r: r.stage in {"data", "body"},
+        errors.MessageRefused,
+        gettext_noop("The server refused the message."),
+    ),
+    (lambda r: not r.permanent, errors.ServerBusy, LATER),
+    (lambda r: r.stage == "greeting", errors.HostRefused, NOT_FROM_HERE),
+    (lambda _: True, errors.CommandRefused, REFUSED),
 )
 
 SMTP_LOGIN_RULES: tuple[Rule, ...] = (
-    *SMTP_RULES[:2],
+    SMTP_RULES[0],
+    SMTP_RULES[2],
     (
         lambda r: r.code == 538 or (r.code in {530, 534} and r.wants(WANTS_ENCRYPTION)),
         errors.EncryptionRequired,
@@ -265,22 +356,29 @@ SMTP_LOGIN_RULES: tuple[Rule, ...] = (
     (
         lambda r: r.code in {500, 502, 503, 504} or (r.code == 534 and not r.wants(WANTS_ANOTHER_PASSWORD)),
         errors.LoginMechanismMissing,
-        "The server does not take this kind of sign-in.",
+        gettext_noop("The server does not take this kind of sign-in."),
     ),
-    (lambda r: r.code == 432, errors.PasswordExpired, "The server wants a new password."),
+    (lambda r: r.code == 432, errors.PasswordExpired, gettext_noop("The server wants a new password.")),
     (lambda r: not r.permanent or "4" + r.detail in r.text.split(), errors.LoginThrottled, NOT_NOW),
-    (lambda _: True, errors.LoginRefused, "The server refused the user name or the password."),
+    (lambda _: True, errors.LoginRefused, WRONG),
 )
 
 
 def smtp_failure(stage: str, code: int, text: str) -> MailError:
     """Translate a reply to a command; the stage is greeting, sender, data, body or command."""
-    return _by_rule(SMTP_RULES, SmtpReply(stage, code, text))
+    reply = SmtpReply(stage, code, text)
+    return _told(reply, REFUSALS) or _by_rule(SMTP_RULES, reply)
 
 
 def smtp_login_failure(code: int, text: str) -> MailError:
     """Translate the refusal of a sign-in."""
-    return _by_rule(SMTP_LOGIN_RULES, SmtpReply("command", code, text))
+    reply = SmtpReply("command", code, text)
+    is_plain = reply.code in {530, 534, 538} and reply.wants(WANTS_ENCRYPTION)
+    return (None if is_plain else _told(reply, SIGN_IN)) or _by_rule(SMTP_LOGIN_RULES, reply)
+
+
+def _told(reply: SmtpReply, tables: Sequence[Words]) -> MailError | None:
+    return meaning(str(reply), tables) if reply.is_smtp else None
 
 
 def _by_rule(rules: tuple[Rule, ...], reply: SmtpReply) -> MailError:

@@ -2,21 +2,25 @@
 
 import ssl
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from emailsync.mail.endpoint import NetworkPolicy
+from emailsync.mail.endpoint import LookUp, NetworkPolicy, system_look_up
 from emailsync.mail.errors import DeadlineExceeded, TlsFailed
 
-# TLS 1.2 suites with forward secrecy; TLS 1.3 brings its own. The RSA key exchange is left out.
+# TLS 1.2 suites with forward secrecy; the RSA key exchange is left out.
 CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384"
     ":ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384"
     ":ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384"
     ":ECDHE-RSA-AES128-SHA256:ECDHE-RSA-AES256-SHA384"
 )
+# Python cannot choose those of TLS 1.3 (ssl.SSLContext.set_ciphers), so what was agreed upon is looked at.
+TLS_1_3_SUITES = frozenset({"TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256"})
 HIDDEN = "•••"
-TRANSCRIPT_LINES = 400
+#: A transcript keeps so many lines of the beginning and of the end.
+FIRST_LINES, LAST_LINES = 40, 120
 TRANSCRIPT_WIDTH = 300
 
 
@@ -42,11 +46,12 @@ class Deadline:
 
 
 class Transcript:
-    """Record a conversation in bounded lines, without secrets."""
+    """Record a conversation in bounded lines, without secrets: its beginning and its end."""
 
-    def __init__(self, *, lines: int = TRANSCRIPT_LINES) -> None:
-        self._lines: list[str] = []
-        self._limit = lines
+    def __init__(self, *, first: int = FIRST_LINES, last: int = LAST_LINES) -> None:
+        self._first = first
+        self._beginning: list[str] = []
+        self._end: deque[str] = deque(maxlen=last)
         self._left_out = 0
         self._secrets: tuple[str, ...] = ()
 
@@ -63,17 +68,18 @@ class Transcript:
         self._add("S: ", line)
 
     def _add(self, who: str, line: str) -> None:
-        if len(self._lines) >= self._limit:
-            self._left_out += 1
-            return
         clean = "".join(mark if mark.isprintable() else " " for mark in redact(line, self._secrets)).strip()
         short = clean if len(clean) <= TRANSCRIPT_WIDTH else f"{clean[:TRANSCRIPT_WIDTH]}…"
-        self._lines.append(who + short)
+        if len(self._beginning) < self._first:
+            self._beginning.append(who + short)
+            return
+        self._left_out += len(self._end) == self._end.maxlen
+        self._end.append(who + short)
 
     def text(self) -> str:
-        """Return the lines, and how many were left out."""
-        rest = [f"({self._left_out} more lines)"] if self._left_out else []
-        return "\n".join([*self._lines, *rest])
+        """Return the lines, and in between how many were left out."""
+        gap = [f"({self._left_out} more lines)"] if self._left_out else []
+        return "\n".join([*self._beginning, *gap, *self._end])
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,9 @@ class Wire:
     timeout: float = 30.0
     deadline: Deadline | None = None
     ca_certificates: str = ""
+    #: SHA-256 fingerprints of certificates or their keys; with any, nothing else is trusted.
+    pins: tuple[str, ...] = ()
+    look_up: LookUp = field(default=system_look_up, compare=False, repr=False)
     transcript: Transcript | None = field(default=None, compare=False)
 
 
@@ -95,11 +104,18 @@ def redact(text: str, secrets: tuple[str, ...]) -> str:
 
 
 @lru_cache(maxsize=64)
-def tls_context(ca_certificates: str = "") -> ssl.SSLContext:
-    """Return the one context for this trust configuration; building one costs ten times a whole poll."""
+def tls_context(ca_certificates: str = "", *, is_pinned: bool = False) -> ssl.SSLContext:
+    """Return the one context for this trust configuration; building one costs ten times a whole poll.
+
+    With `is_pinned` the caller compares the certificate itself, so no authority is asked about it.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
+    if is_pinned:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
     context.load_default_certs()
     if ca_certificates.strip():
         try:

@@ -16,7 +16,8 @@ from django.utils.translation import gettext_noop
 from emailsync.mail.composing import Draft
 from emailsync.mail.errors import MailError, Scope
 from emailsync.mail.parsing import Address
-from emailsync.mail.probing import SAID, Outcome, Step, probe_incoming, probe_outgoing
+from emailsync.mail.probing import probe_incoming, probe_outgoing
+from emailsync.mail.trial import SAID, Outcome, Step
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, ResultStatus, RunState, StepOutcome
 from mailboxes.engine import claiming, connecting, eligibility, jobs, major_events, scheduling

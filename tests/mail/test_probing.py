@@ -9,7 +9,8 @@ from emailsync.mail.auth import Password
 from emailsync.mail.composing import Draft
 from emailsync.mail.endpoint import Security
 from emailsync.mail.headers import Address
-from emailsync.mail.probing import Outcome, Step, probe_incoming, probe_outgoing
+from emailsync.mail.probing import probe_incoming, probe_outgoing
+from emailsync.mail.trial import Outcome, Step
 from emailsync.mail.wire import Wire
 from emailsync.management.selftest.certificates import Authority
 from emailsync.management.selftest.scripted import (

@@ -13,8 +13,9 @@ from emailsync.mail.errors import LoginRefused, RecipientsRefused
 from emailsync.mail.headers import Address
 from emailsync.mail.imap import open_imap
 from emailsync.mail.incoming import PIECE
-from emailsync.mail.probing import Outcome, probe_incoming, probe_outgoing
+from emailsync.mail.probing import probe_incoming, probe_outgoing
 from emailsync.mail.smtp import open_smtp
+from emailsync.mail.trial import Outcome
 from emailsync.mail.wire import Wire
 from tests.conftest import Account
 from tests.servers.dovecot import Dovecot

@@ -10,9 +10,11 @@ from emailsync.mail.auth import Password
 from emailsync.mail.endpoint import Security
 from emailsync.mail.envelope import SendResult
 from emailsync.mail.errors import (
-    CommandRefused,
+    AppPasswordNeeded,
     ConnectionLost,
     EncryptionRequired,
+    GreetingStrange,
+    HostRefused,
     LoginMechanismMissing,
     LoginRefused,
     LoginRequired,
@@ -31,6 +33,7 @@ from emailsync.mail.errors import (
     StartTlsMissing,
     TimedOut,
     TlsExpected,
+    TooManyConnections,
 )
 from emailsync.mail.smtp import SmtpClient, open_smtp
 from emailsync.mail.wire import Wire
@@ -347,14 +350,14 @@ def test_signing_in_for_another_mailbox_needs_plain(wire: Wire) -> None:
     [
         (b"535 5.7.8 wrong", LoginRefused, True),
         (b"535 wrong", LoginRefused, True),
-        (b"534 5.7.9 Application-specific password required", LoginRefused, True),
+        (b"534 5.7.9 Application-specific password required", AppPasswordNeeded, True),
         (b"534 5.7.9 mechanism is too weak", LoginMechanismMissing, True),
         (b"504 5.5.4 unknown mechanism", LoginMechanismMissing, True),
         (b"538 5.7.11 Encryption required", EncryptionRequired, True),
         (b"530 5.7.0 Must issue a STARTTLS command first", EncryptionRequired, True),
         (b"454 4.7.0 Temporary authentication failure", LoginThrottled, False),
         (b"432 4.7.12 A password transition is needed", PasswordExpired, True),
-        (b"421 4.7.0 Too many connections", ServerBusy, False),
+        (b"421 4.7.0 Too many connections", TooManyConnections, False),
         (b"nonsense", ProtocolViolation, False),
     ],
 )
@@ -384,9 +387,9 @@ def test_the_transcript_has_no_password(sender: Sender, wire: Wire) -> None:
 @pytest.mark.parametrize(
     ("greeting", "kind"),
     [
-        (b"554 5.7.1 blocked", CommandRefused),
+        (b"554 5.7.1 blocked", HostRefused),
         (b"421 4.3.2 too busy", ServerBusy),
-        (b"* OK IMAP4rev1 ready", ProtocolViolation),
+        (b"* OK IMAP4rev1 ready", GreetingStrange),
         (b"\xff\0\xfe", ProtocolViolation),
         (b"220 " + b"x" * 100_000, ProtocolViolation),
         (b"220-more\r\n" * 20_000, ProtocolViolation),

@@ -110,15 +110,16 @@ def test_certificates_that_cannot_be_read_are_named() -> None:
         tls_context("-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n")
 
 
-def test_a_transcript_is_bounded_and_says_so() -> None:
-    transcript = Transcript(lines=2)
+def test_a_transcript_keeps_the_beginning_and_the_end_and_says_so() -> None:
+    transcript = Transcript(first=1, last=2)
     transcript.client("one")
-    transcript.server("two " + "x" * 1000)
-    transcript.server("three")
+    transcript.server("two")
+    transcript.server("three " + "x" * 1000)
+    transcript.server("four")
     lines = transcript.text().splitlines()
-    assert lines[0] == "C: one"
-    assert len(lines[1]) < 400
-    assert lines[2] == "(1 more lines)"
+    assert lines[:2] == ["C: one", "(1 more lines)"]
+    assert len(lines[2]) < 400
+    assert lines[3] == "S: four"
 
 
 def test_a_transcript_hides_secrets_and_control_characters() -> None:

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 
 from emailsync.mail.errors import ConnectionLost, LoginRefused, MailError
-from emailsync.mail.probing import Outcome, Step
+from emailsync.mail.trial import Outcome, Step
 from mailboxes.choices import AddressStatus, Direction, MailboxKind, ResultStatus
 from mailboxes.engine import connecting, diagnosing, eligibility, outcomes, scheduling
 from mailboxes.models import Alert, Diagnosis, Mailbox, WorkerState

@@ -5,7 +5,7 @@ from unittest import mock
 import pytest
 from django.contrib.auth.models import User
 
-from emailsync.mail.probing import Outcome, Step
+from emailsync.mail.trial import Outcome, Step
 from mailboxes.choices import Direction
 from mailboxes.engine import diagnosing, eligibility
 from mailboxes.models import Alert, Diagnosis, Mailbox, SyncClaim, WorkerState
