@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from emailsync.mail.endpoint import check_plain
 from emailsync.mail.errors import MessageRefused, MessageTooLarge, RecipientsRefused, SenderRefused
+from emailsync.mail.vocabulary import recipients_kind
 
 PIECE = 256 * 1024
 LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -81,11 +82,12 @@ class Envelope:
         """Return what came of a letter that was taken for nobody."""
         replies = self.refused | self.deferred
         names = ", ".join(list(replies)[:5])
-        return RecipientsRefused(
+        first = next(iter(replies.values()), "")
+        return recipients_kind(first)(
             f"The server refused every recipient ({names}).",
             refused=self.refused,
             deferred=self.deferred,
-            server_reply=next(iter(replies.values()), ""),
+            server_reply=first,
         )
 
 

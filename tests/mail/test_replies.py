@@ -222,7 +222,7 @@ def test_refused_recipients_are_told_by_the_servers_words(reply: str, kind: type
         (errors.TooManyConnections("x"), OutcomeClass.TRANSIENT),
         (errors.LoginRefused("x"), OutcomeClass.CONFIGURATION),
         (errors.MessageTooLarge("x"), OutcomeClass.MESSAGE),
-        (errors.Greylisted("x", refused={}), OutcomeClass.MESSAGE),
+        (errors.Greylisted("x", refused={}, deferred={"a": "b"}), OutcomeClass.MESSAGE),
     ],
 )
 def test_every_failure_is_of_one_of_three_classes(problem: MailError, expected: OutcomeClass) -> None:
