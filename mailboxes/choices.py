@@ -147,7 +147,10 @@ class JobKind(models.TextChoices):
     REJECT = "reject", _("Reject Email")
     ACTIVATE = "activate", _("Activate")
     DEACTIVATE = "deactivate", _("Deactivate")
+    MOVE = "move", _("Move mailboxes")
+    CHECK_FILE = "check_file", _("Check a file of mailboxes")
     IMPORT = "import", _("Import mailboxes")
+    DELETE_ALERTS = "delete_alerts", _("Delete all alerts")
 
 
 class StepOutcome(models.TextChoices):

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, OuterRef
+from django.db.models import Exists, F, OuterRef, Q
 
 from emailsync.mail.errors import MailError
 from mailboxes.alerts.kinds import KINDS, Kind
@@ -25,6 +25,7 @@ from mailboxes.models.alert import AlertQuerySet
 from profiles.models import EmailSettings, ServerProfile
 
 MAXIMUM_DETAILS = 2048
+DELETED_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -198,3 +199,15 @@ def settle(parents: Collection[int], *, now: datetime) -> None:
             parent.delete()
         else:
             Alert.objects.filter(pk=parent.pk).update(resolved_on=now)
+
+
+@transaction.atomic
+def delete(alerts: AlertQuerySet, *, now: datetime) -> int:
+    """Delete `alerts`, with those of mailboxes that they gather; returns how many of `alerts` there were."""
+    chosen = list(alerts.order_by().values_list("pk", "parent"))
+    pks = [pk for pk, _ in chosen]
+    for start in range(0, len(pks), DELETED_AT_ONCE):
+        some = pks[start : start + DELETED_AT_ONCE]
+        Alert.objects.filter(Q(pk__in=some) | Q(parent__in=some)).delete()
+    settle({parent for _, parent in chosen if parent}, now=now)
+    return len(pks)

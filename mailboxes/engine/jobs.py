@@ -4,21 +4,22 @@ Each chunk of targets is one fenced transaction: it does the work, writes the re
 A worker that dies leaves whole chunks behind, and the next one goes on exactly after them. Whether
 somebody canceled the job is asked between chunks; a chunk is done or not begun.
 
-What is done with a chunk stands in `mailboxes.engine.works`. Test & Enable is not done here: its diagnoses
-are claimed one by one (`mailboxes.engine.diagnosing`).
+What is done with a chunk stands in `mailboxes.engine.works`. Of Test & Enable only the diagnoses are written
+here: they are claimed one by one (`mailboxes.engine.diagnosing`), and the last one finishes the job.
 """
 
 import logging
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from django.db.models import Case, F, Value, When
+from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from mailboxes.choices import RunState
+from mailboxes.choices import JobKind, RunState
 from mailboxes.engine import scheduling
-from mailboxes.engine.works import WORKS, Remark
+from mailboxes.engine.works import WORKS, ChunkResult, Remark
 from mailboxes.models import Diagnosis, Job, JobOrder, JobRemark
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def _run(lease: scheduling.Lease) -> None:
         _give_up(lease)
         return
     job = Job.objects.select_related("order", "created_by", "environment").get(pk=lease.pk)
-    work, targets, position = WORKS[job.kind], job.order.targets, job.position
+    work, targets, position = WORKS[job.kind](job), job.order.targets, job.position
     while position < len(targets):
         chunk = targets[position : position + CHUNK]
         now = timezone.now()
@@ -50,18 +51,28 @@ def _run(lease: scheduling.Lease) -> None:
             # Asked while the row is locked: whoever cancels now waits for this chunk.
             if Job.objects.filter(pk=job.pk, canceled_on__isnull=False).exists():
                 break
-            result = work(job, chunk, now)
+            result = work(chunk, now)
             _write_remarks(job, result.remarks)
             position += len(chunk)
-            lease.rows.update(
-                position=position,
-                done=position,
-                changed=F("changed") + result.changed,
-                failed=F("failed") + len(result.remarks),
-            )
+            lease.rows.update(position=position, **_counted(job, position, result))
     with scheduling.fenced(lease):
-        finish(job.pk, now=timezone.now())
+        if job.kind == JobKind.DIAGNOSE:
+            JobOrder.objects.filter(job=job.pk).delete()
+            settle(job.pk, now=timezone.now())
+        else:
+            finish(job.pk, now=timezone.now())
     scheduling.release(lease)
+
+
+def _counted(job: Job, position: int, result: ChunkResult) -> dict[str, Any]:
+    """Return the numbers of a job after a chunk; those of Test & Enable count finished diagnoses."""
+    if job.kind == JobKind.DIAGNOSE:
+        return {}
+    return {
+        "done": position,
+        "changed": F("changed") + result.changed,
+        "failed": F("failed") + len(result.remarks),
+    }
 
 
 def _write_remarks(job: Job, remarks: Sequence[Remark]) -> None:
@@ -99,10 +110,13 @@ def count(job: Job, *, changed: bool, failed: bool) -> None:
 
 
 def settle(job_pk: int, *, now: datetime) -> None:
-    """Finish a Test & Enable job that has no unfinished diagnosis left.
+    """Finish a Test & Enable job that has no unfinished diagnosis left, and none to be written.
 
     Call it after `count`, in the same transaction: of two that end together, the second sees the first.
     """
+    is_written = Q(position__gte=F("total")) | Q(canceled_on__isnull=False)
+    if not Job.objects.filter(is_written, pk=job_pk).exists():
+        return
     if not Diagnosis.objects.unfinished().filter(job=job_pk).exists():
         finish(job_pk, now=now)
 

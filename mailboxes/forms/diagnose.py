@@ -29,8 +29,8 @@ class DiagnoseForm(ConsoleForm, forms.Form):
         ),
     )
 
-    def __init__(self, *args: Any, number: int, asks_start: bool, **kwargs: Any) -> None:
-        """Name one mailbox or many; ask for a start date only when told."""
+    def __init__(self, *args: Any, number: int, asks_start: bool, may_take_over: bool, **kwargs: Any) -> None:
+        """Name one mailbox or many; ask for a start date, and to take addresses over, only when told."""
         super().__init__(*args, **kwargs)
         self.fields["takes_over"].label = ngettext(
             "Sync items with this mailbox from this environment only, even if it was set to sync with a "
@@ -39,5 +39,7 @@ class DiagnoseForm(ConsoleForm, forms.Form):
             "a different environment",
             number,
         )
+        if not may_take_over:
+            del self.fields["takes_over"]
         if not asks_start:
             del self.fields["start"]

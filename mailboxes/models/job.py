@@ -1,7 +1,8 @@
 """What runs in the background: a job, what it is to do, and what it has to say about single mailboxes.
 
-Test & Enable has a diagnosis per mailbox (`mailboxes.models.diagnosis`). Every other kind works through
-its targets in chunks: `position` says how far it has come, and moves in the transaction that did the work.
+Each goes through its targets in chunks: `position` says how far it has come, and moves in the transaction
+that did the work. The work of Test & Enable is only to write a diagnosis per mailbox
+(`mailboxes.models.diagnosis`), which are claimed one by one.
 """
 
 import uuid
@@ -32,8 +33,9 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(unleased(now))
 
     def workable(self, now: datetime) -> "JobQuerySet":
-        """Return those that a worker may take up: Test & Enable is worked on by its diagnoses."""
-        return self.unfinished().exclude(kind=JobKind.DIAGNOSE).unleased(now)
+        """Return those that a worker may take up; Test & Enable only while diagnoses are to be written."""
+        is_written = Q(position__gte=F("total")) | Q(canceled_on__isnull=False)
+        return self.unfinished().exclude(is_written, kind=JobKind.DIAGNOSE).unleased(now)
 
     def due(self, now: datetime) -> "JobQuerySet":
         """Return the workable ones that no wake-up is under way for, the longest waiting first."""
@@ -50,6 +52,8 @@ class Job(models.Model):
     server_profile = models.ForeignKey(
         ServerProfile, null=True, on_delete=models.SET_NULL, related_name="jobs"
     )
+    #: The job that started this one when it was over.
+    follows = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="followers")
     #: Test & Enable: take the addresses over from the environment that synchronizes them now.
     takes_over = models.BooleanField(default=False)
 
@@ -110,9 +114,9 @@ class JobOrder(models.Model):
     # The payload is bound to the primary key, so it must be known before the first save.
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="order")
-    #: Primary keys of mailboxes, as text, in the order of the work. An import has the numbers of its lines.
+    #: Primary keys, as text, in the order of the work. An import has the numbers of its lines.
     targets = models.JSONField(default=list)
-    #: JSON, see `mailboxes.services.jobs.start` and `mailboxes.engine.jobs`.
+    #: JSON, see `mailboxes.engine.orders`.
     payload = EncryptedTextField()
 
     def __str__(self) -> str:

@@ -9,15 +9,12 @@ from django.db.models import QuerySet
 
 from mailboxes import access
 from mailboxes.choices import JobKind
-from mailboxes.engine import changing
+from mailboxes.engine import changing, orders
 from mailboxes.engine.changing import Change, Outcome, Preview
 from mailboxes.models import Job, Mailbox
 from mailboxes.services import diagnosis, jobs
 from profiles.access import Permission
 from profiles.models import EmailSettings, Environment, ServerProfile
-
-#: More than this many are changed by a job.
-DIRECTLY = 500
 
 
 def look_ahead(
@@ -41,7 +38,7 @@ def change_many(
     """
     chosen = _of(mailboxes, environment=environment, by=by)
     pks = list(chosen.order_by("pk").values_list("pk", flat=True))
-    if len(pks) > DIRECTLY:
+    if len(pks) > orders.DIRECTLY:
         return jobs.start(
             JobKind.CHANGE,
             environment=environment,
@@ -92,9 +89,11 @@ def apply_default(
     by: User | None,
     now: datetime,
     test: bool,
+    takes_over: bool = False,
 ) -> tuple[Outcome, Job | None]:
     """Give `mailboxes` the default email settings and, if asked, test and enable those that have them then.
 
+    `takes_over` goes with the test, see `mailboxes.services.diagnosis.start`.
     Returns what was done at once, and the job that does the rest: the tests or, when the mailboxes are many,
     all of it.
     """
@@ -102,8 +101,8 @@ def apply_default(
     if test:
         access.within(chosen, by, Permission.DIAGNOSE, environment=environment)
     pks = list(chosen.order_by("pk").values_list("pk", flat=True))
-    if len(pks) > DIRECTLY:
-        payload = {**defaults.change.as_json(), "test": test}
+    if len(pks) > orders.DIRECTLY:
+        payload = {**defaults.change.as_json(), "test": test, "takes_over": takes_over}
         kind = JobKind.APPLY_DEFAULT
         return Outcome(), jobs.start(
             kind, environment=environment, targets=pks, payload=payload, by=by, now=now
@@ -112,7 +111,7 @@ def apply_default(
     applied = Mailbox.objects.filter(pk__in=pks).exclude(pk__in=[skip.mailbox.pk for skip in outcome.skipped])
     if not test or not applied.exists():
         return outcome, None
-    return outcome, diagnosis.start(applied, environment=environment, by=by, now=now)
+    return outcome, diagnosis.start(applied, environment=environment, by=by, now=now, takes_over=takes_over)
 
 
 def _of(mailboxes: QuerySet[Mailbox], *, environment: Environment, by: User | None) -> QuerySet[Mailbox]:

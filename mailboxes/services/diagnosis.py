@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.auth.models import User
-from django.db import connection, transaction
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Value, Window
-from django.db.models.functions import Lower, RowNumber
+from django.db import transaction
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Lower
 
 from mailboxes import access
-from mailboxes.choices import AddressStatus, MailboxKind, RunState
-from mailboxes.models import Diagnosis, Job, Mailbox, SyncClaim
-from mailboxes.services import approval, editing
+from mailboxes.choices import AddressStatus, MailboxKind
+from mailboxes.engine import approving, orders
+from mailboxes.models import Job, Mailbox, SyncClaim
+from mailboxes.services import editing
+from profiles import access as profile_access
 from profiles.access import Permission, refusal
 from profiles.choices import IncomingMethod, OutgoingMethod
 from profiles.models import EmailSettings, Environment, ServerProfile
@@ -39,7 +41,7 @@ class Outlook:
 
 def look_ahead(mailboxes: QuerySet[Mailbox], *, environment: Environment, person: User) -> Outlook:
     """Return what is known beforehand about a test of `mailboxes` by `person`, whatever their number."""
-    own = Q(pk__in=approval.own_pending(mailboxes.order_by(), person).values("pk"))
+    own = Q(pk__in=approving.own_pending(mailboxes.order_by(), person).values("pk"))
     settings = EmailSettings.objects.filter(environment=environment).first() or EmailSettings()
     needs_approval = Q(pk__in=[])
     if settings.process_only_approved_users:
@@ -63,6 +65,22 @@ def look_ahead(mailboxes: QuerySet[Mailbox], *, environment: Environment, person
     return Outlook(**numbers)
 
 
+def may_take_over(mailboxes: QuerySet[Mailbox], *, environment: Environment, by: User | None) -> bool:
+    """Say whether `by` may have `mailboxes` take their addresses over from other environments.
+
+    Who may only test does so where it is nobody else's: no mailbox of another person is stopped by it.
+    """
+    if by is None or profile_access.may(by, Permission.WRITE_MAILBOXES, environment):
+        return True
+    return not held_elsewhere(mailboxes, environment).exclude(mailbox__owner=by).exists()
+
+
+def held_elsewhere(mailboxes: QuerySet[Mailbox], environment: Environment) -> QuerySet[SyncClaim]:
+    """Return by whom addresses of `mailboxes` are synchronized in other environments."""
+    addresses = mailboxes.order_by().annotate(key=Lower("address")).values("key")
+    return SyncClaim.objects.exclude(environment=environment).filter(address__in=addresses)
+
+
 @transaction.atomic
 def start(
     mailboxes: QuerySet[Mailbox],
@@ -74,59 +92,35 @@ def start(
     takes_over: bool = False,
     start_date: datetime | None = None,
 ) -> Job:
-    """Write a job with one diagnosis per mailbox that `by` may test; without any it is finished at once.
+    """Write a job that tests each mailbox that `by` may test; without any it is finished at once.
 
     Only those of `mailboxes` are tested with which `by` may do that. `takes_over` is the box "Sync items …
     from this environment only": addresses that another environment synchronizes become this one's, and the
     other is told. The pending address of one's own mailbox is approved on the way where that is one's own
     to do. `start_date` ("Start date for incoming email") goes with a test of one mailbox alone, and becomes
     its Process Email From; `rules.start_date_error` says beforehand what is wrong with one. Raises
-    PermissionDenied when `by` may test none, and StartTooEarly.
+    PermissionDenied when `by` may test none, or not take over what they ask for, and StartTooEarly.
     """
     asked = mailboxes
     mailboxes = access.within(asked, by, Permission.DIAGNOSE, environment=environment)
+    if takes_over and not may_take_over(mailboxes, environment=environment, by=by):
+        raise refusal(Permission.WRITE_MAILBOXES)
     if by is not None:
-        approval.approve_own(mailboxes, by=by, now=now)
+        approving.approve_own(mailboxes, by=by, now=now)
     if start_date is not None:
         editing.set_start(mailboxes.select_related("server_profile").get(), start_date, by=by, now=now)
-    job = Job.objects.create(
+    pks = list(
+        Mailbox.objects.filter(pk__in=mailboxes.order_by().values("pk"))
+        .order_by(Lower("name"), "pk")
+        .values_list("pk", flat=True)
+    )
+    if not pks and by is not None and asked.exists():
+        raise refusal(Permission.DIAGNOSE)
+    return orders.start_tests(
+        pks,
         environment=environment,
+        by=by,
+        now=now,
         server_profile=server_profile,
         takes_over=takes_over,
-        created_by=by,
-        created_on=now,
     )
-    job.total = _write(job, mailboxes)
-    if job.total == 1:
-        job.title = Mailbox.objects.values_list("name", flat=True).get(diagnoses__job=job)
-    if not job.total and by is not None and asked.exists():
-        raise refusal(Permission.DIAGNOSE)
-    if not job.total:
-        job.state, job.finished_on = RunState.DONE, now
-    job.save(update_fields=["total", "title", "state", "finished_on"])
-    return job
-
-
-def _write(job: Job, mailboxes: QuerySet[Mailbox]) -> int:
-    """Write a diagnosis for each of `mailboxes`, in the order of their names; returns how many.
-
-    The database copies them itself: a hundred thousand rows never travel here and back.
-    """
-    asked = Mailbox.objects.filter(pk__in=mailboxes.order_by().values("pk"))
-    place = Window(RowNumber(), order_by=[Lower("name"), F("pk")]) - 1
-    values = {
-        "job_id": Value(job.pk),
-        "mailbox_id": F("pk"),
-        "position": place,
-        "state": Value(RunState.QUEUED.value),
-        "incoming": Value(""),
-        "outgoing": Value(""),
-        "lease_owner": Value(""),
-        "fence": Value(0),
-    }
-    rows = asked.annotate(**{f"new_{name}": value for name, value in values.items()})
-    sql, params = rows.values_list(*(f"new_{name}" for name in values)).query.sql_with_params()
-    into = f"{Diagnosis._meta.db_table} ({', '.join(values)})"
-    with connection.cursor() as cursor:
-        cursor.execute(f"INSERT INTO {into} {sql}", params)
-        return int(cursor.rowcount)

@@ -1,50 +1,26 @@
 """Create and change mailboxes. Worker state is never saved here, only reset where a change calls for it."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import datetime
 from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F, QuerySet
-from django.utils.translation import gettext as _
 
 from mailboxes import access, rules
 from mailboxes.alerts import wall
-from mailboxes.choices import AddressStatus, Direction, MailboxKind
-from mailboxes.engine import claiming, jobs
+from mailboxes.choices import AddressStatus, Direction
+from mailboxes.engine import claiming, jobs, switching
 from mailboxes.engine.changing import CONNECTION_FIELDS, reset
 from mailboxes.engine.discarding import discard
 from mailboxes.models import Alert, Diagnosis, Job, Mailbox, RawMessage, WorkerState
 from profiles.access import Permission
-from profiles.choices import IncomingMethod, OutgoingMethod
-from profiles.models import EmailSettings, Environment, ServerProfile, save_version
+from profiles.models import Environment, ServerProfile, save_version
 
 #: What the owner of a mailbox may fill in without being allowed to change it otherwise.
 CREDENTIALS = frozenset({"allow_credentials", "user_name", "password"})
-#: Keys in one statement: SQLite takes 32,766 parameters.
-PIECE = 10_000
 BOOKKEEPING = frozenset({"version", "created_on", "modified_on", "modified_by_id"})
-#: A database takes this many keys in one statement.
-MOVED_AT_ONCE = 5000
-
-
-class ProfileUnusable(Exception):
-    """Mailboxes cannot be moved to this profile; the text says why."""
-
-
-def create_defaults(environment: Environment, *, kind: str = MailboxKind.USER) -> Mailbox:
-    """Return an unsaved mailbox with the defaults of `environment` now in force."""
-    settings = EmailSettings.objects.filter(environment=environment).first() or EmailSettings()
-    profile = environment.server_profiles.filter(is_default=True).first()
-    outgoing = OutgoingMethod.NONE if kind == MailboxKind.FORWARD else settings.outgoing
-    return Mailbox(
-        environment=environment,
-        kind=kind,
-        server_profile=profile,
-        incoming=IncomingMethod.SERVER_SIDE if kind == MailboxKind.FORWARD else settings.incoming,
-        outgoing=outgoing,
-    )
 
 
 @transaction.atomic
@@ -97,23 +73,7 @@ def _require_change(by: User | None, stored: Mailbox, changed: Mailbox) -> None:
 def set_active(mailboxes: QuerySet[Mailbox], *, active: bool, by: User | None, now: datetime) -> int:
     """Switch `mailboxes` on or off; returns how many changed. Switched on, enabled ones are due at once."""
     access.require_each(by, Permission.WRITE_MAILBOXES, mailboxes)
-    found = list(mailboxes.exclude(is_active=active).values_list("pk", flat=True))
-    for pks in in_pieces(found):
-        changed = Mailbox.objects.filter(pk__in=pks)
-        changed.update(is_active=active, modified_by=by, modified_on=now, version=F("version") + 1)
-        if active:
-            claiming.take_back(pks, by=by, now=now)
-            make_due(changed, now=now)
-        else:
-            claiming.release(pks)
-            stop_runs(changed)
-    return len(found)
-
-
-def in_pieces(pks: list[UUID]) -> Iterator[list[UUID]]:
-    """Cut keys into what one statement takes on every database."""
-    for start in range(0, len(pks), PIECE):
-        yield pks[start : start + PIECE]
+    return switching.set_active(mailboxes, active=active, by=by, now=now)
 
 
 class StartTooEarly(Exception):
@@ -132,18 +92,7 @@ def set_start(mailbox: Mailbox, start: datetime, *, by: User | None, now: dateti
     found = Mailbox.objects.filter(pk=mailbox.pk)
     found.update(process_email_from=start, modified_by=by, modified_on=now, version=F("version") + 1)
     mailbox.refresh_from_db(fields=["process_email_from", "modified_on", "version"])
-    make_due(found, now=now)
-
-
-def stop_runs(mailboxes: QuerySet[Mailbox]) -> None:
-    """Keep work under way from committing anything after this moment, by counting up the fence."""
-    states = WorkerState.objects.filter(mailbox__in=mailboxes.values("pk"))
-    states.update(fence=F("fence") + 1, leased_until=None)
-
-
-def make_due(mailboxes: QuerySet[Mailbox], *, now: datetime) -> None:
-    """Have enabled directions of `mailboxes` looked at now instead of at their next turn."""
-    WorkerState.objects.filter(mailbox__in=mailboxes.values("pk"), is_enabled=True).update(due_at=now)
+    switching.make_due(found, now=now)
 
 
 @transaction.atomic
@@ -161,15 +110,7 @@ def move(
     tested again. Raises ProfileUnusable and PermissionDenied.
     """
     found = access.within(mailboxes, by, Permission.WRITE_MAILBOXES, environment=environment)
-    profile = ServerProfile.objects.select_for_update().get(pk=to.pk)
-    if profile.environment_id != environment.pk or not profile.is_active:
-        raise ProfileUnusable(_("%(name)s is inactive. Activate it first.") % {"name": profile.name})
-    pks = list(found.exclude(server_profile=profile).values_list("pk", flat=True))
-    for start in range(0, len(pks), MOVED_AT_ONCE):
-        part = Mailbox.objects.filter(pk__in=pks[start : start + MOVED_AT_ONCE])
-        part.update(server_profile=profile, modified_by=by, modified_on=now, version=F("version") + 1)
-        reset(part.values("pk"))
-    return len(pks)
+    return len(switching.move(found, environment=environment, to=to.pk, by=by, now=now))
 
 
 def follow_connection(*, profile: ServerProfile, directions: Collection[str], **_sent: object) -> None:
@@ -181,9 +122,9 @@ def follow_switch(*, profiles: Collection[UUID], active: bool, now: datetime, **
     """Stop what runs on profiles that were switched off; look at once at mailboxes of those switched on."""
     found = Mailbox.objects.filter(server_profile__in=list(profiles))
     if active:
-        make_due(found, now=now)
+        switching.make_due(found, now=now)
     else:
-        stop_runs(found)
+        switching.stop_runs(found)
 
 
 @transaction.atomic

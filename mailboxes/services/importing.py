@@ -1,378 +1,57 @@
-"""Create and change mailboxes from a file: all of it is judged first, then all of it is written, or nothing.
+"""Mailboxes from a file, for those who may change mailboxes: at once, or by a job when the rows are many."""
 
-`judge` writes nothing and finds every complaint at once; `carry_out` judges and writes, in one transaction.
-Statements are few whatever the number of rows. A password is only ever taken in: no complaint repeats it.
-"""
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, time
-from typing import Any
+from datetime import datetime
 
 from django.contrib.auth.models import User
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import transaction
-from django.db.models import Q, TextChoices
-from django.utils import timezone
-from django.utils.dateparse import parse_date, parse_datetime
-from django.utils.translation import gettext as _
 
-from mailboxes.choices import AddressStatus, Direction, MailboxKind, TrackIncoming
-from mailboxes.engine.changing import reset
-from mailboxes.models import Mailbox, WorkerState
-from mailboxes.rules import setting_errors
-from mailboxes.services import editing
-from mailboxes.services.sheet import Row, Sheet, Unreadable
+from mailboxes.choices import JobKind
+from mailboxes.engine import importing as engine
+from mailboxes.engine.importing import Plan
+from mailboxes.engine.uploading import Upload
+from mailboxes.models import Job
+from mailboxes.services import jobs
 from profiles import access
 from profiles.access import Permission
-from profiles.choices import IncomingMethod, OutgoingMethod
-from profiles.models import Environment, ServerProfile
+from profiles.models import Environment
 
-#: The columns of a file, in the order of the template. Each is a field of a mailbox.
-COLUMNS = (
-    "name",
-    "address",
-    "kind",
-    "owner",
-    "server_profile",
-    "incoming",
-    "outgoing",
-    "allow_credentials",
-    "user_name",
-    "password",
-    "delete_after_processing",
-    "process_email_from",
-    "track_incoming",
-    "is_active",
-    "notes",
-)
-EXAMPLE = (
-    "Support",
-    "support@contoso.example",
-    "queue",
-    "",
-    "",
-    "server_side_synchronization",
-    "server_side_synchronization",
-    "yes",
-    "support@contoso.example",
-    "",
-    "no",
-    "",
-    "all",
-    "yes",
-    "",
-)
-CREDENTIALS = ("allow_credentials", "user_name", "password")
-#: A change of one of these makes the last test result meaningless.
-CONNECTION = {"server_profile", "incoming", "outgoing", *CREDENTIALS}
-PIECE = 500
-WORDS = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+#: More rows than this are checked and imported by a job.
+DIRECTLY = 1000
 
 
-@dataclass(frozen=True)
-class Complaint:
-    """What is wrong in one cell, or with one row when it names no column."""
-
-    line: int
-    column: str
-    value: str
-    text: str
-
-
-@dataclass
-class Plan:
-    """What a file would do."""
-
-    created: list[Mailbox] = field(default_factory=list)
-    changed: dict[Any, set[str]] = field(default_factory=dict)
-    existing: dict[Any, Mailbox] = field(default_factory=dict)
-    reset: list[Any] = field(default_factory=list)
-    complaints: list[Complaint] = field(default_factory=list)
-    unchanged: int = 0
-
-    @property
-    def is_good(self) -> bool:
-        """Tell whether the file can be written."""
-        return not self.complaints
-
-
-@dataclass(frozen=True)
-class _World:
-    """What the rows are judged against, asked for once."""
-
-    start: Mailbox
-    profiles: dict[str, ServerProfile]
-    people: dict[str, User]
-    existing: dict[str, Mailbox]
-    updates: bool
-    takes_credentials: bool
-
-
-def judge(
-    sheet: Sheet,
-    *,
-    environment: Environment,
-    by: User,
-    updates: bool,
-    takes_credentials: bool,
-    locks: bool = False,
-) -> Plan:
-    """Return what `sheet` would do in `environment`, or everything that is wrong with it.
-
-    Existing mailboxes are matched by address and only changed with `updates`; empty cells and missing columns
-    leave them as they are. Raises Unreadable when the head is wrong.
-    """
+def judge(upload: Upload, *, environment: Environment, by: User) -> Plan:
+    """Return what a file would do in `environment`, or everything that is wrong with it."""
     access.require(by, Permission.WRITE_MAILBOXES, environment)
-    columns = _columns(sheet)
-    existing = Mailbox.objects.filter(environment=environment).select_related("server_profile")
-    if locks:
-        existing = existing.select_for_update(of=("self",))
-    world = _World(
-        start=editing.create_defaults(environment),
-        profiles={profile.name: profile for profile in environment.server_profiles.all()},
-        people=_people(sheet, columns, environment=environment),
-        existing={mailbox.address.lower(): mailbox for mailbox in existing},
-        updates=updates,
-        takes_credentials=takes_credentials,
-    )
-    plan, seen = Plan(), dict[str, int]()
-    for row in sheet.rows:
-        if len(row.cells) > len(columns):
-            plan.complaints.append(
-                Complaint(row.line, "", "", _("This row has more cells than the head has columns."))
-            )
-            continue
-        cells = {name: cell.strip() for name, cell in zip(columns, row.cells, strict=False)}
-        address = cells.get("address", "").lower()
-        if address and address in seen:
-            text = _("The same address stands in line %(line)s.") % {"line": seen[address]}
-            plan.complaints.append(Complaint(row.line, "address", address, text))
-            continue
-        seen[address] = row.line
-        _judge_row(plan, row, cells, world)
-    return plan
-
-
-def _columns(sheet: Sheet) -> list[str]:
-    """Return the column names of the head. Raises Unreadable."""
-    columns = [name.lower().replace(" ", "_") for name in sheet.columns]
-    unknown = [name for name, known in zip(sheet.columns, columns, strict=True) if known not in COLUMNS]
-    if unknown:
-        raise Unreadable(
-            _("The head has columns that are not known: %(names)s. Known are: %(known)s.")
-            % {"names": ", ".join(name or "(empty)" for name in unknown), "known": ", ".join(COLUMNS)}
-        )
-    if len(set(columns)) < len(columns):
-        raise Unreadable(_("The head names a column twice."))
-    if "address" not in columns:
-        raise Unreadable(_("The head has no column “address”, which tells mailboxes apart."))
-    return columns
-
-
-def _people(sheet: Sheet, columns: list[str], *, environment: Environment) -> dict[str, User]:
-    """Return those of the environment whom the file names as owners: its people, and who owns something."""
-    if "owner" not in columns:
-        return {}
-    place = columns.index("owner")
-    here = Q(pk__in=access.people_of(environment).values("pk"))
-    known = User.objects.filter(here | Q(pk__in=environment.mailboxes.values("owner")))
-    names = {row.cells[place].strip() for row in sheet.rows if place < len(row.cells)}
-    return {user.username: user for user in known.filter(username__in=names)}
-
-
-def _judge_row(plan: Plan, row: Row, cells: dict[str, str], world: _World) -> None:
-    found = world.existing.get(cells.get("address", "").lower())
-    mailbox = found or _new(world)
-    before = {name: getattr(mailbox, name) for name in COLUMNS}
-    complaints = _fill(mailbox, cells, world, is_new=found is None)
-    if found is not None and not world.updates:
-        complaints["address"] = _("A mailbox with this address exists. Tick “Update existing mailboxes”.")
-    for name, text in setting_errors(mailbox).items():
-        complaints.setdefault(name, str(text))
-    for name, text in complaints.items():
-        shown = "" if name == "password" else cells.get(name, "")[:100]
-        plan.complaints.append(Complaint(row.line, name, shown, text))
-    if complaints:
-        return
-    if found is None:
-        plan.created.append(mailbox)
-    else:
-        _note_changes(plan, mailbox, before)
-
-
-def _fill(mailbox: Mailbox, cells: dict[str, str], world: _World, *, is_new: bool) -> dict[str, str]:
-    """Put the cells on `mailbox`; returns what cannot be put there, by column."""
-    complaints = {}
-    for name, cell in cells.items():
-        try:
-            if cell:
-                _read_cell(mailbox, name, cell, world, is_new=is_new)
-        except ValueError as error:
-            complaints[name] = str(error)
-    if not cells.get("address"):
-        complaints["address"] = _("Enter the address of the mailbox.")
-    if not mailbox.name:
-        complaints.setdefault("name", _("Enter a name."))
-    if is_new and cells.get("user_name") and cells.get("password") and not cells.get("allow_credentials"):
-        mailbox.allow_credentials = True
-    return complaints
-
-
-def _note_changes(plan: Plan, mailbox: Mailbox, before: dict[str, Any]) -> None:
-    changed = {name for name in COLUMNS if _differs(before[name], getattr(mailbox, name), name)}
-    if not changed:
-        plan.unchanged += 1
-        return
-    plan.existing[mailbox.pk], plan.changed[mailbox.pk] = mailbox, changed
-    if changed & CONNECTION:
-        plan.reset.append(mailbox.pk)
-
-
-def _new(world: _World) -> Mailbox:
-    start = world.start
-    return Mailbox(
-        environment_id=start.environment_id,
-        server_profile=start.server_profile,
-        incoming=start.incoming,
-        outgoing=start.outgoing,
-    )
-
-
-def _differs(before: Any, after: Any, name: str) -> bool:
-    return not before.is_same_as(after) if name == "password" else before != after
-
-
-def _read_cell(mailbox: Mailbox, name: str, cell: str, world: _World, *, is_new: bool) -> None:
-    """Put a cell on `mailbox`. Raises ValueError with the sentence for its writer."""
-    if name in CREDENTIALS and not world.takes_credentials:
-        raise ValueError(_("Credentials are not taken over an unprotected connection. Use HTTPS."))
-    if name == "address" and not is_new:
-        return
-    value: Any = cell
-    if name in READERS:
-        value = READERS[name](cell)
-    elif name == "owner":
-        value = world.people.get(cell)
-        if value is None:
-            raise ValueError(_("Nobody with this user name belongs to this environment."))
-    elif name == "server_profile":
-        value = world.profiles.get(cell)
-        if value is None:
-            raise ValueError(_("There is no server profile with this name in this environment."))
-    if name == "kind" and not is_new and value != mailbox.kind:
-        raise ValueError(_("This is fixed once a mailbox exists."))
-    limit = getattr(Mailbox._meta.get_field(name), "max_length", None)
-    if limit and isinstance(value, str) and len(value) > limit:
-        raise ValueError(_("This is longer than %(limit)s characters.") % {"limit": limit})
-    setattr(mailbox, name, value)
-
-
-def _address(cell: str) -> str:
-    try:
-        validate_email(cell)
-    except ValidationError as error:
-        raise ValueError(_("This is not an email address.")) from error
-    return cell
-
-
-def _yes_or_no(cell: str) -> bool:
-    if cell.lower() not in WORDS:
-        raise ValueError(_("Write yes or no."))
-    return WORDS[cell.lower()]
-
-
-def _moment(cell: str) -> datetime:
-    try:
-        moment, day = parse_datetime(cell), parse_date(cell)
-    except ValueError:
-        moment = day = None
-    if moment is None and day is not None:
-        moment = datetime.combine(day, time())
-    if moment is None:
-        raise ValueError(_("Write a date as 2026-11-23, or with its time as 2026-11-23 09:30."))
-    return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
-
-
-def _one_of(choices: type[TextChoices]) -> Callable[[str], str]:
-    def read(cell: str) -> str:
-        known = {str(each.value): str(each.value) for each in choices}
-        known |= {str(each.label).lower(): str(each.value) for each in choices}
-        if cell.lower() not in known:
-            words = ", ".join(str(each.value) for each in choices)
-            raise ValueError(_("Write one of: %(words)s.") % {"words": words})
-        return known[cell.lower()]
-
-    return read
-
-
-READERS: dict[str, Callable[[str], Any]] = {
-    "address": _address,
-    "kind": _one_of(MailboxKind),
-    "incoming": _one_of(IncomingMethod),
-    "outgoing": _one_of(OutgoingMethod),
-    "allow_credentials": _yes_or_no,
-    "delete_after_processing": _yes_or_no,
-    "process_email_from": _moment,
-    "track_incoming": _one_of(TrackIncoming),
-    "is_active": _yes_or_no,
-}
+    return upload.judge(environment)
 
 
 @transaction.atomic
-def carry_out(
-    sheet: Sheet,
-    *,
-    environment: Environment,
-    by: User,
-    now: datetime,
-    updates: bool,
-    takes_credentials: bool,
-) -> Plan:
-    """Judge `sheet` again and write it if nothing is wrong; returns what was done, or the complaints.
+def carry_out(upload: Upload, *, environment: Environment, by: User, now: datetime) -> Plan:
+    """Judge a file again and write it if nothing is wrong; returns what was done, or the complaints.
 
     Raises IntegrityError when somebody took one of the addresses at the same moment; nothing is written then.
     """
-    plan = judge(
-        sheet,
-        environment=environment,
-        by=by,
-        updates=updates,
-        takes_credentials=takes_credentials,
-        locks=True,
-    )
+    access.require(by, Permission.WRITE_MAILBOXES, environment)
+    plan = upload.judge(environment, locks=True)
     if plan.is_good:
-        _write(plan, by=by, now=now)
+        engine.write(plan, by=by, now=now)
     return plan
 
 
-def _write(plan: Plan, *, by: User, now: datetime) -> None:
-    for mailbox in plan.created:
-        mailbox.modified_by, mailbox.address_status = by, AddressStatus.PENDING
-    Mailbox.objects.bulk_create(plan.created, batch_size=PIECE)
-    WorkerState.objects.bulk_create(
-        [
-            WorkerState(mailbox=mailbox, direction=direction)
-            for mailbox in plan.created
-            for direction in Direction.values
-        ],
-        batch_size=PIECE,
-    )
-    _update(list(plan.existing.values()), plan, by=by, now=now)
-    for pks in editing.in_pieces(plan.reset):
-        reset(pks)
+def start(
+    upload: Upload, *, environment: Environment, by: User, now: datetime, imports: bool, title: str = ""
+) -> Job:
+    """Write a job that checks all of a file and, if it `imports` and nothing is wrong, has it imported.
 
-
-def _update(mailboxes: Sequence[Mailbox], plan: Plan, *, by: User, now: datetime) -> None:
-    if not mailboxes:
-        return
-    for mailbox in mailboxes:
-        mailbox.version += 1
-        mailbox.modified_by, mailbox.modified_on = by, now
-        if "password" in plan.changed[mailbox.pk]:  # sealed for its own row, so saved with it
-            mailbox.save(update_fields=["password"])
-    names = set().union(*plan.changed.values()) - {"password", "address"}
-    Mailbox.objects.bulk_update(
-        mailboxes, [*sorted(names), "version", "modified_by", "modified_on"], batch_size=PIECE
+    The import is a job of its own. It judges each row again; those that were spoiled since the check are left
+    out, and named.
+    """
+    return jobs.start(
+        JobKind.CHECK_FILE,
+        environment=environment,
+        targets=upload.lines,
+        payload={**upload.as_json(), "imports": imports},
+        by=by,
+        now=now,
+        title=title,
     )

@@ -1,6 +1,5 @@
 """Start and cancel what runs in the background. The asking writes rows; a worker's clock finds them."""
 
-import json
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -12,7 +11,8 @@ from django.db.models import F
 
 from mailboxes.choices import JobKind, RunState
 from mailboxes.engine import jobs as engine
-from mailboxes.models import Diagnosis, Job, JobOrder
+from mailboxes.engine import orders
+from mailboxes.models import Diagnosis, Job
 from profiles import access
 from profiles.access import Permission, Person
 from profiles.models import Environment
@@ -22,6 +22,7 @@ PERMISSIONS: dict[str, Permission] = {
     JobKind.DIAGNOSE: Permission.DIAGNOSE,
     JobKind.APPROVE: Permission.APPROVE,
     JobKind.REJECT: Permission.APPROVE,
+    JobKind.DELETE_ALERTS: Permission.DELETE_ALERTS,
 }
 
 
@@ -29,50 +30,42 @@ def _permission(kind: str) -> Permission:
     return PERMISSIONS.get(kind, Permission.WRITE_MAILBOXES)
 
 
-@transaction.atomic
 def start(
     kind: JobKind,
     *,
     environment: Environment,
-    targets: Iterable[UUID | str],
+    targets: Iterable[UUID | str | int],
     payload: Any = None,
     by: User | None,
     now: datetime,
     title: str = "",
 ) -> Job:
-    """Write a job that goes through `targets` in chunks; without targets it is finished at once.
+    """Write a job for somebody who may do this in all of `environment`; see `mailboxes.engine.orders.start`.
 
-    `payload` is what the work needs to know, as JSON. It is stored encrypted and forgotten when the job is
-    over. Every kind has its work in `mailboxes.engine.works.WORKS`; Test & Enable is started by
-    `mailboxes.services.diagnosis`.
+    Every kind has its work in `mailboxes.engine.works.WORKS`; Test & Enable is started by
+    `mailboxes.services.diagnosis`. Raises PermissionDenied.
     """
     access.require(by, _permission(kind), environment)
-    ids = [str(target) for target in targets]
-    job = Job.objects.create(
-        environment=environment,
-        kind=kind,
-        title=title,
-        created_by=by,
-        created_on=now,
-        total=len(ids),
-        state=RunState.QUEUED if ids else RunState.DONE,
-        finished_on=None if ids else now,
+    return orders.start(
+        kind, environment=environment, targets=targets, payload=payload, by=by, now=now, title=title
     )
-    if ids:
-        JobOrder.objects.create(job=job, targets=ids, payload=json.dumps(payload or {}))
-    return job
 
 
 def may_cancel(user: Person, job: Job) -> bool:
-    """Say whether `user` started `job`, or may do the same."""
-    return user.pk == job.created_by_id or access.may(user, _permission(job.kind), job.environment_id)
+    """Say whether `user` may do the same in all of the environment, or started `job` and still belongs to it.
+
+    Who may do something with their own alone starts a job about their own alone.
+    """
+    permission = _permission(job.kind)
+    own = user.pk if user.pk == job.created_by_id else None
+    return access.may(user, permission, job.environment_id, owner_id=own)
 
 
 @transaction.atomic
 def cancel(job: Job, *, by: User | None, now: datetime) -> bool:
     """Do nothing more of `job` that is not begun; what runs comes to its end. Says whether there was any.
 
-    Raises PermissionDenied for all but those who started it or may do the same.
+    Raises PermissionDenied for who may not, see `may_cancel`.
     """
     if by is not None and not may_cancel(by, job):
         raise access.refusal(_permission(job.kind))

@@ -79,13 +79,18 @@ class Counts:
         return not self.running and not self.waiting
 
 
-def count(diagnoses: QuerySet[Diagnosis]) -> Counts:
-    """Count `diagnoses` by part, in one query that an index answers."""
+def count(diagnoses: QuerySet[Diagnosis], *, unwritten: int = 0, is_canceled: bool = False) -> Counts:
+    """Count `diagnoses` by part, in one query that an index answers.
+
+    `unwritten` more are still to be written: they wait, or were canceled with their job.
+    """
     numbers = dict.fromkeys((*PARTS, "canceled"), 0)
     groups = diagnoses.order_by().values_list("state", "incoming", "outgoing").annotate(number=Count("pk"))
     for state, incoming, outgoing, number in groups:
         numbers[_part(state, {incoming, outgoing})] += number
         numbers["canceled"] += number if state == RunState.CANCELED else 0
+    for part in ("skipped", "canceled") if is_canceled else ("waiting",):
+        numbers[part] += unwritten
     return Counts(**numbers)
 
 
@@ -109,7 +114,7 @@ def is_stalled(job: Job, diagnoses: DiagnosisQuerySet, *, now: datetime) -> bool
         return False
     else:
         latest = diagnoses.order_by().aggregate(end=Max("finished_on"), lease=Max("leased_until"))
-        signs = [latest["end"], latest["lease"]]
+        signs = [latest["end"], latest["lease"], job.leased_until]
     return all(sign is None or now - sign > PICK_UP for sign in signs)
 
 

@@ -17,9 +17,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
-from emailsync.web.responses import dialog_response, is_fragment, page_response, saved_response
+from emailsync.web.responses import (
+    dialog_response,
+    is_fragment,
+    page_response,
+    redirect_response,
+    saved_response,
+)
 from mailboxes import access as mailbox_access
-from mailboxes.models import Alert, Mailbox
+from mailboxes.models import Alert, Job, Mailbox
 from mailboxes.models.alert import AlertQuerySet
 from mailboxes.services import wall
 from mailboxes.views.alert_listing import AlertListing, Wall, words_of
@@ -199,8 +205,10 @@ def alert_delete(request: HttpRequest) -> HttpResponse:
     selected = cast("AlertQuerySet", shown.listing.selected)
     now = timezone.now()
     if "all" in request.POST:
-        until = parse_datetime(request.POST.get("until", ""))
-        deleted = wall.delete(selected, by=_user(request), now=now, until=until)
+        until = parse_datetime(request.POST.get("until", "")) or now
+        deleted = wall.delete_all(selected, by=_user(request), now=now, until=until)
+        if isinstance(deleted, list):
+            return _follow(request, shown, deleted)
         words = ngettext("%(number)s alert deleted", "%(number)s alerts deleted", deleted)
         return saved_response(request, shown.listing.clear_url, title=words % {"number": f"{deleted:,}"})
     number = _number(request)
@@ -211,6 +219,16 @@ def alert_delete(request: HttpRequest) -> HttpResponse:
         raise access.refusal(Permission.DELETE_ALERTS)
     title = _("Alert deleted") if deleted else _("This alert is already gone")
     return _after(request, shown, number, among=rows, title=title)
+
+
+def _follow(request: HttpRequest, shown: Wall, jobs: list[Job]) -> HttpResponse:
+    """Go to the page of the job that deletes; of several, name the environments that they stand in."""
+    if len(jobs) == 1:
+        return redirect_response(request, jobs[0].get_absolute_url())
+    title = _("The alerts are deleted in the background")
+    names = ", ".join(job.environment.name for job in jobs)
+    text = _("Follow it under Jobs of these environments: %(names)s.") % {"names": names}
+    return saved_response(request, shown.listing.clear_url, title=title, text=text, intent="information")
 
 
 @require_POST

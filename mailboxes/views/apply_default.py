@@ -15,7 +15,7 @@ from mailboxes.choices import AddressStatus
 from mailboxes.engine import changing as engine
 from mailboxes.engine.changing import Outcome, Verdict
 from mailboxes.models import Job, Mailbox
-from mailboxes.services import changing
+from mailboxes.services import changing, diagnosis
 from mailboxes.services.changing import Defaults
 from mailboxes.views.change_many import nothing_chosen, outcome_response, told
 from mailboxes.views.mailbox_form import detail_page
@@ -69,6 +69,7 @@ def mailbox_apply_default(request: HttpRequest, slug: str) -> HttpResponse:
         by=user,
         now=timezone.now(),
         test="test" in request.POST and Permission.DIAGNOSE in environment.may,
+        takes_over="takes_over" in request.POST,
     )
     if job is None:
         return outcome_response(
@@ -108,6 +109,7 @@ def _dialog(request: HttpRequest, selection: Selection, defaults: Defaults | Non
             "rows": _rows(selection, defaults),
             "further": max(selection.count - SHOWN, 0),
             "unapproved": unapproved.count(),
+            "held_elsewhere": diagnosis.held_elsewhere(selection.mailboxes, environment).count(),
             "incoming": IncomingMethod(defaults.incoming).label,
             "outgoing": OutgoingMethod(defaults.outgoing).label,
             "act": ActMethod(defaults.act).label,

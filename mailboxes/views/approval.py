@@ -19,8 +19,10 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods
 
 from emailsync.web.responses import Page, Undo, dialog_response, redirect_response, saved_response
+from mailboxes.choices import JobKind
+from mailboxes.engine import orders
 from mailboxes.models import Mailbox
-from mailboxes.services import approval, editing
+from mailboxes.services import approval, editing, jobs
 from mailboxes.views.diagnose import mailbox_diagnose
 from mailboxes.views.mailbox_form import detail_page
 from mailboxes.views.mailbox_list import list_page
@@ -60,6 +62,8 @@ class Doing:
 class Command:
     """A command: how it is asked for, carried out, and what is said afterwards."""
 
+    #: What carries it out on many mailboxes.
+    kind: JobKind | None
     run: Callable[[Doing], int]
     said: "_StrOrPromise"
     unchanged: "_StrOrPromise"
@@ -71,6 +75,7 @@ class Command:
 
 COMMANDS = {
     "approve": Command(
+        kind=JobKind.APPROVE,
         run=lambda doing: approval.approve(doing.mailboxes, by=doing.by, now=doing.now),
         said=gettext_lazy("{} approved"),
         unchanged=gettext_lazy("Nothing to approve: {} already approved"),
@@ -85,6 +90,7 @@ COMMANDS = {
         ),
     ),
     "reject": Command(
+        kind=JobKind.REJECT,
         run=lambda doing: approval.reject(doing.mailboxes, by=doing.by, now=doing.now),
         said=gettext_lazy("{} rejected"),
         unchanged=gettext_lazy("Nothing to reject: {} already rejected"),
@@ -98,11 +104,13 @@ COMMANDS = {
         ),
     ),
     "withdraw": Command(
+        kind=None,
         run=lambda doing: approval.withdraw(doing.mailboxes, by=doing.by, now=doing.now),
         said=gettext_lazy("{} returned to Pending Approval"),
         unchanged=gettext_lazy("Nothing to take back: {} waiting for approval"),
     ),
     "activate": Command(
+        kind=JobKind.ACTIVATE,
         run=lambda doing: editing.set_active(doing.mailboxes, active=True, by=doing.by, now=doing.now),
         said=gettext_lazy("{} activated"),
         unchanged=gettext_lazy("Nothing to activate: {} already active"),
@@ -110,6 +118,7 @@ COMMANDS = {
         undo="deactivate",
     ),
     "deactivate": Command(
+        kind=JobKind.DEACTIVATE,
         run=lambda doing: editing.set_active(doing.mailboxes, active=False, by=doing.by, now=doing.now),
         said=gettext_lazy("{} deactivated"),
         unchanged=gettext_lazy("Nothing to deactivate: {} already inactive"),
@@ -166,8 +175,19 @@ def mailbox_command(request: HttpRequest, slug: str) -> HttpResponse:
     question = COMMANDS[action].question
     if question and "confirm" not in request.POST:
         return _ask(request, action, question, selection)
-    doing = Doing(environment, selection.mailboxes, cast("User", request.user), timezone.now())
-    return _carry_out(request, action, doing, selection)
+    return _carry_out(request, action, selection)
+
+
+def _start(request: HttpRequest, kind: JobKind, selection: Selection) -> HttpResponse:
+    """Have a job carry out a command on many mailboxes, and go to its page."""
+    job = jobs.start(
+        kind,
+        environment=selection.environment,
+        targets=selection.mailboxes.order_by("pk").values_list("pk", flat=True),
+        by=cast("User", request.user),
+        now=timezone.now(),
+    )
+    return redirect_response(request, job.get_absolute_url())
 
 
 def counted(number: int, action: str) -> str:
@@ -232,8 +252,11 @@ def _below(request: HttpRequest, selection: Selection) -> Page:
     return lambda: list_page(request, environment, state=selection.state)
 
 
-def _carry_out(request: HttpRequest, action: str, doing: Doing, selection: Selection) -> HttpResponse:
+def _carry_out(request: HttpRequest, action: str, selection: Selection) -> HttpResponse:
     command = COMMANDS[action]
+    if command.kind and selection.count > orders.DIRECTLY:
+        return _start(request, command.kind, selection)
+    doing = Doing(selection.environment, selection.mailboxes, cast("User", request.user), timezone.now())
     # Carried out, the command may have changed what the list selects: these are read before.
     number, back = selection.count, _back(request, selection)
     changed = command.run(doing)

@@ -115,6 +115,7 @@ def _question(request: HttpRequest, asked: Asked) -> HttpResponse:
     form = DiagnoseForm(
         request.POST if is_answer else None,
         number=outlook.total,
+        may_take_over=diagnosis.may_take_over(asked.mailboxes, environment=asked.environment, by=person),
         asks_start=asked.is_from_page and only is not None and _may_set_start(request, only),
     )
     if "look" in request.POST:
@@ -179,7 +180,7 @@ def _start(request: HttpRequest, asked: Asked, form: DiagnoseForm) -> Job | None
             by=cast("User", request.user),
             now=timezone.now(),
             server_profile=asked.profile,
-            takes_over=form.cleaned_data["takes_over"],
+            takes_over=form.cleaned_data.get("takes_over", False),
             start_date=form.cleaned_data.get("start"),
         )
     except StartTooEarly as refused:

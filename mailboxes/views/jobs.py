@@ -1,140 +1,33 @@
 """Jobs: the list of what was asked for, and the page that follows one while it runs."""
 
 from datetime import datetime, timedelta
-from functools import cached_property
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from django.contrib.auth.models import User
-from django.db.models import Count, F, Q, QuerySet
-from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
-from emailsync.web.listing import Column, Facet, Listing, View
-from emailsync.web.listing_parts import Choice
 from emailsync.web.responses import page_response, redirect_response, saved_response
 from mailboxes import access as mailbox_access
-from mailboxes.choices import UNFINISHED, JobKind, RunState
-from mailboxes.models import Diagnosis, Job, JobRemark, Mailbox
+from mailboxes.choices import JobKind, RunState
+from mailboxes.models import Diagnosis, Job, Mailbox
 from mailboxes.models.diagnosis import DiagnosisQuerySet
 from mailboxes.services import diagnosis, jobs, progress
+from mailboxes.views.job_listing import (
+    DiagnosisListing,
+    JobListing,
+    RemarkListing,
+    changed_words,
+    jobs_of,
+    left_out_words,
+)
 from profiles import access
 from profiles.access import Permission, Person
-from profiles.models import Environment
-
-
-class JobListing(Listing[Job]):
-    """The jobs of one environment, newest first."""
-
-    columns: ClassVar = (
-        Column("kind", gettext_lazy("Job"), sort=("kind",)),
-        Column("by", gettext_lazy("Started by"), sort=(Lower("created_by__username"),)),
-        Column("started", gettext_lazy("Started"), sort=("created_on",)),
-        Column("progress", gettext_lazy("Progress"), sort=("shown_total",)),
-        Column("result", gettext_lazy("Result"), sort=("shown_failed",)),
-        Column("took", gettext_lazy("Duration"), sort=("took",), classes="lg end"),
-    )
-    search: ClassVar = (
-        "title",
-        "server_profile__name",
-        "created_by__username",
-        "created_by__first_name",
-        "created_by__last_name",
-    )
-    views: ClassVar = (
-        View("all", gettext_lazy("All Jobs")),
-        *(View(kind.value, kind.label, Q(kind=kind.value)) for kind in JobKind),
-    )
-    facets: ClassVar = (
-        Facet("running", gettext_lazy("Running"), Q(state__in=UNFINISHED)),
-        Facet("failed", gettext_lazy("With failures"), Q(shown_failed__gt=0) | Q(state=RunState.FAILED)),
-        Facet("canceled", gettext_lazy("Canceled"), Q(state=RunState.CANCELED)),
-    )
-    default_sort: ClassVar[str] = "-started"
-    noun: ClassVar[tuple[Any, Any]] = (gettext_lazy("job"), gettext_lazy("jobs"))
-
-
-class DiagnosisListing(Listing[Diagnosis]):
-    """The mailboxes of one Test & Enable. They keep their order while it runs."""
-
-    facets: ClassVar = (
-        Facet("failed", gettext_lazy("Failed"), progress.PARTS["failed"]),
-        Facet("running", gettext_lazy("Running"), progress.PARTS["running"]),
-        Facet("waiting", gettext_lazy("Waiting"), progress.PARTS["waiting"]),
-        Facet("skipped", gettext_lazy("Skipped"), progress.PARTS["skipped"]),
-        Facet("succeeded", gettext_lazy("Succeeded"), progress.PARTS["succeeded"]),
-    )
-    page_sizes: ClassVar = (100,)
-    noun: ClassVar[tuple[Any, Any]] = (gettext_lazy("mailbox"), gettext_lazy("mailboxes"))
-
-    def __init__(
-        self, state: QueryDict, queryset: QuerySet[Diagnosis], *, url: str, counts: progress.Counts
-    ) -> None:
-        """Take the numbers that are known already: counting a large job once is enough."""
-        super().__init__(state, queryset.order_by("position"), url=url)
-        self.known = counts
-
-    @cached_property
-    def _counts(self) -> dict[str, int]:
-        facets = {f"facet_{facet.name}": getattr(self.known, facet.name) for facet in self.facets}
-        return {"all_records": self.known.total, **facets}
-
-    @property
-    def _limit(self) -> int:
-        return self.known.total
-
-    def _facet_choice(self, title: Any, name: str, url: str, is_current: bool) -> Choice:  # noqa: FBT001
-        return Choice(title, url, is_current, self._counts[name])
-
-    @cached_property
-    def rows(self) -> list[Diagnosis]:
-        """Find the page in an index first: mailboxes of earlier pages need not be read."""
-        start = (self.page - 1) * self.size
-        pks = self.selected.order_by("position", "pk").values_list("pk", flat=True)[start : start + self.size]
-        return list(self.selected.filter(pk__in=list(pks)).order_by("position", "pk"))
-
-
-class RemarkListing(Listing[JobRemark]):
-    """What a job left out, and why."""
-
-    page_sizes: ClassVar = (100,)
-    search: ClassVar = ("label", "sentence", "mailbox__name", "mailbox__address")
-    noun: ClassVar[tuple[Any, Any]] = (gettext_lazy("remark"), gettext_lazy("remarks"))
-
-
-def jobs_of(environment: Environment, *, user: Person) -> QuerySet[Job]:
-    """Return the environment's jobs with the numbers that a row of the list shows.
-
-    Who sees only some mailboxes sees the jobs on them, and only those mailboxes are counted.
-    """
-    numbers: dict[str, Any] = {
-        "shown_total": F("total"),
-        "shown_done": F("done"),
-        "shown_changed": F("changed"),
-        "shown_failed": F("failed"),
-    }
-    if Permission.READ_MAILBOXES not in environment.may:
-        own = Q(diagnoses__mailbox__owner=user.pk)
-        failed = Q(diagnoses__incoming="failure") | Q(diagnoses__outgoing="failure")
-        succeeded = Q(diagnoses__incoming="success") | Q(diagnoses__outgoing="success")
-        done = own & Q(diagnoses__state=RunState.DONE)
-        numbers = {
-            "shown_total": Count("diagnoses", filter=own),
-            "shown_done": Count("diagnoses", filter=done),
-            "shown_changed": Count("diagnoses", filter=done & succeeded & ~failed),
-            "shown_failed": Count("diagnoses", filter=done & failed),
-        }
-    return (
-        mailbox_access.jobs(user, environment)
-        .select_related("created_by", "server_profile")
-        .defer("server_profile__password", "server_profile__outgoing_password")
-        .annotate(took=F("finished_on") - F("created_on"), **numbers)
-    )
 
 
 @require_safe
@@ -201,7 +94,12 @@ def _page(request: HttpRequest, slug: str, pk: int) -> dict[str, Any]:
 def _tests(
     request: HttpRequest, job: Job, diagnoses: DiagnosisQuerySet, *, fragment_url: str, now: datetime
 ) -> dict[str, Any]:
-    counts = progress.count(diagnoses)
+    sees_all = Permission.READ_MAILBOXES in job.environment.may
+    counts = progress.count(
+        diagnoses,
+        unwritten=job.total - job.position if sees_all else 0,
+        is_canceled=job.canceled_on is not None,
+    )
     shown = diagnoses.select_related("mailbox__server_profile").defer(
         "mailbox__password",
         "mailbox__notes",
@@ -248,6 +146,7 @@ def _chunks(request: HttpRequest, job: Job, *, fragment_url: str) -> dict[str, A
         "total": job.total,
         "done": job.done,
         "failed": job.failed,
+        "followers": list(job.followers.order_by("pk")) if job.is_finished else [],
         "listing": listing,
         "poll_url": f"{fragment_url}?{words.urlencode()}",
         "here": listing.here,
@@ -297,8 +196,8 @@ def _chunk_badges(job: Job) -> list[tuple[str, str]]:
     same = max(job.done - job.changed - job.failed, 0)
     left = 0 if job.is_finished and job.state == RunState.DONE else job.total - job.done
     return _badges(
-        ("success", job.changed, ngettext("%(number)s changed", "%(number)s changed", job.changed)),
-        ("warning", job.failed, ngettext("%(number)s skipped", "%(number)s skipped", job.failed)),
+        ("success", job.changed, changed_words(job.kind, job.changed)),
+        ("warning", job.failed, left_out_words(job.kind, job.failed)),
         ("none", same, ngettext("%(number)s needed no change", "%(number)s needed no change", same)),
         (
             ("canceled", left, ngettext("%(number)s not begun", "%(number)s not begun", left))
@@ -335,13 +234,15 @@ def job_again(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
             text=_("There is nothing to test again."),
             leave=True,
         )
+    user = cast("User", request.user)
     again = diagnosis.start(
         mailboxes,
         environment=job.environment,
-        by=cast("User", request.user),
+        by=user,
         now=timezone.now(),
         server_profile=job.server_profile,
-        takes_over=job.takes_over,
+        takes_over=job.takes_over
+        and diagnosis.may_take_over(mailboxes, environment=job.environment, by=user),
     )
     return redirect_response(request, again.get_absolute_url())
 

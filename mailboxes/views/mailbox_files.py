@@ -21,9 +21,12 @@ from django.views.decorators.http import require_http_methods, require_safe
 from emailsync.crypto.keyring import SecretUnreadable, keyring
 from emailsync.web.channel import is_protected
 from emailsync.web.forms import Check, ConsoleForm
-from emailsync.web.responses import saved_response
+from emailsync.web.responses import redirect_response, saved_response
 from mailboxes.choices import ResultStatus, RunState
-from mailboxes.services import importing, sheet
+from mailboxes.engine import sheet
+from mailboxes.engine.importing import COLUMNS, EXAMPLE, Plan
+from mailboxes.engine.uploading import Upload
+from mailboxes.services import importing
 from mailboxes.views.mailbox_list import chosen_columns
 from mailboxes.views.mailbox_listing import listing_of
 from profiles.access import Permission, enter
@@ -74,37 +77,46 @@ def _check(request: HttpRequest, environment: Environment, *, user: User) -> Htt
     form = ImportForm(request.POST, request.FILES)
     if not form.is_valid():
         return _page(request, environment, form)
-    upload = form.cleaned_data["file"]
+    file = form.cleaned_data["file"]
     # One byte more than allowed is enough to refuse it.
-    content = upload.read(sheet.LARGEST + 1)
-    plan = importing.judge(
-        sheet.read(content),
-        environment=environment,
-        by=user,
-        updates=form.cleaned_data["updates"],
-        takes_credentials=is_protected(request),
-    )
-    sealed = _seal(content, environment, user=user) if plan.is_good else ""
-    return _page(request, environment, form, plan=plan, sealed=sealed, file_name=upload.name)
+    content = file.read(sheet.LARGEST + 1)
+    upload = _upload(request, content, updates=form.cleaned_data["updates"])
+    plan = None
+    if len(upload.lines) <= importing.DIRECTLY:
+        plan = importing.judge(upload, environment=environment, by=user)
+    sealed = _seal(content, environment, user=user) if plan is None or plan.is_good else ""
+    return _page(request, environment, form, upload=upload, plan=plan, sealed=sealed, file_name=file.name)
+
+
+def _upload(request: HttpRequest, content: bytes, *, updates: bool) -> Upload:
+    return Upload(content, updates=updates, takes_credentials=is_protected(request))
 
 
 def _import(request: HttpRequest, environment: Environment, *, user: User) -> HttpResponse:
     content = _unseal(request.POST["sealed"], environment, user=user)
-    try:
-        plan = importing.carry_out(
-            sheet.read(content),
+    upload, now = _upload(request, content, updates="updates" in request.POST), timezone.now()
+    if len(upload.lines) > importing.DIRECTLY:
+        job = importing.start(
+            upload,
             environment=environment,
             by=user,
-            now=timezone.now(),
-            updates="updates" in request.POST,
-            takes_credentials=is_protected(request),
+            now=now,
+            imports="check" not in request.POST,
+            title=request.POST.get("name", ""),
         )
+        return redirect_response(request, job.get_absolute_url())
+    try:
+        plan = importing.carry_out(upload, environment=environment, by=user, now=now)
     except IntegrityError as error:
         raise sheet.Unreadable(
             _("Somebody created one of these mailboxes meanwhile. Nothing was imported: check again.")
         ) from error
     if not plan.is_good:
-        return _page(request, environment, ImportForm(), plan=plan)
+        return _page(request, environment, ImportForm(), upload=upload, plan=plan)
+    return _imported(request, environment, plan)
+
+
+def _imported(request: HttpRequest, environment: Environment, plan: Plan) -> HttpResponse:
     created, changed = len(plan.created), len(plan.existing)
     title = ngettext("%(number)s mailbox created", "%(number)s mailboxes created", created) % {
         "number": f"{created:,}"
@@ -122,7 +134,8 @@ def _page(
     environment: Environment,
     form: ImportForm,
     *,
-    plan: importing.Plan | None = None,
+    upload: Upload | None = None,
+    plan: Plan | None = None,
     sealed: str = "",
     file_name: str | None = None,
 ) -> HttpResponse:
@@ -131,12 +144,14 @@ def _page(
         "environment": environment,
         "form": form,
         "plan": plan,
+        "rows": len(upload.lines) if upload else 0,
+        "ignored": upload.ignored if upload else [],
         "sealed": sealed,
         "file_name": file_name,
         "complaints": complaints[:SHOWN],
         "further": max(len(complaints) - SHOWN, 0),
         "rows_wrong": len({complaint.line for complaint in complaints}),
-        "columns": importing.COLUMNS,
+        "columns": COLUMNS,
         "locked": not is_protected(request),
     }
     refused = bool(complaints) or (form.is_bound and bool(form.errors))
@@ -168,7 +183,7 @@ def _unseal(token: str, environment: Environment, *, user: User) -> bytes:
 def mailbox_template(request: HttpRequest, slug: str) -> HttpResponseBase:
     """Give a file to start from: the head and one example."""
     environment = enter(cast("User", request.user), slug, Permission.WRITE_MAILBOXES)
-    rows = [importing.COLUMNS, importing.EXAMPLE]
+    rows = [COLUMNS, EXAMPLE]
     return _download(sheet.write(rows), name=f"{environment.slug}-mailboxes-template.csv")
 
 
@@ -183,7 +198,8 @@ def mailbox_export(request: HttpRequest, slug: str) -> HttpResponseBase:
     # The name stands with its address in the list; in a file each has its own column.
     if "address" not in names:
         names.insert(1, "address")
-    titles = {column.name: str(column.title) for column in listing.columns}
+    # What can be imported again is named as there; the rest is ignored by an import.
+    titles = {column.name: IMPORTED.get(column.name, str(column.title)) for column in listing.columns}
 
     def rows() -> Iterator[list[str]]:
         yield [titles[name] for name in names]
@@ -219,7 +235,7 @@ RUNS = dict(RunState.choices)
 CELLS: dict[str, Callable[[Any], str]] = {
     "name": lambda mailbox: mailbox.name,
     "address": lambda mailbox: mailbox.address,
-    "regarding": lambda mailbox: str(mailbox.get_kind_display()),
+    "regarding": lambda mailbox: mailbox.kind,
     "owner": lambda mailbox: _name(mailbox.owner),
     "profile": lambda mailbox: mailbox.server_profile.name if mailbox.server_profile else "",
     "approval": lambda mailbox: str(mailbox.get_address_status_display()),
@@ -233,5 +249,15 @@ CELLS: dict[str, Callable[[Any], str]] = {
     "approved_on": lambda mailbox: _moment(mailbox.approved_on),
     "attempted_by": lambda mailbox: mailbox.attempted_by or "",
     "attempted_on": lambda mailbox: _moment(mailbox.attempted_on),
-    "status": lambda mailbox: _("Active") if mailbox.is_active else _("Inactive"),
+    "status": lambda mailbox: "yes" if mailbox.is_active else "no",
+}
+#: The columns of the list that an import takes, with their names there.
+IMPORTED = {
+    "name": "name",
+    "address": "address",
+    "regarding": "kind",
+    "owner": "owner",
+    "profile": "server_profile",
+    "start": "process_email_from",
+    "status": "is_active",
 }

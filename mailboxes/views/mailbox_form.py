@@ -17,6 +17,7 @@ from emailsync.web.channel import is_protected
 from emailsync.web.responses import dialog_response, page_response, saved_response
 from mailboxes import access as mailbox_access
 from mailboxes.choices import Direction, MailboxKind, OutgoingStatus
+from mailboxes.engine import defaults
 from mailboxes.forms.mailbox import CreateForwardMailboxForm, CreateMailboxForm, EditMailboxForm
 from mailboxes.models import Mailbox, Message, OutgoingMessage
 from mailboxes.services import editing
@@ -54,7 +55,7 @@ def _create(
 ) -> HttpResponse:
     environment = access.enter(request.user, slug, Permission.WRITE_MAILBOXES)
     user = cast("User", request.user)
-    start = editing.create_defaults(environment, kind=kind)
+    start = defaults.new_mailbox(environment, kind=kind)
     start.owner = user
     form = form_class(request.POST or None, instance=start, credentials_locked=not is_protected(request))
     if request.method == "POST" and form.is_valid():

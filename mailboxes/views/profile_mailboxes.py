@@ -15,9 +15,11 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from emailsync.web.listing import Column, Facet, Listing
 from emailsync.web.responses import dialog_response, page_response, redirect_response, saved_response
+from mailboxes.choices import JobKind
+from mailboxes.engine import orders, switching
 from mailboxes.forms.move import MoveForm
 from mailboxes.models import Mailbox
-from mailboxes.services import editing
+from mailboxes.services import editing, jobs
 from mailboxes.views.mailbox_listing import FAILING, UNTRIED, WORKING
 from profiles import access
 from profiles.access import Permission
@@ -96,7 +98,7 @@ def profile_move(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     others = environment.server_profiles.active().exclude(pk=pk).order_by("name")
     form = MoveForm(request.POST if "confirm" in request.POST else None, profiles=others)
     if form.is_bound and form.is_valid():
-        return _move(request, environment, chosen, to=form.cleaned_data["target"], back=back)
+        return _move(request, profile, chosen, to=form.cleaned_data["target"], back=back)
     context = {
         "environment": environment,
         "profile": profile,
@@ -117,12 +119,23 @@ def profile_move(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
 
 
 def _move(
-    request: HttpRequest, environment: Environment, chosen: QuerySet[Mailbox], *, to: ServerProfile, back: str
+    request: HttpRequest, profile: ServerProfile, chosen: QuerySet[Mailbox], *, to: ServerProfile, back: str
 ) -> HttpResponse:
-    user = cast("User", request.user)
+    user, environment = cast("User", request.user), profile.environment
+    if chosen.count() > orders.DIRECTLY:
+        job = jobs.start(
+            JobKind.MOVE,
+            environment=environment,
+            targets=chosen.order_by("pk").values_list("pk", flat=True),
+            payload={"profile": str(to.pk), "test": request.POST.get("confirm") == "test"},
+            by=user,
+            now=timezone.now(),
+            title=f"{profile.name} → {to.name}",
+        )
+        return redirect_response(request, job.get_absolute_url())
     try:
         moved = editing.move(chosen, environment=environment, to=to, by=user, now=timezone.now())
-    except editing.ProfileUnusable as error:
+    except switching.ProfileUnusable as error:
         return saved_response(request, back, title=_("Nothing was moved"), text=str(error), intent="error")
     if request.POST.get("confirm") == "test":
         url = reverse("mailboxes:profile_diagnose", args=[environment.slug, to.pk])

@@ -15,6 +15,7 @@ from emailsync.mail.composing import Draft
 from emailsync.mail.parsing import Address
 from mailboxes.choices import JobKind
 from mailboxes.engine.changing import Change
+from mailboxes.engine.uploading import Upload
 from mailboxes.models import Alert, LedgerEntry, Mailbox, Message, WorkerState
 from mailboxes.services import (
     approval,
@@ -26,7 +27,6 @@ from mailboxes.services import (
     jobs,
     outgoing,
     received,
-    sheet,
     wall,
 )
 from profiles import people, services
@@ -111,7 +111,7 @@ DRAFT = Draft(
     text="t",
 )
 WRITTEN = drafts.Written(to="", cc="", bcc="", subject="s", text="t")
-SHEET = sheet.read(b"address,name\npier@outside.example,Pier\n")
+UPLOAD = Upload(b"address,name\npier@outside.example,Pier\n", updates=False, takes_credentials=False)
 SERVICES: list[Service] = [
     Service(
         services.save_environment,
@@ -274,16 +274,17 @@ SERVICES: list[Service] = [
     Service(
         importing.judge,
         WRITE_MAILBOXES,
-        lambda w, by: importing.judge(
-            SHEET, environment=w.here.environment, by=by, updates=False, takes_credentials=False
-        ),
+        lambda w, by: importing.judge(UPLOAD, environment=w.here.environment, by=by),
     ),
     Service(
         importing.carry_out,
         WRITE_MAILBOXES,
-        lambda w, by: importing.carry_out(
-            SHEET, environment=w.here.environment, by=by, now=NOW, updates=False, takes_credentials=False
-        ),
+        lambda w, by: importing.carry_out(UPLOAD, environment=w.here.environment, by=by, now=NOW),
+    ),
+    Service(
+        importing.start,
+        WRITE_MAILBOXES,
+        lambda w, by: importing.start(UPLOAD, environment=w.here.environment, by=by, now=NOW, imports=True),
     ),
     Service(
         changing.look_ahead,
@@ -346,7 +347,8 @@ SELECTIVE = {
     name_of(wall.delete),
     name_of(wall.deletable),
     name_of(wall.mark_read),
-    name_of(approval.approve_own),
+    name_of(wall.delete_all),
+    name_of(diagnosis.may_take_over),
 }
 
 

@@ -11,7 +11,7 @@ from django.db.models import CharField, EmailField, JSONField, SlugField, TextFi
 from django.urls import reverse
 from django.utils import translation
 
-from mailboxes.services.importing import COLUMNS
+from mailboxes.engine.importing import COLUMNS
 from tests.access.visits import VISITS, Visit
 from tests.access.world import World
 

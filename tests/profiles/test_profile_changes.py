@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
+from mailboxes.engine import switching
 from mailboxes.models import Mailbox, WorkerState
 from mailboxes.services import editing
 from profiles import services
@@ -88,7 +89,7 @@ def test_mailboxes_do_not_move_to_an_inactive_profile(
     environment: Environment, new_profile: NewProfile, running: Mailbox, person: User
 ) -> None:
     target = new_profile("Retired", is_active=False)
-    with pytest.raises(editing.ProfileUnusable, match="Activate it first"):
+    with pytest.raises(switching.ProfileUnusable, match="Activate it first"):
         editing.move(Mailbox.objects.all(), environment=environment, to=target, by=person, now=NOW)
 
 

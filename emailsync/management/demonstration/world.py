@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from emailsync.management.demonstration import state
 from emailsync.management.demonstration.letters import ACCOUNTS, Account
+from mailboxes.engine import defaults
 from mailboxes.models import Mailbox
 from mailboxes.services import approval, diagnosis, editing
 from profiles import people
@@ -86,7 +87,7 @@ def _addresses(**wanted: bool) -> list[str]:
 
 
 def _create_mailbox(account: Account, *, profile: ServerProfile, by: User | None) -> Mailbox:
-    mailbox = editing.create_defaults(profile.environment)
+    mailbox = defaults.new_mailbox(profile.environment)
     mailbox.kind = account.kind
     mailbox.server_profile = profile
     mailbox.name, mailbox.address, mailbox.owner = account.name, account.address, by

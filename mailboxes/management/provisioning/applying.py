@@ -15,6 +15,7 @@ from django.db import models, transaction
 
 from emailsync.crypto.fields import Secret
 from mailboxes.choices import AddressStatus, MailboxKind
+from mailboxes.engine import defaults
 from mailboxes.management.provisioning.document import NULL, Rejected, Section
 from mailboxes.management.provisioning.keys import key_of, values
 from mailboxes.models import Mailbox
@@ -154,7 +155,7 @@ class Applier:
         found = values(section, Mailbox, folder=self.folder, variables=self.variables)
         stored = Mailbox.objects.filter(environment=environment, address__iexact=address).first()
         kind = found.get("kind", MailboxKind.USER)
-        mailbox = stored or editing.create_defaults(environment, kind=kind)
+        mailbox = stored or defaults.new_mailbox(environment, kind=kind)
         before = _snapshot(mailbox) if stored else None
         if found.get("user_name"):
             found.setdefault("allow_credentials", True)

@@ -11,7 +11,9 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from mailboxes.models import Alert, Mailbox
+from mailboxes.engine import jobs, orders
+from mailboxes.models import Alert, Job, Mailbox
+from mailboxes.services import wall
 from profiles.models import ServerProfile
 
 HTMX = {"HX-Request": "true"}
@@ -293,3 +295,39 @@ def test_a_kind_of_an_older_version_does_not_break_the_wall(reader: Client, url:
 def test_strangers_are_asked_to_sign_in(url: str) -> None:
     assert Client().get("/alerts/").status_code == 302
     assert Client().post(DELETE, {"all": "yes"}).status_code == 302
+
+
+@pytest.fixture
+def many(tell: Tell, monkeypatch: pytest.MonkeyPatch) -> list[Alert]:
+    """Give three alerts, and have more than one count as many."""
+    monkeypatch.setattr(orders, "DIRECTLY", 1)
+    return [tell("outgoing_stopped", key=str(number)) for number in range(3)]
+
+
+def test_many_alerts_are_deleted_by_a_job(reader: Client, many: list[Alert], mailbox: Mailbox) -> None:
+    response = delete(reader, mailbox=mailbox.pk, all="yes")
+    job = Job.objects.get()
+    assert response["Location"] == job.get_absolute_url()
+    assert Alert.objects.count() == 3
+    jobs.run(job.pk)
+    assert not Alert.objects.exists()
+    assert "3 deleted" in reader.get(job.get_absolute_url()).content.decode()
+
+
+def test_a_job_leaves_what_was_seen_again_after_the_question(
+    reader: Client, many: list[Alert], mailbox: Mailbox
+) -> None:
+    delete(reader, mailbox=mailbox.pk, all="yes")
+    Alert.objects.filter(pk=many[0].pk).update(last_seen_on=timezone.now() + timedelta(seconds=5))
+    jobs.run(Job.objects.get().pk)
+    assert list(Alert.objects.all()) == [many[0]]
+
+
+def test_all_are_marked_as_read_by_one_statement(
+    reader: Client, many: list[Alert], mailbox: Mailbox, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    person = User.objects.get(pk=reader.session["_auth_user_id"])
+    wall.mark_read(Alert.objects.filter(pk=many[0].pk), by=person)
+    with django_assert_max_num_queries(1):
+        assert wall.mark_read(Alert.objects.all(), by=person) == 2
+    assert not Alert.objects.all().unread_by(person).exists()

@@ -5,9 +5,8 @@ from django.test import Client
 from django.urls import reverse
 
 from mailboxes.choices import JobKind, ResultStatus
-from mailboxes.engine import jobs
+from mailboxes.engine import jobs, orders
 from mailboxes.models import Job, Mailbox, WorkerState
-from mailboxes.services import changing as service
 from profiles.models import EmailSettings, Environment, ServerProfile
 from tests.mailboxes.console.conftest import NOW, NewMailbox
 
@@ -100,14 +99,17 @@ def test_a_large_selection_is_applied_by_a_job_that_tests_afterwards(
     profile: ServerProfile,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(service, "DIRECTLY", 1)
+    monkeypatch.setattr(orders, "DIRECTLY", 1)
     ids = [new_mailbox(name, **UNSET).pk for name in ("Ana", "Ben", "Carla")]
     response = client.post(url, {"ids": ids, "confirm": "1", "test": "1"}, headers=HTMX)
     job = Job.objects.get(kind=JobKind.APPLY_DEFAULT)
     assert response.headers["HX-Redirect"] == job.get_absolute_url()
     jobs.run(job.pk)
     assert Mailbox.objects.filter(server_profile=profile).count() == 3
-    assert Job.objects.get(kind=JobKind.DIAGNOSE).diagnoses.count() == 3
+    test = Job.objects.get(kind=JobKind.DIAGNOSE)
+    jobs.run(test.pk)
+    assert test.diagnoses.count() == 3
+    assert test.get_absolute_url() in client.get(job.get_absolute_url()).content.decode()
 
 
 def test_from_a_mailbox_page_the_dialog_stands_on_it(client: Client, url: str, mailbox: Mailbox) -> None:

@@ -12,7 +12,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from mailboxes.choices import JobKind, ResultStatus
-from mailboxes.engine import changing, jobs
+from mailboxes.engine import changing, jobs, orders
 from mailboxes.engine.changing import Change
 from mailboxes.models import Job, Mailbox, WorkerState
 from mailboxes.services import changing as service
@@ -252,7 +252,7 @@ def test_a_large_selection_is_changed_by_a_job_that_names_what_it_left_out(
     person: User,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(service, "DIRECTLY", 1)
+    monkeypatch.setattr(orders, "DIRECTLY", 1)
     support, ana = new_mailbox("Support", kind="queue"), new_mailbox("Ana")
     answer = {"delete_after_processing": "yes", "process_email_from": "2026-11-20T08:00", "confirm": "1"}
     response = client.post(url, {"ids": [support.pk, ana.pk], **answer}, headers=HTMX)

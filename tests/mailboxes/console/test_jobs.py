@@ -332,10 +332,10 @@ def test_a_job_can_be_looked_at_by_part(client: Client, new_mailbox: NewMailbox,
 def changed(environment: Environment, mailbox: Mailbox, person: User, monkeypatch: pytest.MonkeyPatch) -> Job:
     """Give a finished job of another kind that left out one mailbox."""
 
-    def work(job: Job, targets: Sequence[str], now: datetime) -> ChunkResult:
+    def work(targets: Sequence[str], now: datetime) -> ChunkResult:
         return ChunkResult(1, [Remark("The profile is inactive.", mailbox=mailbox.pk, label=mailbox.name)])
 
-    monkeypatch.setitem(WORKS, JobKind.CHANGE, work)
+    monkeypatch.setitem(WORKS, JobKind.CHANGE, lambda _job: work)
     job = jobs.start(
         JobKind.CHANGE,
         environment=environment,

@@ -4,13 +4,15 @@ from unittest import mock
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
 
 from emailsync.mail.trial import Outcome, Step
 from mailboxes.choices import Direction
 from mailboxes.engine import diagnosing, eligibility
 from mailboxes.models import Alert, Diagnosis, Mailbox, SyncClaim, WorkerState
 from mailboxes.services import diagnosis, editing
-from profiles.models import EmailSettings, Environment, ServerProfile
+from profiles.choices import Role
+from profiles.models import EmailSettings, Environment, Membership, ServerProfile
 from tests.mailboxes.keeping.conftest import NOW, MakeMailbox
 
 pytestmark = pytest.mark.django_db
@@ -154,3 +156,37 @@ def test_a_start_date_before_the_profiles_is_refused(mailbox: Mailbox, ada: User
             start_date=NOW - timedelta(days=1),
         )
     assert not Diagnosis.objects.exists()
+
+
+@pytest.fixture
+def mia(mailbox: Mailbox, other: Mailbox, try_out: Test) -> User:
+    """Give the owner of a mailbox whose address another environment synchronizes; no role lets her write."""
+    try_out(other)
+    mia = User.objects.create_user("mia")
+    Membership.objects.create(user=mia, environment=mailbox.environment, role=Role.MEMBER)
+    Mailbox.objects.filter(pk=mailbox.pk).update(owner=mia)
+    return mia
+
+
+def takes_over(mailbox: Mailbox, by: User) -> bool:
+    """Say whether a test that takes the address over is started."""
+    found = Mailbox.objects.filter(pk=mailbox.pk)
+    job = diagnosis.start(found, environment=mailbox.environment, by=by, now=NOW, takes_over=True)
+    return job.takes_over
+
+
+def test_who_may_only_test_takes_no_address_from_somebody_else(mailbox: Mailbox, mia: User) -> None:
+    with pytest.raises(PermissionDenied):
+        takes_over(mailbox, mia)
+
+
+def test_who_may_only_test_takes_their_own_address_from_themselves(
+    mailbox: Mailbox, other: Mailbox, mia: User
+) -> None:
+    Mailbox.objects.filter(pk=other.pk).update(owner=mia)
+    assert takes_over(mailbox, mia)
+
+
+def test_who_may_change_mailboxes_takes_addresses_over(mailbox: Mailbox, mia: User) -> None:
+    Membership.objects.filter(user=mia).update(role=Role.MAILBOX_ADMINISTRATOR)
+    assert takes_over(mailbox, mia)

@@ -101,3 +101,8 @@ def write(rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
 def harmless(cell: str) -> str:
     """Return a cell that no spreadsheet computes."""
     return f"'{cell}" if cell.startswith(FORMULA) else cell
+
+
+def as_typed(cell: str) -> str:
+    """Return what `harmless` was given."""
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith(FORMULA) else cell
