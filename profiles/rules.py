@@ -12,8 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from emailsync.mail.endpoint import NetworkPolicy, Protocol, Security, check_host, check_plain, default_port
 from emailsync.mail.errors import MailError
-from emailsync.mail.registry import INCOMING
-from profiles.choices import AuthenticationProtocol, AuthenticationType, IncomingProtocol, ServerType
+from profiles.choices import AuthenticationProtocol, AuthenticationType, ServerType
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrOrPromise
@@ -51,21 +50,6 @@ MECHANISM_REASONS: Reasons = {
     for kind in AuthenticationProtocol
     if kind not in SUPPORTED_MECHANISMS
 }
-
-
-def supported_protocols() -> list[tuple[str, str]]:
-    """Return the choices of incoming protocols that this installation can speak."""
-    return [(value, str(label)) for value, label in IncomingProtocol.choices if Protocol(value) in INCOMING]
-
-
-def protocol_reasons() -> Reasons:
-    """Return why the other incoming protocols cannot be chosen."""
-    known = ", ".join(label for _value, label in supported_protocols())
-    return {
-        value: gettext_lazy("this installation reads mail over %(known)s") % {"known": known}
-        for value in IncomingProtocol.values
-        if Protocol(value) not in INCOMING
-    }
 
 
 def plain_text_errors(instance: object, *, fields: tuple[str, ...]) -> dict[str, str]:
@@ -154,13 +138,7 @@ def _kind_errors(profile: "ServerProfile") -> dict[str, str]:
     errors = {}
     stored = type(profile).objects.filter(pk=profile.pk).values("server_type", "incoming_protocol").first()
     if profile.server_type != ServerType.OTHER:
-        errors["server_type"] = _("Choose Other (IMAP/POP,SMTP): it reaches every IMAP and SMTP server.")
-    if Protocol(profile.incoming_protocol) not in INCOMING:
-        known = ", ".join(label for _value, label in supported_protocols())
-        sentence = _("This installation reads mail over %(known)s.") % {"known": known}
-        errors["incoming_protocol"] = f"{sentence} " + (
-            FIXED if stored else _("Choose %(known)s.") % {"known": known}
-        )
+        errors["server_type"] = _("Choose Other (IMAP/POP,SMTP): it reaches all such servers.")
     for field, before in (stored or {}).items():
         if getattr(profile, field) != before:
             errors[field] = str(FIXED)

@@ -181,6 +181,23 @@ class Connection:
             self._start += piece
             size -= piece
 
+    def read_until(self, mark: bytes, write: Callable[[memoryview], None], *, again: int = 0) -> None:
+        """Hand what comes before a mark to a writer, as it comes, and take the mark itself away.
+
+        The last `again` bytes of the line that was just read are looked at once more.
+        """
+        self._start -= again
+        while True:
+            found = self._buffer.find(mark, self._start, self._end)
+            # Without the mark, an end that may be its beginning waits.
+            until = found if found >= 0 else max(self._start, self._end - len(mark) + 1)
+            write(self._view[self._start : until])
+            self._start = until
+            if found >= 0:
+                self._start += len(mark)
+                return
+            self._receive_or_lose()
+
     def start_tls(self) -> None:
         """Begin TLS and verify the certificate: by its pin, or against the host's name (RFC 9525)."""
         if self.buffered:

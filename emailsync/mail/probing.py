@@ -8,10 +8,11 @@ from itertools import chain, repeat
 
 from emailsync.mail.auth import Password
 from emailsync.mail.composing import Draft, compose, new_message_id
-from emailsync.mail.endpoint import Endpoint, Security
+from emailsync.mail.endpoint import Endpoint, Protocol, Security
 from emailsync.mail.errors import MailError, MessageRefused, NotSeenArriving, TimedOut
 from emailsync.mail.imap import ImapClient
 from emailsync.mail.incoming import IncomingClient
+from emailsync.mail.pop3 import Pop3Client
 from emailsync.mail.registry import INCOMING
 from emailsync.mail.smtp import SmtpClient
 from emailsync.mail.trial import Direction, Plan, Step, Trial, milliseconds
@@ -58,7 +59,7 @@ class _Incoming(Trial):
     def __init__(self, endpoint: Endpoint, credential: Password, wire: Wire) -> None:
         super().__init__(endpoint, wire)
         self._credential = credential
-        self._client: ImapClient | None = None
+        self._client: ImapClient | Pop3Client | None = None
 
     def again(self, wire: Wire) -> Trial:
         return _Incoming(self.endpoint, self._credential, wire)
@@ -83,13 +84,14 @@ class _Incoming(Trial):
             self._client.close()
         super().close()
 
-    def _in_conversation(self) -> ImapClient:
+    def _in_conversation(self) -> ImapClient | Pop3Client:
         if self._client is None:
             raise TimedOut("There is no conversation.")
         return self._client
 
     def _greet(self) -> tuple[str, str]:
-        self._client = ImapClient(self.reached())
+        speak = Pop3Client if self.endpoint.protocol is Protocol.POP3 else ImapClient
+        self._client = speak(self.reached())
         return gettext_noop("The server greeted us"), self._client.greeting
 
     def _begin_tls(self) -> tuple[str, str]:
@@ -106,8 +108,13 @@ class _Incoming(Trial):
         return _signed_in(self._credential), ""
 
     def _open_inbox(self) -> tuple[str, str]:
-        folder = self._in_conversation().open_folder()
-        seen = f"UIDVALIDITY {folder.uidvalidity}, UIDNEXT {folder.uidnext}"
+        folders = self._in_conversation().folders
+        if folders is None:
+            folder = self._in_conversation().status()
+            seen = f"{folder.octets} bytes"
+        else:
+            folder = folders.open_folder()
+            seen = f"UIDVALIDITY {folder.uidvalidity}, UIDNEXT {folder.uidnext}"
         messages = "1 message" if folder.messages == 1 else f"{folder.messages} messages"
         return f"{messages} in INBOX", seen
 

@@ -201,6 +201,7 @@ IMAP_CODES: dict[str, type[MailError]] = {
     "OVERQUOTA": errors.QuotaExceeded,
 }
 CODE = re.compile(r"\[([A-Z-]+)[^\]]*\]", re.IGNORECASE)
+POP3_CODE = re.compile(r"\[([A-Z/-]+)\]", re.IGNORECASE)
 TRY_LATER = re.compile(
     r"temporar|try again|later|too many|maximum number|rate.?limit|throttl|unavailable|overload"
     r"|exceeded.{0,20}connect",
@@ -226,7 +227,12 @@ def pop3_login_failure(text: str) -> MailError:
     """Translate the refusal of USER, PASS or AUTH by its code (RFC 2449, section 8, and RFC 3206)."""
     if (told := meaning(text, SIGN_IN)) is not None:
         return told
-    if re.search(r"\[SYS/TEMP\]", text, re.IGNORECASE) or TRY_LATER.search(text):
+    code = _pop3_code(text)
+    if code == "SYS/PERM":
+        return errors.CommandRefused(
+            gettext_noop("The server cannot open this mailbox."), server_reply=text, permanent=True
+        )
+    if code == "SYS/TEMP" or (code != "AUTH" and TRY_LATER.search(text)):
         return errors.LoginThrottled(NOT_NOW, server_reply=text)
     return errors.LoginRefused(WRONG, server_reply=text)
 
@@ -235,8 +241,15 @@ def pop3_failure(text: str, *, sentence: str = REFUSED) -> MailError:
     """Translate an -ERR by its code and its words."""
     if (told := meaning(text, REFUSALS)) is not None:
         return told
-    kind = errors.ServerBusy if TRY_LATER.search(text) or "[SYS/TEMP]" in text else errors.CommandRefused
-    return kind(sentence, server_reply=text)
+    code = _pop3_code(text)
+    is_passing = code == "SYS/TEMP" or (not code and TRY_LATER.search(text))
+    kind = errors.ServerBusy if is_passing else errors.CommandRefused
+    return kind(sentence, server_reply=text, permanent=code == "SYS/PERM")
+
+
+def _pop3_code(text: str) -> str:
+    found = POP3_CODE.match(text)
+    return found.group(1).upper() if found else ""
 
 
 def imap_failure(text: str, *, sentence: str = REFUSED) -> MailError:

@@ -148,7 +148,6 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
 
     def _list_choices(self) -> None:
         self._list("server_type", ServerType.choices, rules.SERVER_TYPE_REASONS)
-        self._list("incoming_protocol", IncomingProtocol.choices, rules.protocol_reasons())
         kinds = [(kind.value, kind.label) for kind in rules.LISTED_AUTHENTICATION]
         for name in ("authentication_type", "outgoing_authentication_type"):
             self._list(name, kinds, rules.AUTHENTICATION_REASONS)
@@ -188,11 +187,6 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
         field.label_from_instance = _full_name  # type: ignore[assignment,method-assign]
 
     @property
-    def protocol_is_unsupported(self) -> bool:
-        """Say whether this is a profile of old whose protocol nothing here reads."""
-        return not self.is_new and self.instance.incoming_protocol in rules.protocol_reasons()
-
-    @property
     def open_ports(self) -> str:
         """Say which ports may be used."""
         ports = settings.NETWORK_POLICY.allowed_ports
@@ -203,7 +197,7 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
     @property
     def usual_ports(self) -> str:
         """Say which ports stand for empty ones."""
-        protocols = [(Protocol(value), label) for value, label in rules.supported_protocols()]
+        protocols = [(Protocol(value), label) for value, label in IncomingProtocol.choices]
         sentence = _("%(protocol)s %(tls)s with TLS, %(starttls)s with STARTTLS")
         return "; ".join(
             sentence

@@ -17,7 +17,6 @@ Typed = dict[str, str]
         ("exchange_online", "not reached over IMAP and SMTP here"),
         ("windows_integrated", "Exchange servers only"),
         ("anonymous", "never valid"),
-        ("pop3", "this installation reads mail over IMAP"),
         ("ntlm", "not spoken here"),
     ],
 )
@@ -41,12 +40,17 @@ def test_htmx_hears_that_it_was_created(client: Client, environment: Environment
     assert "records:changed" in answer.headers["HX-Trigger"]
 
 
+@pytest.mark.parametrize(
+    ("protocol", "security", "port"),
+    [("imap", "tls", 993), ("imap", "starttls", 143), ("pop3", "tls", 995), ("pop3", "starttls", 110)],
+)
 def test_empty_ports_are_filled_by_protocol_and_security(
-    client: Client, environment: Environment, typed: Typed
+    client: Client, environment: Environment, typed: Typed, protocol: str, security: str, port: int
 ) -> None:
-    client.post(create_url(environment), {**typed, "outgoing_security": "starttls"})
+    chosen = {"incoming_protocol": protocol, "incoming_security": security, "outgoing_security": "starttls"}
+    client.post(create_url(environment), {**typed, **chosen})
     made = ServerProfile.objects.get()
-    assert (made.incoming_port, made.outgoing_port) == (993, 587)
+    assert (made.incoming_protocol, made.incoming_port, made.outgoing_port) == (protocol, port, 587)
 
 
 def test_the_panel_names_the_ports_that_are_open(
@@ -88,7 +92,6 @@ def test_a_port_outside_the_policy_is_refused_in_its_field(
         ("authentication_type", "windows_integrated", "Exchange servers only"),
         ("authentication_type", "oauth", "Select a valid choice"),
         ("server_type", "exchange_online", "Choose Other"),
-        ("incoming_protocol", "pop3", "This installation reads mail over IMAP. Choose IMAP."),
         ("incoming_authentication_protocol", "ntlm", "Choose Auto Detect or Basic"),
         ("incoming_protocol", "gopher", "Select a valid choice"),
         ("owner", "999999", "Select a valid choice"),
