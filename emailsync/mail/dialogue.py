@@ -6,10 +6,12 @@ come: attributes in any order, with announcements (EXISTS, EXPUNGE, FETCH of cha
 (RFC 9051, section 7).
 """
 
+import base64
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from emailsync.mail.auth import ROUNDS, Mechanism, decoded
 from emailsync.mail.connection import LINE_LIMIT, Connection
 from emailsync.mail.errors import ConnectionLost, MailError, ProtocolViolation
 from emailsync.mail.translating import imap_bye, imap_failure
@@ -36,6 +38,8 @@ class Answer:
     status: bytes = b""
     text: bytes = b""
     untagged: list[bytes] = field(default_factory=list)
+    #: What it asked for last, without the plus sign.
+    challenge: bytes = b""
 
 
 class Dialogue:
@@ -107,25 +111,27 @@ class Dialogue:
         self._read_answer(tag, answer, line_limit=line_limit)
         return answer
 
-    def authenticate(self, mechanism: bytes, response: bytes, *, initial: bool) -> Answer:
-        """Run a client-first SASL exchange (RFC 9051, section 6.2.2; RFC 4959 for the initial response)."""
+    def authenticate(self, mechanism: Mechanism, *, initial: bool) -> Answer:
+        """Run a SASL exchange (RFC 9051, section 6.2.2; RFC 4959 for the initial response)."""
         self.settle()
         self._number += 1
         tag = b"E%d" % self._number
         answer = Answer()
-        command = tag + b" AUTHENTICATE " + mechanism
-        if initial:
-            self._send(command + b" " + response + b"\r\n", hide=True)
+        command = tag + b" AUTHENTICATE " + mechanism.name.encode()
+        waiting = mechanism.first
+        if initial and waiting is not None:
+            self._send(command + b" " + base64.b64encode(waiting) + b"\r\n", hide=True)
+            waiting = None
         else:
             self._send(command + b"\r\n")
+        for _ in range(ROUNDS):
             if not self._read_answer(tag, answer, wait_for_continuation=True):
                 return answer
-            self._send(response + b"\r\n", hide=True)
-        if self._read_answer(tag, answer, wait_for_continuation=True):
-            # A server that asks again has refused, and ends the exchange on an empty line.
-            self._send(b"\r\n")
-            self._read_answer(tag, answer)
-        return answer
+            if waiting is None:
+                waiting = mechanism.respond(decoded(answer.challenge))
+            self._send(base64.b64encode(waiting) + b"\r\n", hide=True)
+            waiting = None
+        raise self.connection.broken("The server does not end the sign-in.")
 
     def checked(self, *arguments: bytes | Literal, line_limit: int = LINE_LIMIT) -> Answer:
         """Send a command and raise unless the server says OK."""
@@ -207,7 +213,9 @@ class Dialogue:
                 answer.status, answer.text = status.upper(), text
                 return False
             elif line.startswith(b"+") and wait_for_continuation:
-                self.connection.note_server(line)
+                # Not the question itself: during a sign-in it may repeat what we said.
+                self.connection.note_server(b"+")
+                answer.challenge = line[1:].strip()
                 return True
             else:
                 raise self._not_imap(line)

@@ -17,9 +17,10 @@ Each kind has a stable `code`, says whether trying again may help (`permanent`),
     ├── HostRefused
     ├── CommandRefused
     ├── SpoolFailed
-    ├── NotSignedIn         LoginRefused (PasswordExpired, AuthorizationRefused)  LoginRequired
+    ├── NotSignedIn         LoginRefused (PasswordExpired, AuthorizationRefused, TokenRefused)  LoginRequired
     │                       LoginRefused (AppPasswordNeeded, OAuthNeeded, WebLoginRequired, AccountLocked,
     │                       AccessDisabled)  LoginMechanismMissing (LoginDisabled)  LoginThrottled
+    ├── NotAuthorized       GrantMissing  GrantExpired  ClientRefused  AuthorizationBusy
     ├── FolderMissing       FolderForbidden  FolderRenumbered
     ├── QuotaExceeded
     └── MessageFailure      MessageVanished  MessageUnreadable  MessageTooLarge  MessageRefused
@@ -447,6 +448,15 @@ class AccessDisabled(LoginRefused):
     )
 
 
+class TokenRefused(LoginRefused):
+    code = "token_refused"
+    title = gettext_noop("Access token refused")
+    remedy = gettext_noop(
+        "Connect the mailbox again with Reconnect on its page. If that does not help, see that the account "
+        "has a mailbox, and that IMAP, POP and SMTP are switched on for it."
+    )
+
+
 class LoginRequired(NotSignedIn):
     code = "login_required"
     title = gettext_noop("Sign-in required")
@@ -478,6 +488,48 @@ class LoginThrottled(NotSignedIn):
     permanent = False
     remedy = gettext_noop(
         "Nothing needs to be done at once: it is tried again later. If this repeats, allow fewer connections."
+    )
+
+
+class NotAuthorized(MailError):
+    """OAuth 2.0 gave no access token to sign in with (RFC 6749, section 5.2)."""
+
+    code = "not_authorized"
+    title = gettext_noop("Not authorized")
+    permanent = True
+    scope = Scope.MAILBOX
+    remedy = gettext_noop("Connect the mailbox with Connect on its page.")
+
+
+class GrantMissing(NotAuthorized):
+    code = "oauth_not_connected"
+    title = gettext_noop("Not connected with OAuth")
+
+
+class GrantExpired(NotAuthorized):
+    code = "oauth_expired"
+    title = gettext_noop("Permission ended (OAuth)")
+    remedy = gettext_noop("Connect the mailbox again with Reconnect on its page.")
+
+
+class ClientRefused(NotAuthorized):
+    code = "oauth_client_refused"
+    title = gettext_noop("Registered application refused (OAuth)")
+    scope = Scope.PROFILE
+    remedy = gettext_noop(
+        "Check the client id, the client secret and the tenant id in the server profile. The secret may have "
+        "expired: make a new one where the application is registered, and enter it."
+    )
+
+
+class AuthorizationBusy(NotAuthorized):
+    code = "oauth_unavailable"
+    title = gettext_noop("OAuth provider does not answer")
+    permanent = False
+    scope = Scope.PROFILE
+    remedy = gettext_noop(
+        "Nothing needs to be done: it is tried again. If it goes on, check the token endpoint in the server "
+        "profile and the network between this installation and it."
     )
 
 

@@ -5,7 +5,6 @@ by `dialogue` and `fetching` on the same socket, because IMAPClient neither pipe
 reads.
 """
 
-import base64
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Self
 
 from imapclient import imap_utf7
 
-from emailsync.mail.auth import Password
+from emailsync.mail.auth import Credential, Password, find, missing
 from emailsync.mail.connection import Connection, connect
 from emailsync.mail.dialogue import Answer, Dialogue, Literal, quoted, uid_sets
 from emailsync.mail.endpoint import Endpoint, Security, check_plain
@@ -25,14 +24,13 @@ from emailsync.mail.errors import (
     EncryptionRequired,
     FolderForbidden,
     FolderMissing,
-    LoginMechanismMissing,
     MailError,
     ProtocolViolation,
 )
 from emailsync.mail.fetching import FETCH, IN_FLIGHT, UID, Fetcher, search_result, still_listed
 from emailsync.mail.incoming import FetchedMessage, FolderStatus, RemoteMessage
 from emailsync.mail.session import Session
-from emailsync.mail.translating import imap_login_failure, translated
+from emailsync.mail.translating import imap_login_failure, token_failure, translated
 from emailsync.mail.wire import Wire
 
 SEARCH_WINDOW = 50_000
@@ -87,33 +85,46 @@ class ImapClient:
         with translated(self.connection.clean):
             self.session.begin_tls()
 
-    def sign_in(self, credential: Password) -> None:
-        """Prove who we are, by SASL PLAIN where it is offered, else by LOGIN."""
+    def sign_in(self, credential: Credential) -> None:
+        """Prove who we are, by the best SASL mechanism that is offered, else by LOGIN with a password."""
         self.connection.hide(credential.secrets())
         with translated(self.connection.clean):
             answer = self._authenticate(credential)
-            if answer.status != b"OK":
-                raise imap_login_failure(self.connection.clean(answer.text))
             self._capabilities = self._offered_in(answer)
             self.session.signed_in(self._capabilities)
 
-    def _authenticate(self, credential: Password) -> Answer:
+    def _authenticate(self, credential: Credential) -> Answer:
         offers = self.session.offers()
-        if "AUTH=PLAIN" in offers:
-            response = base64.b64encode(credential.plain_response())
-            answer = self._dialogue.authenticate(b"PLAIN", response, initial="SASL-IR" in offers)
-            if answer.status != b"BAD" or credential.authorization_identity or "LOGINDISABLED" in offers:
+        mechanism = find(credential, {word[5:] for word in offers if word.startswith("AUTH=")})
+        may_log_in = isinstance(credential, Password) and self._takes_login(credential, offers)
+        if mechanism is not None:
+            answer = self._dialogue.authenticate(mechanism, initial="SASL-IR" in offers)
+            if answer.status == b"OK":
                 return answer
-        if credential.authorization_identity:
-            raise LoginMechanismMissing(
-                "The server does not offer to sign in for another mailbox (AUTH=PLAIN)."
-            )
-        if "LOGINDISABLED" in offers:
-            if self.connection.is_encrypted:
-                raise LoginMechanismMissing("The server does not take passwords (LOGINDISABLED).")
-            raise EncryptionRequired("The server takes no password without encryption (LOGINDISABLED).")
+            if answer.status != b"BAD" or not may_log_in:
+                reply = self.connection.clean(answer.text)
+                if isinstance(credential, Password):
+                    raise imap_login_failure(reply)
+                raise token_failure(mechanism.refusal, reply)
+        if not isinstance(credential, Password) or not may_log_in:
+            raise self._no_way(credential, offers)
         name, password = quoted(credential.user_name), quoted(credential.password)
-        return self._dialogue.run(b"LOGIN", name, password, hide=True)
+        answer = self._dialogue.run(b"LOGIN", name, password, hide=True)
+        if answer.status != b"OK":
+            raise imap_login_failure(self.connection.clean(answer.text))
+        return answer
+
+    @staticmethod
+    def _takes_login(credential: Password, offers: frozenset[str]) -> bool:
+        """Say whether the command LOGIN can carry this password (RFC 9051, section 6.2.3)."""
+        by_mechanism = not {"PLAIN", "LOGIN"} & set(credential.mechanisms)
+        return not (by_mechanism or credential.authorization_identity or "LOGINDISABLED" in offers)
+
+    def _no_way(self, credential: Credential, offers: frozenset[str]) -> MailError:
+        """Return the complaint that nothing the server offers carries `credential`."""
+        if "LOGINDISABLED" in offers and not self.connection.is_encrypted:
+            return EncryptionRequired("The server takes no password without encryption (LOGINDISABLED).")
+        return missing(credential, {word[5:] for word in offers if word.startswith("AUTH=")})
 
     def _offered_in(self, answer: Answer) -> frozenset[str]:
         """Return the capabilities that came with the sign-in, or ask for them."""
@@ -329,7 +340,7 @@ class ImapClient:
         self.close()
 
 
-def open_imap(endpoint: Endpoint, credential: Password, wire: Wire) -> ImapClient:
+def open_imap(endpoint: Endpoint, credential: Credential, wire: Wire) -> ImapClient:
     """Connect, secure the connection and sign in."""
     connection = connect(endpoint, wire)
     try:

@@ -9,7 +9,6 @@ what was only read (RFC 2449, section 6.7, EXPIRE 0). So once a message was fetc
 alone, and otherwise the connection just ends: nothing is removed that was not asked for.
 """
 
-import base64
 import hashlib
 import re
 from collections import Counter
@@ -19,13 +18,12 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from emailsync.mail.auth import Password
+from emailsync.mail.auth import BearerToken, Credential, Password, find, missing
 from emailsync.mail.connection import Connection, connect
 from emailsync.mail.endpoint import Endpoint, Security
 from emailsync.mail.errors import (
     CommandRefused,
     EncryptionRequired,
-    LoginMechanismMissing,
     MailError,
     MessageUnreadable,
     ProtocolViolation,
@@ -43,7 +41,7 @@ from emailsync.mail.incoming import (
     RemoteMessage,
 )
 from emailsync.mail.pop3_dialogue import WINDOW, Pop3Dialogue, Reply
-from emailsync.mail.translating import pop3_login_failure, translated
+from emailsync.mail.translating import pop3_login_failure, token_failure, translated
 from emailsync.mail.wire import Wire
 
 FAREWELL = 2.0
@@ -107,35 +105,35 @@ class Pop3Client:
             self.connection.start_tls()
             self._offers = None
 
-    def sign_in(self, credential: Password) -> None:
-        """Prove who we are: by SASL PLAIN where it is offered, else by USER and PASS, else by SASL LOGIN."""
+    def sign_in(self, credential: Credential) -> None:
+        """Prove who we are: by the best SASL mechanism that is offered, else by USER and PASS."""
         self.connection.hide(credential.secrets())
         self._user = credential.authorization_identity or credential.user_name
         with translated(self.connection.clean):
-            reply = self._authenticate(credential)
-            if not reply.ok:
-                raise pop3_login_failure(self.connection.clean(reply.text))
+            offers = self._offered()
+            mechanism = find(credential, offers.get("SASL", "").upper().split())
+            if mechanism is not None:
+                reply = self._dialogue.authenticate(mechanism)
+            else:
+                reply = self._give_password(credential, offers)
+            if reply.ok:
+                return
+            text = self.connection.clean(reply.text)
+            if mechanism is not None and isinstance(credential, BearerToken):
+                raise token_failure(mechanism.refusal, text)
+            raise pop3_login_failure(text)
 
-    def _authenticate(self, credential: Password) -> Reply:
-        offers = self._offered()
-        mechanisms = offers.get("SASL", "").split()
-        if "PLAIN" in mechanisms:
-            response = base64.b64encode(credential.plain_response())
-            return self._dialogue.authenticate("PLAIN", response, lambda _: b"")
-        if credential.authorization_identity:
-            raise LoginMechanismMissing(
-                "The server does not offer to sign in for another mailbox (SASL PLAIN)."
-            )
-        name, password = credential.user_name.encode(), credential.password.encode()
-        if "USER" in offers or not offers:
-            reply = self._dialogue.ask(b"USER " + name)
-            return self._dialogue.ask(b"PASS " + password, shown="PASS •••") if reply.ok else reply
-        if "LOGIN" in mechanisms:
-            answers = [base64.b64encode(name), base64.b64encode(password)]
-            return self._dialogue.authenticate("LOGIN", None, lambda _: answers.pop(0) if answers else b"")
-        if not self.connection.is_encrypted:
-            raise EncryptionRequired("The server takes no password without encryption.")
-        raise LoginMechanismMissing("The server does not take passwords.")
+    def _give_password(self, credential: Credential, offers: Mapping[str, str]) -> Reply:
+        if not isinstance(credential, Password) or credential.authorization_identity:
+            raise missing(credential, offers.get("SASL", "").split())
+        if "USER" not in offers and offers:
+            if not self.connection.is_encrypted:
+                raise EncryptionRequired("The server takes no password without encryption.")
+            raise missing(credential, offers.get("SASL", "").split())
+        reply = self._dialogue.ask(b"USER " + credential.user_name.encode())
+        if not reply.ok:
+            return reply
+        return self._dialogue.ask(b"PASS " + credential.password.encode(), shown="PASS •••")
 
     def status(self) -> FolderStatus:
         """Ask for the number and size of all messages.
@@ -300,7 +298,7 @@ class Pop3Client:
         self.close()
 
 
-def open_pop3(endpoint: Endpoint, credential: Password, wire: Wire) -> Pop3Client:
+def open_pop3(endpoint: Endpoint, credential: Credential, wire: Wire) -> Pop3Client:
     """Connect, secure the connection and sign in."""
     connection = connect(endpoint, wire)
     try:

@@ -6,10 +6,12 @@ come. Only what ended the line of the answer (CRLF) ends a line: a message that 
 line feeds would otherwise end itself, and what follows in it would be taken for the server's own words.
 """
 
+import base64
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from emailsync.mail.auth import ROUNDS, Mechanism, decoded
 from emailsync.mail.connection import Connection
 from emailsync.mail.errors import ConnectionLost, MailError, ProtocolViolation
 from emailsync.mail.incoming import LARGEST_MESSAGE, PIECE, RawBody, Spool
@@ -18,8 +20,6 @@ from emailsync.mail.translating import pop3_failure
 REPLY_LINE = 8 * 1024
 #: RFC 5034, section 4: a command with an initial response has at most 255 octets.
 AUTH_LINE = 250
-#: Questions that a server may ask during one sign-in.
-ROUNDS = 10
 LISTING_LIMIT = 256 * 1024 * 1024
 #: Commands on their way at once, where the server takes more than one.
 WINDOW = 64
@@ -69,23 +69,25 @@ class Pop3Dialogue:
                 return
             yield self.reply()
 
-    def authenticate(self, mechanism: str, first: bytes | None, respond: Callable[[bytes], bytes]) -> Reply:
-        """Run a SASL exchange (RFC 5034, section 4); all that is said in it is base64 already.
+    def authenticate(self, mechanism: Mechanism) -> Reply:
+        """Run a SASL exchange (RFC 5034, section 4).
 
-        What is said `first`, unless the server begins, travels in the command where the line has room.
+        What is said first, unless the server begins, travels in the command where the line has room.
         """
-        command = b"AUTH " + mechanism.encode()
-        if first is not None and len(command) + len(first) < AUTH_LINE:
-            reply = self.ask(command + b" " + first, shown=f"AUTH {mechanism} •••")
-            first = None
+        command = b"AUTH " + mechanism.name.encode()
+        waiting = mechanism.first
+        message = b"" if waiting is None else base64.b64encode(waiting)
+        if message and len(command) + len(message) < AUTH_LINE:
+            reply = self.ask(command + b" " + message, shown=f"AUTH {mechanism.name} •••")
+            waiting = None
         else:
             reply = self.ask(command)
         for _ in range(ROUNDS):
             if not reply.goes_on:
                 return reply
-            response = respond(reply.text) if first is None else first
-            first = None
-            self._say([response], shown="•••")
+            answer = mechanism.respond(decoded(reply.text)) if waiting is None else waiting
+            waiting = None
+            self._say([base64.b64encode(answer)], shown="•••")
             reply = self.reply()
         raise self.connection.broken("The server does not end the sign-in.")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, repeat
 
-from emailsync.mail.auth import Password
+from emailsync.mail.auth import Credential
 from emailsync.mail.composing import Draft, compose, new_message_id
 from emailsync.mail.endpoint import Endpoint, Protocol, Security
 from emailsync.mail.errors import MailError, MessageRefused, NotSeenArriving, TimedOut
@@ -31,18 +31,20 @@ class Arrival:
     """Say where a message that was sent is to be seen arriving, and for how long it is looked for."""
 
     endpoint: Endpoint
-    credential: Password
+    credential: Credential
     patience: float = ARRIVAL_PATIENCE
 
 
-def probe_incoming(endpoint: Endpoint, credential: Password, wire: Wire, *, now: datetime) -> Iterator[Step]:
+def probe_incoming(
+    endpoint: Endpoint, credential: Credential, wire: Wire, *, now: datetime
+) -> Iterator[Step]:
     """Try a server for incoming mail: reach it, sign in, open the INBOX."""
     return _Incoming(endpoint, credential, wire).steps(now)
 
 
 def probe_outgoing(
     endpoint: Endpoint,
-    credential: Password | None,
+    credential: Credential | None,
     wire: Wire,
     *,
     now: datetime,
@@ -56,7 +58,7 @@ def probe_outgoing(
 class _Incoming(Trial):
     direction: Direction = "incoming"
 
-    def __init__(self, endpoint: Endpoint, credential: Password, wire: Wire) -> None:
+    def __init__(self, endpoint: Endpoint, credential: Credential, wire: Wire) -> None:
         super().__init__(endpoint, wire)
         self._credential = credential
         self._client: ImapClient | Pop3Client | None = None
@@ -125,7 +127,7 @@ class _Outgoing(Trial):
     def __init__(
         self,
         endpoint: Endpoint,
-        credential: Password | None,
+        credential: Credential | None,
         wire: Wire,
         *,
         draft: Draft,
@@ -274,7 +276,7 @@ def _in_order(
     return (greet,)
 
 
-def _signed_in(credential: Password) -> str:
+def _signed_in(credential: Credential) -> str:
     if credential.authorization_identity:
         return f"Signed in as {credential.user_name} for {credential.authorization_identity}"
     return f"Signed in as {credential.user_name}"

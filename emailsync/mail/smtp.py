@@ -8,15 +8,18 @@ from ipaddress import ip_address
 from types import TracebackType
 from typing import Self
 
-from emailsync.mail.auth import Password
+from emailsync.mail.auth import ROUNDS, BearerToken, Credential, Mechanism, choose, decoded
 from emailsync.mail.connection import Connection, connect
 from emailsync.mail.endpoint import Endpoint, Security
 from emailsync.mail.envelope import Letter, SendResult
-from emailsync.mail.errors import LoginMechanismMissing, MailError, OutcomeUnknown, StartTlsMissing
+from emailsync.mail.errors import LoginRefused, MailError, OutcomeUnknown, StartTlsMissing
 from emailsync.mail.smtp_dialogue import Reply, SmtpDialogue
-from emailsync.mail.translating import smtp_failure, smtp_login_failure, translated
+from emailsync.mail.translating import smtp_failure, smtp_login_failure, token_failure, translated
 from emailsync.mail.transmission import FAREWELL, Outcome, Transmission
 from emailsync.mail.wire import Wire
+
+# What of a line of 512 octets is left beside the command (RFC 5321, section 4.5.3.1.4).
+INITIAL_RESPONSE = 480
 
 
 class SmtpClient:
@@ -61,32 +64,35 @@ class SmtpClient:
             self.connection.start_tls()
             self._say_hello()
 
-    def sign_in(self, credential: Password) -> None:
-        """Prove who we are (RFC 4954), by PLAIN where it is offered, else by LOGIN."""
+    def sign_in(self, credential: Credential) -> None:
+        """Prove who we are (RFC 4954), by the best mechanism that the server offers."""
         self.connection.hide(credential.secrets())
         offered = self._smtp.extensions.get("AUTH", "").upper().split()
         with translated(self.connection.clean):
-            if "PLAIN" in offered:
-                response = base64.b64encode(credential.plain_response()).decode()
-                reply = self._smtp.ask("AUTH", f"PLAIN {response}", hidden=True)
-                if reply.code == 334:
-                    reply = self._smtp.ask(response, hidden=True)
-            elif "LOGIN" in offered and not credential.authorization_identity:
-                reply = self._login(credential)
-            else:
-                raise LoginMechanismMissing(
-                    "The server does not offer to sign in with a password.",
-                    server_reply=f"AUTH {' '.join(offered)}" if offered else "",
-                )
-            if reply.code != 235:
-                raise smtp_login_failure(*reply)
+            mechanism = choose(credential, offered)
+            reply = self._authenticate(mechanism)
+            if reply.code == 235:
+                return
+            refusal = smtp_login_failure(*reply)
+            if isinstance(credential, BearerToken) and type(refusal) is LoginRefused:
+                raise token_failure(mechanism.refusal, str(reply))
+            raise refusal
 
-    def _login(self, credential: Password) -> Reply:
-        reply = self._smtp.ask("AUTH", "LOGIN")
-        for word in (credential.user_name, credential.password):
+    def _authenticate(self, mechanism: Mechanism) -> Reply:
+        waiting = mechanism.first
+        message = "" if waiting is None else base64.b64encode(waiting).decode()
+        # A command that would be too long carries no initial response (RFC 4954, section 4).
+        if message and len(message) <= INITIAL_RESPONSE:
+            reply = self._smtp.ask("AUTH", f"{mechanism.name} {message}", hidden=True)
+            waiting = None
+        else:
+            reply = self._smtp.ask("AUTH", mechanism.name)
+        for _ in range(ROUNDS):
             if reply.code != 334:
                 break
-            reply = self._smtp.ask(base64.b64encode(word.encode()).decode(), hidden=True)
+            answer = mechanism.respond(decoded(reply.text.encode())) if waiting is None else waiting
+            waiting = None
+            reply = self._smtp.ask(base64.b64encode(answer).decode(), hidden=True)
         return reply
 
     def send(
@@ -145,7 +151,7 @@ class SmtpClient:
         self.close()
 
 
-def open_smtp(endpoint: Endpoint, credential: Password | None, wire: Wire) -> SmtpClient:
+def open_smtp(endpoint: Endpoint, credential: Credential | None, wire: Wire) -> SmtpClient:
     """Connect, secure the connection and sign in; without a credential, as a stranger."""
     connection = connect(endpoint, wire)
     try:

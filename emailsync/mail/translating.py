@@ -223,6 +223,24 @@ def imap_login_failure(text: str) -> MailError:
     return errors.LoginRefused(WRONG, server_reply=text)
 
 
+# What the status of a refused token may say, as HTTP or as the words of RFC 6750, section 3.1.
+NOT_ENOUGH = {"403", "insufficient_scope"}
+NOT_READY = {"temporarily_unavailable", "server_error"}
+
+
+def token_failure(told: Mapping[str, str], text: str) -> MailError:
+    """Translate the refusal of an access token, by the JSON that came before it (RFC 7628, section 3.2.2)."""
+    status = told.get("status", "").lower()
+    if status in NOT_READY or re.fullmatch(r"5\d\d", status) or TRY_LATER.search(text):
+        return errors.LoginThrottled(NOT_NOW, server_reply=text)
+    if status in NOT_ENOUGH:
+        return errors.AuthorizationRefused(
+            gettext_noop("The access token does not open this mailbox: it lacks a permission (scope)."),
+            server_reply=text,
+        )
+    return errors.TokenRefused(gettext_noop("The server refused the access token."), server_reply=text)
+
+
 def pop3_login_failure(text: str) -> MailError:
     """Translate the refusal of USER, PASS or AUTH by its code (RFC 2449, section 8, and RFC 3206)."""
     if (told := meaning(text, SIGN_IN)) is not None:

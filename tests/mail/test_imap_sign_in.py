@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from emailsync.mail.auth import Password
+from emailsync.mail.auth import Password, Plain
 from emailsync.mail.endpoint import NetworkPolicy, Security, parse_networks
 from emailsync.mail.errors import (
     AccountLocked,
@@ -152,7 +152,7 @@ def test_the_transcript_has_the_conversation_without_the_password(sign_in: SignI
     assert wire.transcript is not None
     text = wire.transcript.text()
     assert "AUTHENTICATE PLAIN •••" in text
-    assert base64.b64encode(PASSWORD.plain_response()).decode() not in text
+    assert base64.b64encode(Plain(PASSWORD).first).decode() not in text
 
 
 def test_a_server_that_takes_no_password_unencrypted_says_so(sign_in: SignIn) -> None:

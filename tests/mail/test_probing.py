@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from emailsync.mail.auth import Password
+from emailsync.mail.auth import Password, Plain
 from emailsync.mail.composing import Draft
 from emailsync.mail.endpoint import Security
 from emailsync.mail.headers import Address
@@ -166,7 +166,7 @@ def test_signing_in_for_another_mailbox_is_told(wire: Wire) -> None:
 
 def test_no_step_shows_the_password(wire: Wire) -> None:
     with ScriptedImap() as server:
-        server.on("AUTHENTICATE", refuse(PASSWORD.plain_response() + b" was wrong"))
+        server.on("AUTHENTICATE", refuse(Plain(PASSWORD).first + b" was wrong"))
         steps = incoming(server, wire)
     assert "pass word" not in repr(steps)
 
