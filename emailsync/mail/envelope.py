@@ -83,8 +83,9 @@ class Envelope:
         replies = self.refused | self.deferred
         names = ", ".join(list(replies)[:5])
         first = next(iter(replies.values()), "")
-        return recipients_kind(first)(
-            f"The server refused every recipient ({names}).",
+        kind, sentence = recipients_kind(first)
+        return kind(
+            sentence.format(names=names),
             refused=self.refused,
             deferred=self.deferred,
             server_reply=first,

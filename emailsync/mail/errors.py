@@ -52,6 +52,13 @@ class OutcomeClass(StrEnum):
     MESSAGE = "one message"
 
 
+def classified(*, scope: Scope, permanent: bool) -> OutcomeClass:
+    """Return the class of a failure."""
+    if scope is Scope.MESSAGE:
+        return OutcomeClass.MESSAGE
+    return OutcomeClass.CONFIGURATION if permanent else OutcomeClass.TRANSIENT
+
+
 class MailError(Exception):
     """Describe a failure in words an administrator can act on."""
 
@@ -76,9 +83,7 @@ class MailError(Exception):
     @property
     def outcome_class(self) -> OutcomeClass:
         """Say what follows: trying again, waiting for a person, or giving up one message."""
-        if self.scope is Scope.MESSAGE:
-            return OutcomeClass.MESSAGE
-        return OutcomeClass.CONFIGURATION if self.permanent else OutcomeClass.TRANSIENT
+        return classified(scope=self.scope, permanent=self.permanent)
 
 
 class NotAllowed(MailError):
@@ -223,8 +228,8 @@ class TlsSuiteMissing(TlsFailed):
     code = "tls_suite_missing"
     title = gettext_noop("No common TLS cipher suite")
     remedy = gettext_noop(
-        "Have one of the cipher suites of docs/tls.md switched on at the mail server, such as "
-        "TLS_AES_256_GCM_SHA384."
+        "Have a current cipher suite switched on at the mail server, such as TLS_AES_256_GCM_SHA384 or "
+        "ECDHE-RSA-AES128-GCM-SHA256."
     )
 
 
@@ -565,7 +570,7 @@ class FolderRenumbered(MailError):
 class QuotaExceeded(MailError):
     code = "quota_exceeded"
     title = gettext_noop("Mailbox full")
-    scope = Scope.MAILBOX
+    scope = Scope.MESSAGE
     remedy = gettext_noop("Make room in the mailbox, or have its quota raised.")
 
 

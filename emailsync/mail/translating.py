@@ -200,6 +200,11 @@ IMAP_CODES: dict[str, type[MailError]] = {
     "TRYCREATE": errors.FolderMissing,
     "OVERQUOTA": errors.QuotaExceeded,
 }
+IMAP_SENTENCES: dict[type[MailError], str] = {
+    errors.ServerBusy: gettext_noop("The server cannot do it just now."),
+    errors.FolderForbidden: gettext_noop("The account may not open this folder."),
+    errors.QuotaExceeded: gettext_noop("The mailbox is full."),
+}
 CODE = re.compile(r"\[([A-Z-]+)[^\]]*\]", re.IGNORECASE)
 POP3_CODE = re.compile(r"\[([A-Z/-]+)\]", re.IGNORECASE)
 TRY_LATER = re.compile(
@@ -275,7 +280,7 @@ def imap_failure(text: str, *, sentence: str = REFUSED) -> MailError:
     if (told := meaning(text, REFUSALS)) is not None:
         return told
     kind = _imap_kind(text) or (errors.ServerBusy if TRY_LATER.search(text) else errors.CommandRefused)
-    return kind(sentence, server_reply=text)
+    return kind(IMAP_SENTENCES.get(kind, sentence), server_reply=text)
 
 
 def imap_bye(text: str) -> MailError:

@@ -24,10 +24,12 @@ from emailsync.mail.errors import (
     ConnectionLost,
     MailError,
     NotSeenArriving,
+    OutcomeClass,
     PlainTextAnswered,
     Scope,
     TimedOut,
     TlsExpected,
+    classified,
 )
 from emailsync.mail.wire import Wire
 
@@ -65,6 +67,11 @@ class Step:
     remedy: str = ""
     permanent: bool = False
     scope: Scope = Scope.MAILBOX
+
+    @property
+    def outcome_class(self) -> OutcomeClass:
+        """Say of which class a failure is."""
+        return classified(scope=self.scope, permanent=self.permanent)
 
 
 @dataclass(frozen=True)

@@ -130,8 +130,13 @@ def stranger(line: bytes) -> str:
     return next((name for greeting, name in STRANGERS if greeting.match(line)), "")
 
 
-def recipients_kind(reply: str) -> type[errors.RecipientsRefused]:
-    """Return which kind of refusal of recipients a reply is: relaying denied, greylisted, or another."""
+def recipients_kind(reply: str) -> tuple[type[errors.RecipientsRefused], str]:
+    """Return what a refusal of every recipient means: greylisted, relaying denied, or neither.
+
+    The sentence beside it has a place for their addresses.
+    """
     if reply.startswith("4") and GREYLISTED.search(reply):
-        return errors.Greylisted
-    return errors.RelayDenied if reply.startswith("5") and RELAY.search(reply) else errors.RecipientsRefused
+        return errors.Greylisted, "The server puts mail for {names} off for a while (greylisting)."
+    if reply.startswith("5") and RELAY.search(reply):
+        return errors.RelayDenied, "The server does not pass mail on to {names} for us."
+    return errors.RecipientsRefused, "The server refused every recipient ({names})."

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_noop
 
 from emailsync.mail.envelope import SendResult
-from emailsync.mail.errors import MailError, QuotaExceeded, RecipientsRefused, Scope
+from emailsync.mail.errors import MailError, RecipientsRefused, Scope
 from mailboxes.alerts import wall
 from mailboxes.choices import OutgoingStatus
 from mailboxes.engine import policy, scheduling
@@ -187,8 +187,8 @@ def _end(
 
 
 def concerns_message(error: MailError) -> bool:
-    """Say whether the next message may fare better. A full mailbox is a recipient's: ours only sends."""
-    return error.scope is Scope.MESSAGE or isinstance(error, QuotaExceeded)
+    """Say whether the next message may fare better."""
+    return error.scope is Scope.MESSAGE
 
 
 def doubtful(message: OutgoingMessage, mailbox: Mailbox, *, fence: int | None, now: datetime) -> None:

@@ -213,7 +213,7 @@ def test_a_refusal_of_mail_is_told_by_the_servers_words(stage: str, code: int, t
     ],
 )
 def test_refused_recipients_are_told_by_the_servers_words(reply: str, kind: type[MailError]) -> None:
-    assert recipients_kind(reply) is kind
+    assert recipients_kind(reply)[0] is kind
 
 
 @pytest.mark.parametrize(

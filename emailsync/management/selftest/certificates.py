@@ -47,10 +47,17 @@ class Authority:
         self.server = self.issue("server", names=("localhost",), addresses=("127.0.0.1", "::1"))
 
     def issue(
-        self, label: str, *, names: tuple[str, ...], addresses: tuple[str, ...] = (), expired: bool = False
+        self,
+        label: str,
+        *,
+        names: tuple[str, ...],
+        addresses: tuple[str, ...] = (),
+        expired: bool = False,
+        self_signed: bool = False,
     ) -> ServerCertificate:
-        """Write a certificate for the names and addresses, one that ended yesterday if so asked."""
+        """Write a certificate for the names and addresses; one that ended yesterday, or is its own issuer."""
         key = ec.generate_private_key(ec.SECP256R1())
+        signs = key if self_signed else self._key
         now = datetime.now(UTC)
         end = now - timedelta(days=1) if expired else now + timedelta(days=1)
         alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
@@ -58,7 +65,7 @@ class Authority:
         certificate = (
             x509.CertificateBuilder()
             .subject_name(_name(names[0]))
-            .issuer_name(self._name)
+            .issuer_name(_name(names[0]) if self_signed else self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(end - timedelta(days=2))
@@ -68,9 +75,9 @@ class Authority:
             .add_extension(_key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(signs.public_key()), critical=False
             )
-            .sign(self._key, hashes.SHA256())
+            .sign(signs, hashes.SHA256())
         )
         issued = ServerCertificate(
             certificate=self._folder / f"{label}.pem", key=self._folder / f"{label}.key"

@@ -226,7 +226,10 @@ class ScriptedImap(Scripted):
 
     def _do_uid_search(self, peer: Peer, tag: bytes, rest: bytes) -> None:
         found = re.search(rb"UID ([\d:,*]+)", rest)
+        named = re.search(rb'HEADER Message-ID "([^"]*)"', rest, re.IGNORECASE)
         uids = self.chosen(found.group(1)) if found else sorted(self.messages)
+        if named:
+            uids = [uid for uid in uids if named.group(1) in self.messages[uid]]
         if found and found.group(1).endswith(b":*") and self.messages:
             # RFC 9051, section 9: the last message belongs to n:* whatever n is.
             uids = sorted({*uids, max(self.messages)})
@@ -394,10 +397,14 @@ class ScriptedSmtp(Scripted):
             raise ConnectionResetError
         while (line := peer.line()) != b".":
             body.append(line)
-        self.bodies.append(b"\r\n".join(body) + b"\r\n")
+        self.take(b"\r\n".join(body) + b"\r\n")
         self.after_body()
         self._reply(peer, "body", b"250 2.0.0 taken")
         return True
+
+    def take(self, body: bytes) -> None:
+        """Keep a message that was handed over whole."""
+        self.bodies.append(body)
 
     def _reply(self, peer: Peer, stage: str, usual: bytes) -> None:
         reply = self.replies.get(stage, usual)

@@ -1,0 +1,62 @@
+"""`manage.py selftest`: prove the installation without any mail account."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils import timezone
+
+from emailsync import health
+from emailsync.management.selftest import journey, table
+from emailsync.management.selftest.proving import prove
+
+
+class Command(BaseCommand):
+    """Lets every failure happen, then makes one journey that must work."""
+
+    help = (
+        "Prove the installation in a minute, without a mail account: every known failure of a mail server is "
+        "produced and must be told apart, then a mailbox is tested, receives and sends in a throw-away "
+        "database. Exit status 1 means that something is not as it should be."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare what can be done."""
+        parser.add_argument("--write-table", type=Path, metavar="FILE", help="also write docs/faults.md")
+        parser.add_argument("--journey", action="store_true", help="only the journey, in this database")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run it and exit with its status."""
+        sys.exit(0 if (self._travel() if options["journey"] else self._run(options["write_table"])) else 1)
+
+    def _travel(self) -> bool:
+        try:
+            for line in journey.travel():
+                self.stdout.write(line)
+        except journey.NotArrived as told:
+            self.stdout.write(str(told))
+            return False
+        return True
+
+    def _run(self, page: Path | None) -> bool:
+        begun = time.monotonic()
+        for complaint in health.complaints(timezone.now()):
+            self.stdout.write(f"note  {complaint}")
+        results = prove()
+        for line in table.for_terminal(results):
+            self.stdout.write(line)
+        wrong = [result for result in results if not result.is_expected]
+        arrived, lines = journey.run_apart()
+        for line in lines:
+            self.stdout.write(f"{'ok    ' if arrived else 'WRONG '}{line}")
+        if page is not None:
+            page.write_text(table.for_docs(results), encoding="utf-8")
+        told = len(results) - len(wrong)
+        verdict = "everything works" if arrived and not wrong else "something is wrong, see above"
+        self.stdout.write(
+            f"{told} of {len(results)} failures told as they should be; {verdict} "
+            f"({time.monotonic() - begun:.0f} s)."
+        )
+        return arrived and not wrong

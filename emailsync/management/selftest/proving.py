@@ -1,0 +1,183 @@
+"""Let every scenario happen to the real probe, and note what it says."""
+
+import socket
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from emailsync.mail.auth import Password
+from emailsync.mail.composing import Draft
+from emailsync.mail.endpoint import Endpoint, NetworkPolicy, Protocol, Security, default_port, parse_networks
+from emailsync.mail.headers import Address
+from emailsync.mail.probing import Arrival, probe_incoming, probe_outgoing
+from emailsync.mail.trial import Outcome, Step
+from emailsync.mail.wire import Deadline, Wire
+from emailsync.management.selftest import scenarios
+from emailsync.management.selftest.certificates import Authority, ServerCertificate
+from emailsync.management.selftest.scenarios import SCENARIOS, Scenario
+from emailsync.management.selftest.scripted import ScriptedImap, ScriptedSmtp
+
+PASSWORD = Password("ann", "correct horse")
+ANN = Address("Ann", "ann@example.com")
+DRAFT = Draft(sender=ANN, to=(ANN,), subject="Selftest", text="It works.\n")
+#: To a multicast address TCP sends nothing: the system itself says that there is no way.
+NO_WAY = "224.0.0.1"
+AT_ONCE = 8
+PATIENCE, LITTLE_PATIENCE = 10.0, 1.0
+ARRIVAL_PATIENCE = 0.3
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the console says of one scenario."""
+
+    scenario: Scenario
+    step: str
+    code: str
+    sentence: str
+    remedy: str
+    outcome_class: str
+
+    @property
+    def is_expected(self) -> bool:
+        """Say whether it is what it should say."""
+        return (self.code, self.step) == (self.scenario.code, self.scenario.step)
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """The certificates that servers may show, and the one that is trusted."""
+
+    trusted: str
+    by_name: dict[str, ServerCertificate]
+
+    @classmethod
+    def issue(cls, folder: Path) -> "Certificates":
+        """Make them, in a folder that is thrown away."""
+        authority = Authority(folder)
+        (folder / "stranger").mkdir()
+        names = (scenarios.HOST,)
+        return cls(
+            authority.pem,
+            {
+                "server": authority.issue("named", names=names),
+                "expired": authority.issue("expired", names=names, expired=True),
+                "self_signed": authority.issue("self-signed", names=names, self_signed=True),
+                "other": authority.issue("other", names=("another.example.org",)),
+                "stranger": Authority(folder / "stranger").issue("stranger", names=names),
+            },
+        )
+
+
+def prove(chosen: Sequence[Scenario] = SCENARIOS) -> list[Result]:
+    """Let the scenarios happen, several at once; returns what came of each, in their order."""
+    with tempfile.TemporaryDirectory(prefix="emailsync-selftest-") as folder:
+        issued = Certificates.issue(Path(folder))
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            return list(threads.map(lambda scenario: _happen(scenario, issued), chosen))
+
+
+def _happen(scenario: Scenario, issued: Certificates) -> Result:
+    with _server(scenario, issued) as port, _empty_mailbox(scenario, issued) as inbox:
+        endpoint = Endpoint(scenario.protocol, scenario.host, port, scenario.security)
+        wire = Wire(
+            policy=_policy(scenario.forbids),
+            timeout=LITTLE_PATIENCE if scenario.is_slow else PATIENCE,
+            deadline=Deadline.after(4 * PATIENCE),
+            ca_certificates=issued.trusted,
+            pins=scenario.pins,
+            look_up=_look_up,
+        )
+        now = datetime.now(UTC)
+        if scenario.protocol is Protocol.SMTP:
+            arrival = Arrival(inbox, PASSWORD, ARRIVAL_PATIENCE) if inbox else None
+            steps = probe_outgoing(endpoint, PASSWORD, wire, now=now, draft=DRAFT, arrival=arrival)
+        else:
+            steps = probe_incoming(endpoint, PASSWORD, wire, now=now)
+        return _result(scenario, list(steps), port)
+
+
+def _result(scenario: Scenario, steps: list[Step], port: int) -> Result:
+    found = next((step for step in steps if step.outcome in {Outcome.FAILURE, Outcome.WARNING}), None)
+    if found is None:
+        return Result(scenario, "", "", "Everything worked.", "", "")
+    usual = str(default_port(scenario.protocol, scenario.security))
+    sentence = found.title.replace(str(port), usual).replace("127.0.0.1", "192.0.2.20")
+    return Result(scenario, found.name, found.error_code, sentence, found.remedy, found.outcome_class.value)
+
+
+def _policy(forbids: str) -> NetworkPolicy:
+    return NetworkPolicy(
+        allowed_ports=(range(25, 26),) if forbids == "ports" else (range(1, 65536),),
+        allowed_networks=parse_networks("127.0.0.0/8,224.0.0.0/4"),
+        allow_plain=forbids != "plain",
+    )
+
+
+def _look_up(host: str) -> list[str]:
+    """Be the name service."""
+    if host == scenarios.UNKNOWN:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+    if host == scenarios.UNANSWERED:
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+    special = {scenarios.UNROUTED: NO_WAY, scenarios.FORBIDDEN: "10.0.0.1"}
+    return [special.get(host, "127.0.0.1")]
+
+
+@contextmanager
+def _server(scenario: Scenario, issued: Certificates) -> Iterator[int]:
+    if scenario.port == "refusing":
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            yield int(bound.getsockname()[1])
+        return
+    if scenario.port == "full":
+        with _full_port() as port:
+            yield port
+        return
+    kind = ScriptedSmtp if scenario.protocol is Protocol.SMTP else ScriptedImap
+    server = kind(
+        certificate=issued.by_name[scenario.certificate],
+        implicit_tls=scenario.security is Security.TLS,
+    )
+    for name, answer in scenario.answers.items():
+        if isinstance(server, ScriptedSmtp):
+            assert not callable(answer)
+            server.replies[name] = answer
+        else:
+            assert callable(answer)
+            server.on(name, answer)
+    if scenario.arrange is not None:
+        scenario.arrange(server)
+    with server:
+        yield server.port
+
+
+@contextmanager
+def _full_port() -> Iterator[int]:
+    """Listen on a port whose queue is full: whoever comes now hears nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        waiting = []
+        for _ in range(3):
+            client = socket.socket()
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+            waiting.append(client)
+        try:
+            yield int(listener.getsockname()[1])
+        finally:
+            for client in waiting:
+                client.close()
+
+
+@contextmanager
+def _empty_mailbox(scenario: Scenario, issued: Certificates) -> Iterator[Endpoint | None]:
+    if not scenario.seeks_arrival:
+        yield None
+        return
+    with ScriptedImap(certificate=issued.by_name["server"], implicit_tls=True) as server:
+        yield Endpoint(Protocol.IMAP, scenarios.HOST, server.port, Security.TLS)
