@@ -47,6 +47,8 @@ class LedgerOutcome(models.TextChoices):
     QUARANTINED = "quarantined", _("Quarantined")
     #: It was to be read again and is no longer there.
     GONE = "gone", _("No longer on the server")
+    #: Found on the server when the Inbox was counted; the next run reads it.
+    MISSED = "missed", _("Overlooked, and being fetched")
 
 
 class TrackIncoming(models.TextChoices):
@@ -81,6 +83,7 @@ class Reason(models.TextChoices):
     TOO_LARGE = "too_large", _("It is larger than the limit")
     UNREADABLE = "unreadable", _("It could not be read")
     WITHHELD = "withheld", _("The server lists it but does not hand it out")
+    OVERLOOKED = "overlooked", _("It was found when the Inbox was counted")
     VANISHED = "vanished", _("It was removed from the server before it could be read")
     NO_CORRELATION_MATCH = "no_correlation_match", _("NoCorrelationMatch: it answers no tracked email")
     UNKNOWN_SENDER = (

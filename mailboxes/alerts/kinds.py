@@ -253,6 +253,20 @@ _ALL = (
         (Link.EMAILS, Link.MAILBOX),
     ),
     Kind(
+        "ledger_gap",
+        AlertLevel.WARNING,
+        gettext_noop("Messages in the Inbox of {mailbox} had been overlooked"),
+        gettext_noop(
+            "The Inbox was counted: the server lists {number} messages that should have been read and were "
+            "not. They are fetched now, and the Inbox is counted again."
+        ),
+        gettext_noop(
+            "Nothing to do unless this comes again. Then the server gives new messages numbers below those "
+            "it gave before; ask its administrator."
+        ),
+        (Link.MAILBOX,),
+    ),
+    Kind(
         "forward_for_nobody",
         AlertLevel.WARNING,
         gettext_noop("Forwarded email in {mailbox} is for nobody here"),

@@ -39,6 +39,7 @@ from mailboxes.engine import (
     oversize,
     preparing,
     reading,
+    reconciling,
     scheduling,
     storing,
     tracking,
@@ -96,6 +97,8 @@ def _run(lease: scheduling.Lease) -> None:
         outcomes.failed(lease, mailbox, state, error)
         return
     oversize.fetch_asked_for(lease, mailbox)
+    if result.is_complete:
+        reconciling.count_if_due(lease, mailbox)
     pause = max(settings.POLL_INTERVAL, timedelta(minutes=profile.minimum_polling_interval))
     due_at = timezone.now() + (pause if result.is_complete else timedelta(0))
     outcomes.succeeded(lease, mailbox, state, items=result.stored, due_at=due_at)
@@ -207,10 +210,14 @@ def _again(mailbox: Mailbox, cursor: FolderCursor) -> list[Key]:
     """Return the UIDs or UIDLs of messages that are to be looked at again, the lowest first.
 
     The server listed them but did not hand them out, and it is time to ask again; or they were older than
-    the start date, which has moved since.
+    the start date, which has moved since; or they were found when the Inbox was counted.
     """
     withheld = Q(outcome=LedgerOutcome.QUARANTINED, seen_on__lt=timezone.now() - ASK_AGAIN)
-    entries = cursor.entries().to_be_read_again().filter(withheld | _inside_again(mailbox))
+    entries = (
+        cursor.entries()
+        .to_be_read_again()
+        .filter(withheld | _inside_again(mailbox) | Q(outcome=LedgerOutcome.MISSED))
+    )
     return cursor.keys(entries.order_by("uid", "pk")[: reading.WINDOW])
 
 
@@ -256,7 +263,8 @@ def _receive(
         # Those that vanished meanwhile are asked for no more often than the others, or no more at all.
         left = cursor.named(again).to_be_read_again()
         left.filter(outcome=LedgerOutcome.QUARANTINED).update(seen_on=timezone.now())
-        left.filter(_inside_again(mailbox)).update(outcome=LedgerOutcome.GONE, reason=Reason.VANISHED)
+        gone = _inside_again(mailbox) | Q(outcome=LedgerOutcome.MISSED)
+        left.filter(gone).update(outcome=LedgerOutcome.GONE, reason=Reason.VANISHED)
         # More of them may wait.
         result.is_complete = len(again) < reading.WINDOW
 

@@ -8,6 +8,7 @@ from mailboxes.models.ledger import FolderCursor, LedgerEntry
 from mailboxes.models.mailbox import Mailbox
 from mailboxes.models.message import Attachment, Message, RawMessage, Recipient
 from mailboxes.models.outbox import Correspondent, DraftFile, OutgoingMessage
+from mailboxes.models.reconciliation import Reconciliation
 from mailboxes.models.search import MessageWords, OutgoingWords
 from mailboxes.models.state import WorkerState
 
@@ -31,6 +32,7 @@ __all__ = [
     "OutgoingWords",
     "RawMessage",
     "Recipient",
+    "Reconciliation",
     "SyncClaim",
     "TokenCounter",
     "WorkerState",

@@ -12,6 +12,8 @@ from mailboxes.models.message import SELDOM, Message
 
 #: What a message is known by from one conversation to the next: its UID, or over POP3 its UIDL.
 Key = int | str
+#: Outcomes that are not the last word while nothing of the message is stored.
+LOOKED_AT_AGAIN = [LedgerOutcome.QUARANTINED, LedgerOutcome.BEFORE_START, LedgerOutcome.MISSED]
 
 
 class FolderCursor(models.Model):
@@ -82,9 +84,7 @@ class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):
 
     def to_be_read_again(self) -> "LedgerEntryQuerySet":
         """Return those of which nothing is stored and that another look may change."""
-        return self.filter(
-            outcome__in=(LedgerOutcome.QUARANTINED, LedgerOutcome.BEFORE_START), message__isnull=True
-        )
+        return self.filter(outcome__in=LOOKED_AT_AGAIN, message__isnull=True)
 
 
 class LedgerEntry(models.Model):
@@ -152,7 +152,7 @@ class LedgerEntry(models.Model):
             ),
             models.Index(
                 fields=["mailbox", "outcome", "received_at"],
-                condition=Q(outcome__in=[LedgerOutcome.QUARANTINED, LedgerOutcome.BEFORE_START]),
+                condition=Q(outcome__in=LOOKED_AT_AGAIN),
                 name="ledger_to_look_at_again",
             ),
             models.Index(fields=["origin"], condition=Q(origin__isnull=False), name="ledger_origin"),

@@ -20,6 +20,7 @@ from mailboxes.models import Alert, LedgerEntry, Mailbox, Message, WorkerState
 from mailboxes.services import (
     approval,
     changing,
+    completeness,
     diagnosis,
     drafts,
     editing,
@@ -339,6 +340,13 @@ SERVICES: list[Service] = [
         received.fetch_anyway,
         READ_EMAIL | OWNER,
         lambda w, by: received.fetch_anyway(oversize(w), by=by, now=NOW),
+    ),
+    Service(completeness.ask, DIAGNOSE, lambda w, by: completeness.ask(one(w.here.other), by=by, now=NOW)),
+    Service(
+        completeness.ask,
+        DIAGNOSE | OWNER,
+        lambda w, by: completeness.ask(one(w.here.owned), by=by, now=NOW),
+        "owned",
     ),
     Service(jobs.cancel, DIAGNOSE, lambda w, by: jobs.cancel(w.here.job, by=by, now=NOW)),
 ]

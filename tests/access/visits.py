@@ -279,6 +279,8 @@ VISITS: list[Visit] = [
     *mailbox("mailboxes:mailbox_alerts", READ_ALERTS),
     *mailbox("mailboxes:mailbox_course", READ_MAILBOXES),
     *mailbox("mailboxes:mailbox_tests", READ_MAILBOXES),
+    *mailbox("mailboxes:mailbox_completeness", READ_MAILBOXES),
+    *mailbox("mailboxes:mailbox_completeness", DIAGNOSE, sent=sends()),
     *mailbox("mailboxes:mailbox_sync_now", DIAGNOSE, sent=sends()),
     *mailbox("mailboxes:mailbox_delete", WRITE_MAILBOXES & READ_MAILBOXES, own=False),
     *mailbox("mailboxes:mailbox_delete", WRITE_MAILBOXES & READ_MAILBOXES, own=False, sent=sends()),
