@@ -2,7 +2,8 @@
 
 Both read the same mailbox from the same server in the same run, interleaved, three times each. emailsync
 runs as in production: a Celery worker, parsed rows, raw bytes, ledger and cursor committed to a durable
-PostgreSQL. mbsync runs with its defaults, which also sync every file to disk.
+PostgreSQL. mbsync runs with its defaults, which also sync every file to disk. The CPU time counted is all
+that the worker's process uses, its ticker and heart included; server and database are not in it.
 
     python -m bench.initial_sync [--messages 10000] [--rounds 3]
 """
@@ -25,7 +26,9 @@ from tests.servers.postgres import Postgres
 from tests.servers.redis import Redis
 
 USER, PASSWORD = "bench@example.com", "bench password"
-GOAL_RATIO, GOAL_MEMORY_MB = 1.3, 250.0
+GOAL_RATIO, GOAL_MEMORY_MB, GOAL_CPU_MS = 1.5, 120.0, 0.45
+#: The goal for CPU is for messages of this size.
+USUAL_SIZE = 20_000
 LARGE = 50 * 1024 * 1024
 PATIENCE = 600.0
 
@@ -70,20 +73,24 @@ def main() -> int:
         _mbsync(folder, dovecot, authority, "warm")
         database = postgres.create_database("bench")
         installation = Installation(folder / "data", database_url=database, broker_url=redis.url())
-        peer, ours = [], []
+        peer, ours, cpu = list[float](), list[float](), list[float]()
         with installation.worker() as worker:
             for number in range(1, arguments.rounds + 1):
                 peer.append(arguments.messages / _mbsync(folder, dovecot, authority, str(number)))
+                used = worker.cpu_seconds()
+                prepare(installation, authority, f"round-{number}", dovecot.ports.imaps)
                 ours.append(
-                    arguments.messages
-                    / _emailsync(installation, dovecot, authority, f"round-{number}", arguments.messages)
+                    arguments.messages / received_in(installation, f"round-{number}", arguments.messages)
                 )
+                cpu.append((worker.cpu_seconds() - used) * 1000 / arguments.messages)
                 print(
-                    f"round {number}: mbsync {peer[-1]:.0f} messages/s, emailsync {ours[-1]:.0f} messages/s"
+                    f"round {number}: mbsync {peer[-1]:.0f} messages/s, emailsync {ours[-1]:.0f} messages/s, "
+                    f"{cpu[-1]:.2f} ms of CPU a message"
                 )
             memory = worker.peak_memory_mb()
             large_memory = _large(installation, dovecot, authority, worker)
-    return _report(peer, ours, memory, large_memory)
+    cpu_for_usual = statistics.median(cpu) * USUAL_SIZE * arguments.messages / size
+    return _report(peer, ours, cpu_for_usual, memory, large_memory)
 
 
 def _arguments() -> argparse.Namespace:
@@ -114,11 +121,13 @@ def _mbsync(folder: Path, dovecot: Dovecot, authority: Authority, label: str) ->
     return seconds
 
 
-def _emailsync(
-    installation: Installation, dovecot: Dovecot, authority: Authority, slug: str, count: int
-) -> float:
-    """Return the seconds from a mailbox becoming due until its last message is committed."""
-    _prepare(installation, dovecot, authority, slug)
+def prepare(installation: Installation, authority: Authority, slug: str, port: int) -> None:
+    """Add an environment with the mailbox, due now, on the IMAP server at `port`."""
+    installation.python(PREPARE, slug=slug, port=port, authority=authority.pem, user=USER, password=PASSWORD)
+
+
+def received_in(installation: Installation, slug: str, count: int) -> float:
+    """Return the seconds from the start of a mailbox's first run until its last message is committed."""
     state = (
         "FROM mailboxes_workerstate s JOIN mailboxes_mailbox b ON b.id = s.mailbox_id "
         f"JOIN profiles_environment e ON e.id = b.environment_id "
@@ -134,34 +143,29 @@ def _emailsync(
     return float(seconds)
 
 
-def _prepare(installation: Installation, dovecot: Dovecot, authority: Authority, slug: str) -> None:
-    """Add an environment with the mailbox, due now."""
-    installation.python(
-        PREPARE, slug=slug, port=dovecot.ports.imaps, authority=authority.pem, user=USER, password=PASSWORD
-    )
-
-
 def _large(installation: Installation, dovecot: Dovecot, authority: Authority, worker: Worker) -> float:
     """Return the worker's peak memory after it has also received one large message."""
     dovecot.deliver(USER, large_message(LARGE))
-    _prepare(installation, dovecot, authority, "large")
+    prepare(installation, authority, "large", dovecot.ports.imaps)
     installation.wait_until(
         f"SELECT count(*) FROM mailboxes_message WHERE size > {LARGE // 2}", equals=1, seconds=PATIENCE
     )
     return worker.peak_memory_mb()
 
 
-def _report(peer: list[float], ours: list[float], memory: float, large_memory: float) -> int:
+def _report(peer: list[float], ours: list[float], cpu: float, memory: float, large_memory: float) -> int:
     ratios = [mine / theirs for mine, theirs in zip(ours, peer, strict=True)]
     ratio = statistics.median(ratios)
     print(f"mbsync    {statistics.median(peer):6.0f} messages/s (median)")
     print(f"emailsync {statistics.median(ours):6.0f} messages/s (median)")
     print(f"ratio     {ratio:6.2f} (median of {', '.join(f'{r:.2f}' for r in ratios)}; goal {GOAL_RATIO})")
+    print(f"CPU       {cpu:6.2f} ms for a message of {USUAL_SIZE // 1000} KB (goal {GOAL_CPU_MS})")
     print(
         f"worker's peak memory {memory:.0f} MB, with a 50 MB message {large_memory:.0f} MB "
         f"(goal {GOAL_MEMORY_MB:.0f})"
     )
-    met = ratio >= GOAL_RATIO and max(memory, large_memory) <= GOAL_MEMORY_MB
+    is_fast = ratio >= GOAL_RATIO and cpu <= GOAL_CPU_MS
+    met = is_fast and max(memory, large_memory) <= GOAL_MEMORY_MB
     print("goals met" if met else "goals NOT met")
     return 0 if met else 1
 
