@@ -47,6 +47,8 @@ class Dialogue:
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        #: How many bytes may be sent as counted ones without waiting to be asked for them (RFC 7888).
+        self.unasked = 0
         self._number = 0
         self._pending: set[bytes] = set()
 
@@ -100,7 +102,9 @@ class Dialogue:
         answer = Answer()
         line = tag
         for argument in arguments:
-            if isinstance(argument, Literal):
+            if isinstance(argument, Literal) and len(argument.content) <= self.unasked:
+                line += b" {%d+}\r\n" % len(argument.content) + argument.content
+            elif isinstance(argument, Literal):
                 self._send(line + b" {%d}\r\n" % len(argument.content), hide=hide)
                 if not self._read_answer(tag, answer, line_limit=line_limit, wait_for_continuation=True):
                     return answer

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from emailsync.mail.describing import UID
 from emailsync.mail.dialogue import LITERAL, PATIENCE, Dialogue, uid_sets
 from emailsync.mail.errors import MailError, MessageUnreadable, ServerBusy
 from emailsync.mail.incoming import (
@@ -30,10 +31,19 @@ IN_FLIGHT = 2
 LONGEST_RUN = 5_000_000
 
 ESEARCH_ALL = re.compile(rb"\bALL ([\d:,]+)", re.IGNORECASE)
-UID = re.compile(rb"[( ]UID (\d{1,10})\b", re.IGNORECASE)
-BODY_NAME = re.compile(rb"(?:BODY\[\](?:<(\d{1,12})>)?|RFC822) ?$", re.IGNORECASE)
-HEADER_NAME = re.compile(rb"BODY\[HEADER\](?:<(\d{1,12})>)? ?$", re.IGNORECASE)
-SHORT_BODY = re.compile(rb'[( ](?:BODY\[\](?:<\d{1,12}>)?|RFC822) "((?:[^"\\]|\\.)*)"', re.IGNORECASE)
+HEADER = b"HEADER"
+# By section: what to ask for, what stands before its literal, and the section as a quoted string.
+ASKED = {b"": b"BODY.PEEK[]", HEADER: b"BODY.PEEK[HEADER]<0.%d>" % LONGEST_HEADER}
+BODY_NAME = {
+    b"": re.compile(rb"(?:BODY\[\](?:<(\d{1,12})>)?|RFC822) ?$", re.IGNORECASE),
+    HEADER: re.compile(rb"(?:BODY\[HEADER\](?:<(\d{1,12})>)?|RFC822\.HEADER) ?$", re.IGNORECASE),
+}
+SHORT_BODY = {
+    b"": re.compile(rb'[( ](?:BODY\[\](?:<\d{1,12}>)?|RFC822) "((?:[^"\\]|\\.)*)"', re.IGNORECASE),
+    HEADER: re.compile(
+        rb'[( ](?:BODY\[HEADER\](?:<\d{1,12}>)?|RFC822\.HEADER) "((?:[^"\\]|\\.)*)"', re.IGNORECASE
+    ),
+}
 FETCH = re.compile(rb"\* \d{1,10} FETCH \(", re.IGNORECASE)
 
 
@@ -85,7 +95,7 @@ class Progress:
         while self.order and self.order[0].uid in self.arrived:
             message = self.order.popleft()
             body = self.arrived.pop(message.uid)
-            yield FetchedMessage(message.uid, message.received_at, body.size, body)
+            yield _fetched(message, body)
 
     def close(self) -> None:
         """Give back the files of what nobody will take."""
@@ -94,14 +104,14 @@ class Progress:
 
 
 class Fetcher:
-    """Hand out the bodies of some messages of the open folder, in the order they are asked for."""
+    """Hand out some messages of the open folder in the order they are asked for: whole, or their headers."""
 
-    def __init__(self, dialogue: Dialogue) -> None:
+    def __init__(self, dialogue: Dialogue, *, section: bytes = b"") -> None:
         self._dialogue = dialogue
+        self._section = section
         self._connection = dialogue.connection
         self._unreadable: list[int] = []
         self._refusal: MailError | None = None
-        self._name = BODY_NAME
 
     def fetch(self, messages: Sequence[RemoteMessage]) -> Iterator[FetchedMessage]:
         """Yield what arrives; what the server lists but withholds is named at the end."""
@@ -120,17 +130,6 @@ class Fetcher:
                 uids=self._unreadable,
                 server_reply=self._refusal.server_reply if self._refusal is not None else "",
             )
-
-    def fetch_headers(self, messages: Sequence[RemoteMessage]) -> Iterator[FetchedMessage]:
-        """Yield the headers alone, one at a time: they are asked for seldom."""
-        self._name = HEADER_NAME
-        self._dialogue.settle()
-        for message in messages:
-            what = b"(UID BODY.PEEK[HEADER]<0.%d>)" % LONGEST_HEADER
-            tag = self._dialogue.start(b"UID FETCH %d %s" % (message.uid, what))
-            found = self._piece(tag, message.uid)
-            if found is not None:
-                yield FetchedMessage(message.uid, message.received_at, found.body.size, found.body)
 
     def _fetch_chunks(self, messages: Sequence[RemoteMessage]) -> Iterator[FetchedMessage]:
         self._dialogue.settle()
@@ -172,7 +171,7 @@ class Fetcher:
 
     def _start(self, chunk: Sequence[RemoteMessage]) -> bytes:
         (uids, _), *_ = uid_sets((message.uid for message in chunk), limit=2**16)
-        return self._dialogue.start(b"UID FETCH " + uids + b" (UID BODY.PEEK[])")
+        return self._dialogue.start(b"UID FETCH " + uids + b" (UID " + ASKED[self._section] + b")")
 
     def _arrivals(self, flying: dict[bytes, list[RemoteMessage]]) -> Iterator[Arrival]:
         """Yield bodies until one of the commands on their way is answered."""
@@ -210,7 +209,7 @@ class Fetcher:
         texts = line
         while (found := LITERAL.search(line)) is not None:
             size = int(found.group(1))
-            name = self._name.search(line, 0, found.start()) if is_fetch else None
+            name = BODY_NAME[self._section].search(line, 0, found.start()) if is_fetch else None
             if name is None or body is not None:
                 self._dialogue.skip_literal(size)
             else:
@@ -221,7 +220,7 @@ class Fetcher:
         if not is_fetch:
             return None
         if body is None:
-            body = _short_body(texts)
+            body = _short_body(SHORT_BODY[self._section], texts)
         uid = UID.search(texts)
         if body is None or uid is None:
             return None
@@ -253,7 +252,7 @@ class Fetcher:
             spool.close()
             self._unreadable.extend(still_listed(self._dialogue, [message.uid]))
         else:
-            yield FetchedMessage(message.uid, message.received_at, body.size, body)
+            yield _fetched(message, body)
 
     def _collect(self, message: RemoteMessage, spool: Spool) -> RawBody | None:
         flying: deque[tuple[bytes, int]] = deque()
@@ -291,6 +290,10 @@ class Fetcher:
         return found
 
 
+def _fetched(message: RemoteMessage, body: RawBody) -> FetchedMessage:
+    return FetchedMessage(message.uid, message.received_at, body.size, body, claimed=message.size)
+
+
 def still_listed(dialogue: Dialogue, uids: Iterable[int]) -> set[int]:
     """Ask which of these messages the server still has."""
     listed: set[int] = set()
@@ -320,8 +323,8 @@ def _expand(text: bytes) -> Iterator[int]:
         yield from range(low, high + 1)
 
 
-def _short_body(texts: bytes) -> RawBody | None:
-    found = SHORT_BODY.search(texts)
+def _short_body(pattern: re.Pattern[bytes], texts: bytes) -> RawBody | None:
+    found = pattern.search(texts)
     return None if found is None else RawBody(re.sub(rb"\\(.)", rb"\1", found.group(1)))
 
 

@@ -6,6 +6,7 @@ what cannot be understood stays as it was.
 
 import binascii
 import codecs
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ PARAMETER = re.compile(
 )
 CONTINUED = re.compile(r"(.+?)\*(\d{1,3})?(\*?)$")
 MESSAGE_ID = re.compile(r"<[^<>\s]{1,996}>")
+END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
+NAMES_ITSELF = re.compile(rb"^message-id[ \t]*:", re.IGNORECASE | re.MULTILINE)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -78,6 +81,22 @@ class ContentType:
 
     value: str
     parameters: dict[str, str]
+
+
+def fingerprint(raw: bytes, size: int) -> str:
+    """Return 32 hexadecimal digits that tell a message from all others by its header block and its size.
+
+    `raw` may be the whole message, its header block, or its first HEADERS_LIMIT bytes; `size` is what the
+    server calls its size, in bytes. The fingerprint is empty when the block is longer or has no Message-ID:
+    then nothing in it need be the message's own.
+    """
+    end = END_OF_HEADERS.search(raw, 0, HEADERS_LIMIT)
+    if end is None and len(raw) >= HEADERS_LIMIT:
+        return ""
+    block = (raw if end is None else raw[: end.start()]).rstrip(b"\r\n")
+    if not NAMES_ITSELF.search(block):
+        return ""
+    return hashlib.sha256(b"%d\n%b" % (size, block)).hexdigest()[:32]
 
 
 def storable(text: str) -> str:

@@ -6,10 +6,13 @@ reads.
 """
 
 import re
+from array import array
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta, timezone
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import pairwise
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +20,7 @@ from imapclient import imap_utf7
 
 from emailsync.mail.auth import Credential, Password, find, missing
 from emailsync.mail.connection import Connection, connect
+from emailsync.mail.describing import UID, description
 from emailsync.mail.dialogue import Answer, Dialogue, Literal, quoted, uid_sets
 from emailsync.mail.endpoint import Endpoint, Security, check_plain
 from emailsync.mail.errors import (
@@ -25,9 +29,10 @@ from emailsync.mail.errors import (
     FolderForbidden,
     FolderMissing,
     MailError,
+    MessageUnreadable,
     ProtocolViolation,
 )
-from emailsync.mail.fetching import FETCH, IN_FLIGHT, UID, Fetcher, search_result, still_listed
+from emailsync.mail.fetching import FETCH, HEADER, IN_FLIGHT, Fetcher, search_result, still_listed
 from emailsync.mail.incoming import FetchedMessage, FolderStatus, RemoteMessage
 from emailsync.mail.session import Session
 from emailsync.mail.translating import imap_login_failure, token_failure, translated
@@ -36,15 +41,12 @@ from emailsync.mail.wire import Wire
 SEARCH_WINDOW = 50_000
 SEARCH_LINE = 1024 * 1024
 FAREWELL = 2.0
+# RFC 7888, section 5: what LITERAL- allows to be sent unasked.
+SHORT_LITERAL = 4096
 
-SIZE = re.compile(rb"[( ]RFC822\.SIZE (\d{1,12})\b", re.IGNORECASE)
-INTERNALDATE = re.compile(
-    rb'[( ]INTERNALDATE "([ \d]?\d)-([a-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)"',
-    re.IGNORECASE,
-)
-MONTHS = b"jan feb mar apr may jun jul aug sep oct nov dec".split()
-STATUS_ITEM = re.compile(rb"\b(MESSAGES|UIDNEXT|UIDVALIDITY) (\d{1,10})\b", re.IGNORECASE)
+STATUS_ITEM = re.compile(rb"\b(MESSAGES|UIDNEXT|UIDVALIDITY|HIGHESTMODSEQ) (\d{1,19})\b", re.IGNORECASE)
 EXISTS = re.compile(rb"^(\d{1,10}) EXISTS\b", re.IGNORECASE)
+EXPUNGE = re.compile(rb"^\d{1,10} EXPUNGE\b", re.IGNORECASE)
 
 
 class ImapClient:
@@ -88,9 +90,11 @@ class ImapClient:
     def sign_in(self, credential: Credential) -> None:
         """Prove who we are, by the best SASL mechanism that is offered, else by LOGIN with a password."""
         self.connection.hide(credential.secrets())
+        self._dialogue.unasked = _unasked(self.session.offers())
         with translated(self.connection.clean):
             answer = self._authenticate(credential)
             self._capabilities = self._offered_in(answer)
+            self._dialogue.unasked = _unasked(self._capabilities)
             self.session.signed_in(self._capabilities)
 
     def _authenticate(self, credential: Credential) -> Answer:
@@ -149,15 +153,23 @@ class ImapClient:
 
     def _folder_status(self, answer: Answer) -> FolderStatus:
         told: dict[bytes, int] = {}
+        self._note_changes(answer)
         for line in answer.untagged:
-            if (count := EXISTS.match(line)) is not None:
-                self._messages = int(count.group(1))
-            elif line[:3].upper() == b"OK ":
+            if line[:3].upper() == b"OK ":
                 told.update((name.upper(), int(value)) for name, value in STATUS_ITEM.findall(line))
         if not told.get(b"UIDVALIDITY"):
             raise ProtocolViolation("The server gives the messages of this folder no lasting numbers (UIDs).")
         uidnext = told.get(b"UIDNEXT") or self._highest_uid() + 1
-        return FolderStatus(uidvalidity=told[b"UIDVALIDITY"], uidnext=uidnext, messages=self._messages)
+        modseq = told.get(b"HIGHESTMODSEQ", 0)
+        return FolderStatus(told[b"UIDVALIDITY"], uidnext, self._messages, modseq=modseq)
+
+    def _note_changes(self, answer: Answer) -> None:
+        """Keep count of the messages in the folder (RFC 9051, sections 7.4.1 and 7.5.1)."""
+        for line in answer.untagged:
+            if (count := EXISTS.match(line)) is not None:
+                self._messages = int(count.group(1))
+            elif EXPUNGE.match(line):
+                self._messages = max(self._messages - 1, 0)
 
     def _highest_uid(self) -> int:
         if not self._messages:
@@ -174,41 +186,53 @@ class ImapClient:
     def status(self, folder: str = "INBOX") -> FolderStatus:
         """Ask the cheap question whether anything has changed."""
         name = _folder_name(folder)
+        items = b"MESSAGES UIDNEXT UIDVALIDITY"
+        if "CONDSTORE" in self.capabilities:
+            items += b" HIGHESTMODSEQ"
         with translated(self.connection.clean):
-            answer = self._dialogue.run(b"STATUS", name, b"(MESSAGES UIDNEXT UIDVALIDITY)")
+            answer = self._dialogue.run(b"STATUS", name, b"(" + items + b")")
             if answer.status != b"OK":
                 raise self._folder_refusal(folder, answer)
             lines = [line for line in answer.untagged if line[:7].upper() == b"STATUS "]
             told = {name.upper(): int(value) for line in lines for name, value in STATUS_ITEM.findall(line)}
-            if not told.get(b"UIDVALIDITY") or not told.get(b"UIDNEXT"):
-                raise ProtocolViolation("The server does not tell the state of the folder.")
-            return FolderStatus(
-                uidvalidity=told[b"UIDVALIDITY"], uidnext=told[b"UIDNEXT"], messages=told.get(b"MESSAGES", 0)
-            )
+            if told.get(b"UIDVALIDITY") and told.get(b"UIDNEXT"):
+                messages, modseq = told.get(b"MESSAGES", 0), told.get(b"HIGHESTMODSEQ", 0)
+                return FolderStatus(told[b"UIDVALIDITY"], told[b"UIDNEXT"], messages, modseq=modseq)
+        # A server may keep some of it to itself. Opening the folder tells more.
+        return self.open_folder(folder)
 
-    def ids_after(self, uid: int) -> list[int]:
-        """List the UIDs above this one, sorted.
+    def ids_after(self, uid: int) -> Sequence[int]:
+        """List the UIDs above this one, sorted; eight bytes each, so that a million of them fit.
 
         `n:*` always names the last message too (RFC 9051, section 9), so what is not above is dropped.
-        A large folder is asked for in windows, because the answer to SEARCH is a single line.
         """
-        found: set[int] = set()
+        windows: list[array[int]] = []
         with translated(self.connection.clean):
             for window in self._windows():
                 answer = self._dialogue.checked(
                     b"UID SEARCH", *window, b"UID %d:*" % (uid + 1), line_limit=SEARCH_LINE
                 )
-                found.update(number for number in search_result(answer.untagged) if number > uid)
-        return sorted(found)
+                self._note_changes(answer)
+                windows.append(array("Q", (n for n in search_result(answer.untagged) if n > uid)))
+                if not windows[-1]:
+                    break
+        found = array("Q")
+        for window_found in reversed(windows):
+            found.extend(window_found)
+        is_sorted = all(one < next_one for one, next_one in pairwise(found))
+        return found if is_sorted else array("Q", sorted(set(found)))
 
     def _windows(self) -> Iterator[tuple[bytes, ...]]:
-        if self._messages <= SEARCH_WINDOW:
-            yield ()
-            return
-        for first in range(1, self._messages + 1, SEARCH_WINDOW):
-            last = first + SEARCH_WINDOW - 1
-            # The last window is open: messages may have come since the folder was opened.
-            yield (b"%d:%s" % (first, b"*" if last >= self._messages else b"%d" % last),)
+        """Yield sequence sets from the newest messages down, because the answer to SEARCH is a single line.
+
+        What is expunged meanwhile moves the numbers of the messages above it, which are listed already: a
+        message may be listed twice and is never left out. The first set is open, for messages that come.
+        """
+        first = max(1, self._messages - SEARCH_WINDOW + 1)
+        yield (b"%d:*" % first,) if first > 1 else ()
+        while (last := min(first - 1, self._messages)) > 0:
+            first = max(1, last - SEARCH_WINDOW + 1)
+            yield (b"%d:%d" % (first, last),)
 
     def describe(self, uids: Sequence[int], *, dates: bool = True) -> list[RemoteMessage]:
         """Ask for sizes and dates; vanished messages are left out.
@@ -229,7 +253,7 @@ class ImapClient:
         wanted = set(uids)
         found: dict[int, RemoteMessage] = {}
         for line in self._fetch_lines(uids, b"(UID RFC822.SIZE INTERNALDATE)"):
-            message = _described(line)
+            message = description(line)
             if message is not None and message.uid in wanted:
                 found.setdefault(message.uid, message)
         return found
@@ -260,8 +284,9 @@ class ImapClient:
 
     def fetch_headers(self, messages: Sequence[RemoteMessage]) -> Iterator[FetchedMessage]:
         """Yield the headers of messages; what is not handed out is left out."""
-        with translated(self.connection.clean):
-            yield from Fetcher(self._dialogue).fetch_headers(messages)
+        asked = [replace(message, size=0) for message in messages]
+        with translated(self.connection.clean), suppress(MessageUnreadable):
+            yield from Fetcher(self._dialogue, section=HEADER).fetch(asked)
 
     def delete(self, uids: Sequence[int]) -> None:
         """Remove messages from the server for good.
@@ -277,20 +302,30 @@ class ImapClient:
     def move(self, uids: Sequence[int], folder: str) -> None:
         """Move messages into another folder, by copying and deleting where MOVE is not offered.
 
-        A folder that is missing is created.
+        The folder is one of the mailbox itself: its name is written behind the prefix that the server tells
+        (RFC 2342). When it is missing it is created, and subscribed to, or most programs would not show it.
         """
-        name = _folder_name(folder)
         with translated(self.connection.clean):
+            name = _folder_name(self._prefix() + folder)
             can_move = "MOVE" in self.capabilities or "IMAP4REV2" in self.capabilities
             command = b"UID MOVE" if can_move else b"UID COPY"
             for uid_set, members in uid_sets(uids):
                 answer = self._dialogue.run(command, uid_set, name)
                 if answer.status == b"NO" and self._dialogue.run(b"CREATE", name).status == b"OK":
+                    self._dialogue.run(b"SUBSCRIBE", name)
                     answer = self._dialogue.run(command, uid_set, name)
                 if answer.status != b"OK":
                     raise self._folder_refusal(folder, answer)
                 if not can_move:
                     self.delete(members)
+
+    def _prefix(self) -> str:
+        """Return what the names of the mailbox's own folders begin with, such as "INBOX."."""
+        if "NAMESPACE" not in self.capabilities:
+            return ""
+        self._dialogue.settle()
+        personal = self.session.namespace().personal
+        return str(personal[0][0]) if personal else ""
 
     def find_by_message_id(self, message_id: str, *, folders: Sequence[str]) -> str | None:
         """Return the first of the folders that holds a message with this Message-ID.
@@ -362,6 +397,13 @@ def greet(connection: Connection, endpoint: Endpoint) -> ImapClient:
     return client
 
 
+def _unasked(capabilities: frozenset[str]) -> int:
+    """Return how long a literal may be that is sent without waiting."""
+    if "LITERAL+" in capabilities:
+        return SEARCH_LINE
+    return SHORT_LITERAL if {"LITERAL-", "IMAP4REV2"} & capabilities else 0
+
+
 def _words(text: bytes) -> frozenset[str]:
     return frozenset(text.decode("ascii", "replace").upper().split())
 
@@ -370,31 +412,3 @@ def _folder_name(folder: str) -> bytes | Literal:
     """Write a folder's name in modified UTF-7 (RFC 3501, section 5.1.3)."""
     check_plain(folder, what="The folder")
     return quoted(imap_utf7.encode(folder).decode("ascii"))
-
-
-def _described(line: bytes) -> RemoteMessage | None:
-    uid, size = UID.search(line), SIZE.search(line)
-    if uid is None or size is None:
-        return None
-    return RemoteMessage(uid=int(uid.group(1)), size=int(size.group(1)), received_at=_internal_date(line))
-
-
-def _internal_date(line: bytes) -> datetime:
-    """Read INTERNALDATE as UTC; without one the message came now, so that no start date excludes it."""
-    found = INTERNALDATE.search(line)
-    if found is None:
-        return datetime.now(UTC)
-    day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = found.groups()
-    zone = timedelta(hours=int(zone_hours), minutes=int(zone_minutes))
-    try:
-        return datetime(
-            int(year),
-            MONTHS.index(month.lower()) + 1,
-            int(day),
-            int(hour),
-            int(minute),
-            min(int(second), 59),
-            tzinfo=timezone(-zone if sign == b"-" else zone),
-        ).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return datetime.now(UTC)

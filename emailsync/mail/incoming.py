@@ -32,6 +32,8 @@ class FolderStatus:
     messages: int
     #: The size of all messages together, where it is told as cheaply (POP3).
     octets: int = 0
+    #: HIGHESTMODSEQ (RFC 7162), which any change moves; 0 where the server keeps none.
+    modseq: int = 0
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,8 @@ class FetchedMessage:
     size: int
     body: RawBody
     uidl: str = ""
+    #: The size that the server had told.
+    claimed: int = 0
 
     @property
     def key(self) -> int | str:
@@ -175,7 +179,7 @@ class IncomingClient(Protocol):
         """Ask the cheap question whether anything has changed."""
         ...
 
-    def ids_after(self, uid: int) -> list[int]:
+    def ids_after(self, uid: int) -> Sequence[int]:
         """List the UIDs above this one, sorted."""
         ...
 
@@ -224,7 +228,7 @@ class FolderClient(IncomingClient, Protocol):
         ...
 
     def move(self, uids: Sequence[int], folder: str) -> None:
-        """Move messages into another folder."""
+        """Move messages into another folder of the mailbox, which is created when it is missing."""
         ...
 
     def find_by_message_id(self, message_id: str, *, folders: Sequence[str]) -> str | None:

@@ -98,6 +98,44 @@ def test_login_counts_what_is_not_ascii(sign_in: SignIn) -> None:
     assert passwords == ["pass word ü".encode()]
 
 
+@pytest.mark.parametrize(
+    ("capability", "is_waited_for"), [(b"LITERAL+", False), (b"LITERAL-", False), (b"X", True)]
+)
+def test_counted_words_are_sent_at_once_where_the_server_allows_it(
+    sign_in: SignIn, capability: bytes, *, is_waited_for: bool
+) -> None:
+    with ScriptedImap() as server:
+        server.capabilities = b"IMAP4rev1 " + capability
+        passwords: list[bytes] = []
+
+        def login(peer: Peer, tag: bytes, rest: bytes) -> None:
+            if not rest.endswith(b"+}"):
+                peer.send(b"+ go on\r\n")
+            passwords.append(peer.line())
+            peer.send(tag + b" OK done\r\n")
+
+        server.on("LOGIN", login)
+        with sign_in(server):
+            pass
+    assert passwords == ["pass word ü".encode()]
+    assert server.heard[1].endswith(b"+}") is not is_waited_for
+
+
+def test_a_long_literal_waits_where_only_short_ones_may_come_unasked(wire: Wire) -> None:
+    with ScriptedImap() as server:
+        server.capabilities = b"IMAP4rev1 LITERAL-"
+
+        def login(peer: Peer, tag: bytes, rest: bytes) -> None:
+            peer.send(b"+ go on\r\n")
+            peer.line()
+            peer.send(tag + b" OK done\r\n")
+
+        server.on("LOGIN", login)
+        with open_imap(endpoint_of(server), Password("ann", "ü" * 2049), wire):
+            pass
+    assert server.heard[1].endswith(b"{4098}")
+
+
 def test_signing_in_for_another_mailbox_names_it(wire: Wire) -> None:
     with ScriptedImap() as server, open_imap(endpoint_of(server), Password("m", "p", "box"), wire):
         line = next(line for line in server.heard if b"AUTHENTICATE" in line)
