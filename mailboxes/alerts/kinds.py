@@ -223,6 +223,17 @@ _ALL = (
         (Link.MAILBOX, Link.PROFILE),
     ),
     Kind(
+        "folder_renumbered_often",
+        AlertLevel.WARNING,
+        gettext_noop("The server renumbers the Inbox of {mailbox} again and again"),
+        gettext_noop(
+            "It did so {times} times, one soon after the other. Each time everything must be compared, so "
+            "the mailbox waits: new mail is received from {next_on} on, and then a few times a day. Nothing "
+            "is lost and nothing is stored twice."
+        ),
+        gettext_noop("Have the mailbox repaired at the mail server: its UIDVALIDITY changes."),
+    ),
+    Kind(
         "message_oversize",
         AlertLevel.WARNING,
         gettext_noop("A message for {mailbox} is too large to receive"),

@@ -13,6 +13,7 @@ from django.core.files.storage import default_storage
 
 from emailsync.mail.embedded import attached_messages, is_message
 from emailsync.mail.errors import SpoolFailed
+from emailsync.mail.headers import HEADERS_LIMIT, fingerprint
 from emailsync.mail.incoming import FetchedMessage, RawBody
 from emailsync.mail.parsing import ParsedMessage, parse, parse_file
 
@@ -39,6 +40,7 @@ class Prepared:
 
     source: FetchedMessage
     sha256: str
+    fingerprint: str
     parsed: ParsedMessage | None
     failure: str
     content: bytes | None
@@ -71,7 +73,9 @@ def prepare(message: FetchedMessage, *, unpack: bool = False, keep: bool = True)
     content, file = None, ""
     if body.size <= FILE_THRESHOLD:
         content = body.content if body.content is not None else body.open().read()
-    prepared = Prepared(message, body.sha256.hex(), parsed, failure, content, file)
+    start = content if content is not None else body.open().read(HEADERS_LIMIT)
+    known_by = fingerprint(start, message.claimed)
+    prepared = Prepared(message, body.sha256.hex(), known_by, parsed, failure, content, file)
     if keep:
         prepared = at_rest(prepared)
     return replace(prepared, attached=_attached(message, parsed)) if unpack and parsed else prepared
@@ -79,7 +83,7 @@ def prepare(message: FetchedMessage, *, unpack: bool = False, keep: bool = True)
 
 def prepare_header(message: FetchedMessage, *, size: int) -> Prepared:
     """Parse the header of a message of `size` bytes, too large to be fetched; of its body nothing is said."""
-    prepared = prepare(replace(message, size=size))
+    prepared = prepare(replace(message, size=size, claimed=size))
     parsed = prepared.parsed and replace(prepared.parsed, text="", html="", attachments=(), defects=())
     return replace(prepared, parsed=parsed, is_header_only=True)
 

@@ -7,7 +7,9 @@ taken.
 import queue
 import threading
 import time
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Self
 
 from django.conf import settings
@@ -17,6 +19,7 @@ from emailsync.mail.incoming import FolderClient, IncomingClient, RemoteMessage
 from mailboxes.choices import LedgerOutcome, TrackIncoming
 from mailboxes.engine import storing
 from mailboxes.engine.preparing import Prepared, prepare, prepare_header
+from mailboxes.engine.recognising import Earlier
 from mailboxes.models import FolderCursor
 from mailboxes.models.ledger import Key
 
@@ -55,7 +58,9 @@ class Reader:
         *,
         known: set[Key],
         again: list[Key],
+        earlier: Earlier | None,
     ) -> None:
+        self._earlier = earlier
         self._client, self._cursor, self._folder = client, folder.cursor, folder
         self._known, self._again, self._start = known, again, folder.mailbox.effective_start
         self._queue: queue.Queue[storing.Batch | BaseException | None] = queue.Queue(maxsize=BATCHES_AHEAD)
@@ -119,15 +124,26 @@ class Reader:
             open_inbox(self._client.folders, self._cursor, read_only=True)
         after = self._client.ids_after(self._cursor.last_uid)
         names = self._client.uidls
-        uids = numbers(self._client, self._again)
-        uids += [uid for uid in after if names.get(uid, uid) not in self._known]
+        uids = array("Q", numbers(self._client, self._again))
+        uids.extend(uid for uid in after if names.get(uid, uid) not in self._known)
         for at in range(0, len(uids), WINDOW):
             window = uids[at : at + WINDOW]
             described = self._client.describe(window, dates=self._start is not None)
-            noted = [storing.Noted(m, outcome) for m in described if (outcome := self._without_fetching(m))]
-            skipped = {note.remote.uid for note in noted}
-            wanted = [message for message in described if message.uid not in skipped]
-            yield from self._fetch(wanted, noted, 0 if self._cursor.is_by_uidl else window[-1])
+            recognised = self._recognise(described)
+            skipped = {each.remote.uid for each in recognised}
+            rest = [message for message in described if message.uid not in skipped]
+            noted = [storing.Noted(m, outcome) for m in rest if (outcome := self._without_fetching(m))]
+            skipped |= {note.remote.uid for note in noted}
+            wanted = [message for message in rest if message.uid not in skipped]
+            last_uid = 0 if self._cursor.is_by_uidl else window[-1]
+            yield from self._fetch(wanted, storing.Batch([], noted, last_uid, recognised))
+
+    def _recognise(self, described: Sequence[RemoteMessage]) -> list[storing.Recognised]:
+        """Return those that were here before the folder was renumbered, known by size and header."""
+        if not self._earlier:
+            return []
+        headers = {each.uid: each.body.content or b"" for each in self._client.fetch_headers(described)}
+        return self._earlier.recognise(described, headers)
 
     def _without_fetching(self, message: RemoteMessage) -> LedgerOutcome | None:
         if self._start is not None and message.received_at < self._start:
@@ -136,10 +152,8 @@ class Reader:
             return LedgerOutcome.NOT_WANTED
         return None
 
-    def _fetch(
-        self, wanted: Sequence[RemoteMessage], noted: Sequence[storing.Noted], last_uid: int
-    ) -> Iterator[storing.Batch]:
-        """Yield the window's batches. The last one carries what was noted and moves the cursor to its end."""
+    def _fetch(self, wanted: Sequence[RemoteMessage], last: storing.Batch) -> Iterator[storing.Batch]:
+        """Yield the window's batches. `last`, with what is not fetched, moves the cursor to its end."""
         large = {m.uid: m for m in wanted if m.size > settings.MAXIMUM_MESSAGE_SIZE}
         fitting = [message for message in wanted if message.uid not in large]
         waiting: list[Prepared] = []
@@ -166,7 +180,7 @@ class Reader:
         lost = [storing.Noted(m, LedgerOutcome.QUARANTINED) for m in fitting if m.uid in withheld]
         # Those of which not even the header was handed out.
         lost += [storing.Noted(m, LedgerOutcome.OVERSIZE) for m in large.values()]
-        yield storing.Batch(waiting, [*noted, *lost], last_uid)
+        yield replace(last, prepared=waiting, noted=[*last.noted, *lost])
 
     def _prepared(
         self, fitting: Sequence[RemoteMessage], large: dict[int, RemoteMessage]

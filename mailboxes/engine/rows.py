@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from emailsync.mail.parsing import Address, ParsedMessage
 from mailboxes import searching
-from mailboxes.choices import LedgerOutcome, Reason, RecipientKind
+from mailboxes.choices import LedgerOutcome, RecipientKind
 from mailboxes.engine.tracking import Rules, Verdict
 from mailboxes.models import Attachment, LedgerEntry, Message, MessageWords, RawMessage, Recipient
 
@@ -36,6 +36,7 @@ class Place:
     uidvalidity: int | None = None
     uid: int | None = None
     uidl: str | None = None
+    fingerprint: str = ""
     forwarded_in: int | None = None
     #: Removed from the server once it is stored.
     is_deleted_later: bool = False
@@ -72,17 +73,15 @@ class Rows:
         self.replaced: list[int] = []
         self.unneeded: list[int] = []
 
-    def add_ledger(
-        self, place: Place, outcome: LedgerOutcome, reason: Reason, message_pk: int | None
-    ) -> None:
-        """Account for a message."""
-        is_kept = message_pk is not None and outcome is not LedgerOutcome.OVERSIZE
+    def add_ledger(self, place: Place, outcome: str, reason: str, message_pk: int | None) -> None:
+        """Account for a message: `outcome` is a LedgerOutcome, `reason` a Reason or empty."""
+        is_kept = message_pk is not None and outcome != LedgerOutcome.OVERSIZE
         self.ledger.append(
             (
                 *(place.mailbox, place.folder, place.uidvalidity, place.uid, place.uidl),
-                *(outcome.value, reason.value, message_pk, place.size, place.received_at),
+                *(str(outcome), str(reason), message_pk, place.size, place.received_at),
                 *(self._now, is_kept and place.is_deleted_later, False, "", place.forwarded_in),
-                place.is_listed,
+                *(place.is_listed, place.fingerprint),
             )
         )
 
@@ -169,7 +168,7 @@ class Rows:
         insert_into(
             LedgerEntry,
             "mailbox_id folder uidvalidity uid uidl outcome reason message_id size received_at seen_on "
-            "is_to_delete is_to_fetch moved_to origin_id is_listed",
+            "is_to_delete is_to_fetch moved_to origin_id is_listed fingerprint",
             self.ledger,
         )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from django.db import DataError, IntegrityError, connection, models
+from django.db.models import OuterRef, Subquery
 
 from emailsync.mail.incoming import FetchedMessage, RemoteMessage
 from mailboxes.choices import LedgerOutcome, MailboxKind, Reason, TrackIncoming
@@ -38,12 +39,21 @@ class Noted:
 
 
 @dataclass(frozen=True)
+class Recognised:
+    """A message that was there before the folder was renumbered; `entry` is its ledger entry of then."""
+
+    remote: RemoteMessage
+    entry: int
+
+
+@dataclass(frozen=True)
 class Batch:
-    """What one transaction stores: parsed messages, noted ones and the UID up to which all is known."""
+    """What one transaction stores, and the UID up to which all is known."""
 
     prepared: Sequence[Prepared]
     noted: Sequence[Noted]
     last_uid: int
+    recognised: Sequence[Recognised] = ()
 
     def close(self) -> None:
         """Give the temporary files back."""
@@ -69,7 +79,7 @@ class Folder:
         """Return which of the mail is kept. What is for others is not for a forward mailbox to refuse."""
         return TrackIncoming.ALL if self.is_forward else TrackIncoming(self.mailbox.track_incoming)
 
-    def place(self, source: FetchedMessage | RemoteMessage) -> Place:
+    def place(self, source: FetchedMessage | RemoteMessage, *, fingerprint: str = "") -> Place:
         """Return where `source` was found."""
         return Place(
             mailbox=self.mailbox.pk,
@@ -77,6 +87,7 @@ class Folder:
             uidvalidity=None if source.uidl else self.cursor.uidvalidity,
             uid=None if source.uidl else source.uid,
             uidl=source.uidl or None,
+            fingerprint=fingerprint,
             size=source.size,
             received_at=source.received_at,
             is_deleted_later=self.mailbox.delete_after_processing,
@@ -122,7 +133,7 @@ def save(lease: scheduling.Lease, folder: Folder, batch: Batch, *, now: datetime
         saved.quarantined += part.quarantined
         saved.oversize += part.oversize
         saved.unmatched += part.unmatched
-    _store(lease, folder, [], Batch([], batch.noted, batch.last_uid), now=now)
+    _store(lease, folder, [], replace(batch, prepared=[]), now=now)
     return saved
 
 
@@ -145,7 +156,8 @@ def _store(
     saved = Saved()
     cursor = folder.cursor
     with scheduling.fenced(lease):
-        entries = cursor.named([p.source.key for p in prepared] + [n.remote.key for n in batch.noted])
+        keys = [p.source.key for p in prepared] + [n.remote.key for n in batch.noted]
+        entries = cursor.named(keys + [each.remote.key for each in batch.recognised])
         # What was withheld or too old before is accounted for anew; what is stored already is not.
         entries.to_be_read_again().delete()
         headers = _asked_for(cursor, entries)
@@ -153,6 +165,7 @@ def _store(
         fresh = [p for p in prepared if p.source.key not in known]
         rows = Rows(folder.rules, now=now)
         moved = _add(rows, folder, fresh, saved, headers=headers)
+        moved |= _renumber(rows, folder, [each for each in batch.recognised if each.remote.key not in known])
         for note in batch.noted:
             if note.remote.key not in known:
                 rows.add_ledger(folder.place(note.remote), note.outcome, NOTED_BECAUSE[note.outcome], None)
@@ -162,8 +175,7 @@ def _store(
         same.update(outcome=LedgerOutcome.DUPLICATE, reason=Reason.SAME_CONTENT)
         # After a renumbering messages found again take their new UID.
         if cursor.is_rescan and not cursor.is_by_uidl:
-            for message_pk, uid in moved.items():
-                Message.objects.filter(pk=message_pk).update(uid=uid, uidvalidity=cursor.uidvalidity)
+            _move(cursor, moved)
         unmoved = FolderCursor.objects.filter(pk=cursor.pk, uidvalidity=cursor.uidvalidity)
         unmoved.filter(last_uid__lt=batch.last_uid).update(last_uid=batch.last_uid)
     return saved
@@ -178,10 +190,29 @@ def _asked_for(cursor: FolderCursor, entries: LedgerEntryQuerySet) -> dict[Key, 
     return headers
 
 
+def _renumber(rows: Rows, folder: Folder, recognised: Sequence[Recognised]) -> set[int]:
+    """Account for messages under new UIDs as they were under the old; returns what is stored of them."""
+    earlier = LedgerEntry.objects.in_bulk([each.entry for each in recognised])
+    for each in recognised:
+        entry = earlier.get(each.entry)
+        if entry is None:
+            raise scheduling.LeaseLost(f"ledger entry {each.entry} of {folder.mailbox.pk}")
+        place = folder.place(each.remote, fingerprint=entry.fingerprint)
+        rows.add_ledger(place, entry.outcome, entry.reason, entry.message_id)
+    return {entry.message_id for entry in earlier.values() if entry.message_id is not None}
+
+
+def _move(cursor: FolderCursor, messages: set[int]) -> None:
+    """Give messages that were found again the UID that the ledger now has for them."""
+    if messages:
+        found = cursor.entries().filter(message=OuterRef("pk")).order_by("uid").values("uid")[:1]
+        Message.objects.filter(pk__in=messages).update(uid=Subquery(found), uidvalidity=cursor.uidvalidity)
+
+
 def _add(
     rows: Rows, folder: Folder, fresh: Sequence[Prepared], saved: Saved, *, headers: Mapping[Key, int]
-) -> dict[int, int]:
-    """Add rows for messages that have none; returns the new UIDs of those that were stored before.
+) -> set[int]:
+    """Add rows for messages that have none; returns those that were stored before.
 
     `headers` are the messages, by UID or UIDL, of which only the header was kept and that are here whole now.
     """
@@ -193,13 +224,13 @@ def _add(
     forwarded = unpacking.sort(folder.rules, readable)
     saved.unmatched += forwarded.unmatched
     ids = iter(_message_ids(len(new) + len(forwarded.parcels)))
-    moved: dict[int, int] = {}
+    moved: set[int] = set()
     for item in fresh:
-        place = folder.place(item.source)
+        place = folder.place(item.source, fingerprint=item.fingerprint)
         header = headers.get(item.source.key)
         held = by_hash.get(item.sha256)
         if held is not None:
-            moved[held] = item.source.uid
+            moved.add(held)
             saved.duplicates += 1
             rows.add_ledger(place, *_same(item), held)
             rows.unneeded += [header] if header else []

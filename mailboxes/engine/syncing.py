@@ -2,9 +2,12 @@
 
 What IMAP promises (RFC 3501 §2.3.1.1): within one UIDVALIDITY, UIDs only ever grow, and a UID names the
 same message for ever. So (UIDVALIDITY, highest UID seen) is a complete cursor, and `STATUS` tells for one
-round trip whether anything is new. When the server breaks the promise openly (another UIDVALIDITY) or
-silently (UIDNEXT at or below the cursor), the folder is read again from its first message and every
-message is recognised by the SHA-256 of its bytes: nothing is lost, nothing is stored twice.
+round trip whether anything is new. When the server breaks the promise (`numbering`), the folder is read
+again from its first message and every message is recognised: nothing is lost, nothing is stored twice.
+
+What servers say is not believed for long. A folder that STATUS calls unchanged is asked all the same once
+an hour, and once a day all that it lists is compared with the ledger (`reconciling`), so that a UIDNEXT, a
+number of messages or a HIGHESTMODSEQ that stands still, lags or falls hides no message for good.
 
 Who may die where. A reader thread fetches and parses, and a storing thread (the caller) commits, batch by
 batch. Ledger rows, raw bytes, message rows and the cursor move in one transaction that holds the lease's
@@ -35,16 +38,18 @@ from mailboxes.choices import Direction, LedgerOutcome, Reason
 from mailboxes.engine import (
     connecting,
     eligibility,
+    numbering,
     outcomes,
     oversize,
     preparing,
     reading,
+    recognising,
     reconciling,
     scheduling,
     storing,
     tracking,
 )
-from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, WorkerState
+from mailboxes.models import Alert, FolderCursor, Mailbox, WorkerState
 from mailboxes.models.ledger import Key
 
 log = logging.getLogger(__name__)
@@ -52,10 +57,8 @@ log = logging.getLogger(__name__)
 UNDELIVERABLE = "Undeliverable"
 #: How long after a message was withheld by the server it is asked for again.
 ASK_AGAIN = timedelta(hours=1)
-#: How long an unchanged number and size of all messages are believed to mean the same messages (POP3).
+#: How long a server that calls the Inbox unchanged is believed.
 LIST_AGAIN = timedelta(hours=1)
-#: How long after a renumbering the next one in a row is taken up: each means reading everything again.
-RENUMBERING_PAUSE = timedelta(minutes=30)
 
 
 @dataclass
@@ -93,6 +96,9 @@ def _run(lease: scheduling.Lease) -> None:
     try:
         with connecting.open_incoming(mailbox) as client:
             result = sync(lease, mailbox, client)
+    except FolderRenumbered:
+        numbering.put_off(lease, mailbox, now=timezone.now())
+        return
     except MailError as error:
         outcomes.failed(lease, mailbox, state, error)
         return
@@ -109,11 +115,13 @@ def sync(lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient) -> R
 
     Raises MailError from the server and LeaseLost when somebody else has taken over.
     """
+    now = timezone.now()
     status = client.status()
-    cursor = _cursor(lease, mailbox, client, status)
+    cursor = numbering.cursor_for(lease, mailbox, client, status, now=now)
     result = Result()
     again = _again(mailbox, cursor)
-    if again or _is_changed(cursor, status):
+    if again or _is_changed(cursor, status, now=now):
+        cursor.listed_on = now
         try:
             _receive(lease, mailbox, client, cursor, result, again=again)
         except DeadlineExceeded:
@@ -132,78 +140,23 @@ def sync(lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient) -> R
                 uidnext=status.uidnext,
                 messages=status.messages,
                 octets=status.octets,
-                asked_on=timezone.now(),
+                modseq=status.modseq,
+                asked_on=now,
+                listed_on=cursor.listed_on,
             )
     return result
 
 
-def _is_changed(cursor: FolderCursor, status: FolderStatus) -> bool:
+def _is_changed(cursor: FolderCursor, status: FolderStatus, *, now: datetime) -> bool:
     """Say whether there may be messages that nobody has looked at.
 
     Not every server tells UIDNEXT right; a new message shows in it or in the number of messages. Over POP3
     one message may have come and another of the same size gone.
     """
-    if cursor.is_by_uidl:
-        listed_on = cursor.listed_on
-        if listed_on is None or timezone.now() - listed_on > LIST_AGAIN:
-            return True
-        return (status.messages, status.octets) != (cursor.messages, cursor.octets)
-    return bool(status.messages) and (status.uidnext, status.messages) != (cursor.uidnext, cursor.messages)
-
-
-def _cursor(
-    lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient, status: FolderStatus
-) -> FolderCursor:
-    """Return the cursor to go on from, started over when the server broke the promise of its UIDs.
-
-    Raises FolderRenumbered when it was broken again before anybody saw it kept once.
-    """
-    cursor = FolderCursor.objects.filter(mailbox=mailbox, folder=reading.INBOX).first()
-    if cursor is None:
-        with scheduling.fenced(lease):
-            return FolderCursor.objects.create(
-                mailbox=mailbox,
-                folder=reading.INBOX,
-                uidvalidity=status.uidvalidity,
-                is_by_uidl=client.folders is None,
-            )
-    if _is_kept(client, cursor, status):
-        if cursor.is_rescan and cursor.uidnext:
-            with scheduling.fenced(lease):
-                cursor.is_rescan = False
-                cursor.save()
-        return cursor
-    now = timezone.now()
-    if cursor.is_rescan and cursor.asked_on and now - cursor.asked_on < RENUMBERING_PAUSE:
-        raise FolderRenumbered("The server gives the messages of the Inbox new numbers again and again.")
-    with scheduling.fenced(lease):
-        # Entries of the numbering before stay until the next one; older ones say nothing about any server.
-        entries = LedgerEntry.objects.filter(mailbox=mailbox, folder=reading.INBOX)
-        entries.filter(is_listed=True).update(is_listed=False)
-        entries.filter(is_to_delete=True).update(is_to_delete=False)
-        outdated = entries.filter(uid__isnull=False)
-        if cursor.uidvalidity != status.uidvalidity:
-            outdated = outdated.exclude(uidvalidity=cursor.uidvalidity)
-        outdated.delete()
-        cursor.uidvalidity, cursor.last_uid, cursor.uidnext = status.uidvalidity, 0, 0
-        cursor.is_rescan, cursor.asked_on = True, now
-        cursor.is_by_uidl, cursor.listed_on = client.folders is None, None
-        cursor.save()
-        wall.raise_alert("folder_renumbered", now=now, mailbox=mailbox)
-    return cursor
-
-
-def _is_kept(client: IncomingClient, cursor: FolderCursor, status: FolderStatus) -> bool:
-    """Say whether the folder is numbered as it was when the cursor was written."""
-    if cursor.uidvalidity != status.uidvalidity:
-        return False
-    if status.uidnext > cursor.last_uid:
+    if cursor.listed_on is None or now - cursor.listed_on > LIST_AGAIN:
         return True
-    if client.folders is None:
-        return True
-    # While the last message is still there under its UID, only the UIDNEXT is wrong.
-    reading.open_inbox(client.folders, cursor, read_only=True)
-    return cursor.last_uid in client.ids_after(cursor.last_uid - 1)
+    before = (cursor.uidnext, cursor.messages, cursor.octets, cursor.modseq)
+    return (status.uidnext, status.messages, status.octets, status.modseq) != before
 
 
 def _again(mailbox: Mailbox, cursor: FolderCursor) -> list[Key]:
@@ -241,7 +194,8 @@ def _receive(
     # A run never takes so long that others starve; what is left is due at once.
     ends = time.monotonic() + settings.RUN_DEADLINE.total_seconds() / 2
     known = _known(cursor)
-    reader = reading.Reader(client, folder, known=known, again=again)
+    earlier = recognising.Earlier(cursor) if cursor.is_rescan and not cursor.is_by_uidl else None
+    reader = reading.Reader(client, folder, known=known, again=again, earlier=earlier)
     waited_for = set(again)
     with reader:
         for batch in reader.batches():
@@ -294,8 +248,6 @@ def _note_listing(
     with scheduling.fenced(lease):
         for at in range(0, len(gone), reading.WINDOW):
             cursor.named(gone[at : at + reading.WINDOW]).update(is_listed=False, is_to_delete=False)
-        cursor.listed_on = now
-        FolderCursor.objects.filter(pk=cursor.pk).update(listed_on=now)
     if not any(name.startswith(MADE_UP) for name in listed):
         wall.resolve("uidl_missing", mailbox=mailbox, now=now)
     elif not Alert.objects.open().filter(mailbox=mailbox, kind="uidl_missing").exists():

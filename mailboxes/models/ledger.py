@@ -34,11 +34,17 @@ class FolderCursor(models.Model):
     is_by_uidl = models.BooleanField(default=False)
     #: The size of all messages together, where the server says it (POP3).
     octets = models.PositiveBigIntegerField(default=0)
-    #: When all UIDLs were last asked for: an unchanged number and size are not believed for ever.
+    #: HIGHESTMODSEQ, where the server says it (RFC 7162).
+    modseq = models.PositiveBigIntegerField(default=0)
+    #: When the messages were last asked for themselves: a server that calls them unchanged is not believed
+    #: for ever.
     listed_on = models.DateTimeField(null=True)
     asked_on = models.DateTimeField(null=True)
-    #: The server renumbered the folder and it is being read again: messages are recognised by content.
+    #: The server renumbered the folder and it is being read again: messages are recognised.
     is_rescan = models.BooleanField(default=False)
+    #: How often it did so lately, and when last: see `mailboxes.engine.numbering`.
+    renumberings = models.PositiveIntegerField(default=0)
+    renumbered_on = models.DateTimeField(null=True)
 
     class Meta:
         constraints: ClassVar[list[models.BaseConstraint]] = [
@@ -103,6 +109,9 @@ class LedgerEntry(models.Model):
     reason = models.CharField(max_length=30, choices=Reason, blank=True)
     message = models.ForeignKey(Message, null=True, on_delete=models.SET_NULL, related_name="ledger")
     size = models.PositiveBigIntegerField(default=0)
+    #: What a fetched message is known by when the server renumbers the folder: see
+    #: `emailsync.mail.headers.fingerprint`. Entries from before it was kept get theirs when it is needed.
+    fingerprint = models.CharField(max_length=32, blank=True)
     received_at = models.DateTimeField(null=True)
     seen_on = models.DateTimeField()
     #: To be removed from the server ("Delete Emails after Processing"), now that it is stored.

@@ -299,59 +299,6 @@ def writable(imap: ScriptedImap) -> Callable[[Peer, bytes, bytes], None]:
     return behave
 
 
-def renumbering(imap: ScriptedImap) -> Callable[[Peer, bytes, bytes], None]:
-    """Give another UIDVALIDITY to every connection."""
-
-    def behave(peer: Peer, tag: bytes, rest: bytes) -> None:
-        imap.uidvalidity += 1
-        imap._do_status(peer, tag, rest)
-
-    return behave
-
-
-def test_uidvalidity_that_always_changes_stores_nothing_twice_and_is_not_read_for_ever(
-    box: Mailbox, imap: ScriptedImap, receive: Receive
-) -> None:
-    imap.messages.update(letters(1, 2, 3))
-    imap.on("STATUS", renumbering(imap))
-    for _ in range(6):
-        receive(box)
-    bodies = [line for line in imap.heard if b"BODY.PEEK" in line]
-    assert len(bodies) == 2
-    assert Message.objects.count() == 3
-    assert LedgerEntry.objects.count() <= 6
-    assert open_alerts() == {"incoming_retrying"}
-
-
-def test_a_server_that_renumbers_often_is_read_again_later(
-    box: Mailbox, imap: ScriptedImap, receive: Receive
-) -> None:
-    imap.messages.update(letters(1, 2, 3))
-    imap.on("STATUS", renumbering(imap))
-    for _ in range(3):
-        receive(box)
-    imap.messages.update(letters(4))
-    FolderCursor.objects.update(asked_on=timezone.now() - syncing.RENUMBERING_PAUSE)
-    state = receive(box)
-    assert Message.objects.count() == 4
-    assert (state.last_error_code, state.transient_failures) == ("", 0)
-    assert not open_alerts()
-
-
-def test_a_second_renumbering_after_a_quiet_look_is_an_ordinary_one(
-    box: Mailbox, imap: ScriptedImap, receive: Receive
-) -> None:
-    imap.messages.update(letters(1, 2, 3))
-    receive(box)
-    imap.uidvalidity += 1
-    receive(box)
-    receive(box)
-    imap.uidvalidity += 1
-    state = receive(box)
-    assert state.last_error_code == ""
-    assert set(Message.objects.values_list("uidvalidity", flat=True)) == {imap.uidvalidity}
-
-
 def test_a_renumbering_between_asking_and_opening_stores_nothing_under_wrong_numbers(
     box: Mailbox, imap: ScriptedImap, receive: Receive
 ) -> None:
