@@ -26,7 +26,7 @@ run: .venv/run.stamp ## Run emailsync with the demo (HOST, PORT, EMAILSYNC_DATA_
 .PHONY: test
 test: packages check ## Run everything: lint, types, contracts, all tests on real servers, browser tests
 	@$(QUIETLY) "Django's tests on PostgreSQL" $(PYTEST) --database=postgres \
-	    $(addprefix --ignore=tests/,acceptance house mail servers)
+	    $(addprefix --ignore=tests/,acceptance access house mail servers)
 	@$(PYTEST)
 	@$(PYTEST) -m browser
 

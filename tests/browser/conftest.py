@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page
@@ -22,7 +21,6 @@ from tests.servers.process import ServerProcess, tail, wait_until
 #: Generous, because the machine may be busy. In milliseconds.
 PATIENCE = 60_000
 DEMO = "/environments/contoso-demo"
-Scheme = Literal["light", "dark"]
 Visit = Callable[[int], Page]
 
 

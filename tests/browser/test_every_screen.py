@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import DEMO, PATIENCE, Console, Scheme, Visit
+from tests import accessibility
+from tests.accessibility import Scheme
+from tests.browser.conftest import DEMO, PATIENCE, Console, Visit
 from tests.browser.contact_sheet import ContactSheet
 
 pytestmark = [
@@ -16,8 +17,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Session-scoped fixtures defined as instance methods"),
 ]
 Examine = Callable[..., None]
-SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-FITS = "document.documentElement.scrollWidth <= innerWidth"
 #: What to click, one after the other, from the list of mailboxes.
 PATHS = {
     "mailbox": ["Ana Bowman"],
@@ -61,14 +60,6 @@ SCREENS = {
     "help": "/help/",
     "nowhere": "/nowhere/",
 }
-widths = pytest.mark.parametrize("width", [1440, 390])
-
-
-def check(page: Page) -> None:
-    """Refuse what axe refuses, and a page wider than the screen."""
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
-    assert page.evaluate(FITS)
 
 
 @pytest.fixture(scope="session")
@@ -85,17 +76,25 @@ def sheet(request: pytest.FixtureRequest, browser: Browser) -> Iterator[ContactS
 
 @pytest.fixture
 def examine(sheet: ContactSheet | None, tmp_path: Path) -> Examine:
-    """Give a function that checks a screen in both themes, and takes its pictures if somebody wants them."""
+    """Give a function that checks a screen, and takes its pictures if somebody wants them."""
 
-    def look(page: Page, title: str, width: int, show: Callable[[], object] | None = None) -> None:
-        for scheme in SCHEMES:
-            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            (show or page.reload)()
+    def look(page: Page, title: str) -> None:
+        def keep(width: int, scheme: Scheme) -> None:
             if sheet is not None:
                 sheet.keep(page, title, width=width, scheme=scheme, pieces=tmp_path)
-            check(page)
+
+        accessibility.examine(page, look=keep)
 
     return look
+
+
+@pytest.fixture
+def shown(visit: Visit) -> Page:
+    """Give a signed-in page as wide as a desk's."""
+    page = visit(1440)
+    page.set_viewport_size({"width": 1440, "height": 844})
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    return page
 
 
 def follow(page: Page, console: Console, words: list[str]) -> None:
@@ -106,51 +105,38 @@ def follow(page: Page, console: Console, words: list[str]) -> None:
         page.wait_for_load_state()
 
 
-@widths
 @pytest.mark.parametrize("screen", list(SCREENS))
 def test_a_screen_is_accessible_and_fits(
-    visit: Visit, console: Console, examine: Examine, screen: str, width: int
+    shown: Page, console: Console, examine: Examine, screen: str
 ) -> None:
-    page = visit(width)
-    page.goto(console.url + SCREENS[screen])
-    examine(page, screen, width)
+    shown.goto(console.url + SCREENS[screen])
+    examine(shown, screen)
 
 
-@widths
 @pytest.mark.parametrize("screen", list(PATHS))
 def test_a_screen_of_a_mailbox_is_accessible_and_fits(
-    visit: Visit, console: Console, examine: Examine, screen: str, width: int
+    shown: Page, console: Console, examine: Examine, screen: str
 ) -> None:
-    page = visit(width)
-    follow(page, console, PATHS[screen])
-    examine(page, screen, width)
+    follow(shown, console, PATHS[screen])
+    examine(shown, screen)
 
 
-@widths
-def test_the_sign_in_is_accessible_and_fits(
-    page: Page, console: Console, examine: Examine, width: int
-) -> None:
-    page.set_viewport_size({"width": width, "height": 844})
+def test_the_sign_in_is_accessible_and_fits(page: Page, console: Console, examine: Examine) -> None:
     page.goto(f"{console.url}/sign-in/")
-    examine(page, "sign-in", width)
+    examine(page, "sign-in")
 
 
-@widths
 @pytest.mark.parametrize("dialog", list(DIALOGS))
 def test_a_dialog_on_selected_mailboxes_is_accessible_and_fits(
-    visit: Visit, console: Console, examine: Examine, dialog: str, width: int
+    shown: Page, console: Console, examine: Examine, dialog: str
 ) -> None:
-    page = visit(width)
-
-    def ask() -> None:
-        page.goto(f"{console.url}{DEMO}/mailboxes/")
-        page.get_by_label("Select Invoices").check()
-        page.get_by_label("Select Ana Bowman").check()
-        # The command may stand in the bar or under More Commands, as it fits.
-        page.locator(f'.cmdbar [name="action"][value="{DIALOGS[dialog]}"]').first.evaluate("it => it.click()")
-        expect(page.locator("dialog:modal")).to_be_visible()
-
-    examine(page, dialog, width, ask)
+    shown.goto(f"{console.url}{DEMO}/mailboxes/")
+    shown.get_by_label("Select Invoices").check()
+    shown.get_by_label("Select Ana Bowman").check()
+    # The command may stand in the bar or under More Commands, as it fits.
+    shown.locator(f'.cmdbar [name="action"][value="{DIALOGS[dialog]}"]').first.evaluate("it => it.click()")
+    expect(shown.locator("dialog:modal")).to_be_visible()
+    examine(shown, dialog)
 
 
 def test_a_phone_reaches_every_section_by_the_menu(visit: Visit, console: Console) -> None:

@@ -231,30 +231,6 @@ def test_approving_works_without_script(browser: Browser, base: str, ana: Mailbo
     assert ana.address_status == "approved"
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (320, "light")])
-@pytest.mark.parametrize("place", ["list", "panel", "page", "job", "jobs", "search"])
-def test_every_screen_is_accessible_and_fits(
-    browser: Browser, base: str, ana: Mailbox, place: str, width: int, scheme: str
-) -> None:
-    job = start_job()
-    finish(job)
-    url = {
-        "list": LIST_URL,
-        "panel": f"{LIST_URL}new/",
-        "page": ana.get_absolute_url(),
-        "job": job.get_absolute_url(),
-        "jobs": "/environments/contoso/jobs/",
-        "search": "/search/?q=contoso",
-    }[place]
-    viewport = {"width": width, "height": 900}
-    with browser.new_context(viewport=viewport, color_scheme=scheme) as context:  # type: ignore[arg-type]
-        page = context.new_page()
-        sign_in(page, base, to=url)
-        found = Axe().run(page)
-        assert found.violations_count == 0, found.generate_report()
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-
-
 def test_the_state_of_a_mailbox_follows_and_leaves_what_is_typed_and_opened(
     shown: Page, base: str, ana: Mailbox
 ) -> None:

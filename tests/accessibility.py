@@ -1,0 +1,39 @@
+"""What every screen has to pass: axe in both themes, on a desk and on a phone, and no scrolling sideways."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+Scheme = Literal["light", "dark"]
+#: Called with the width and the theme that a screen is shown in.
+Look = Callable[[int, Scheme], None]
+WIDTHS = (1440, 390)
+SMALLEST = 320
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
+FITS = "document.documentElement.scrollWidth <= innerWidth"
+#: Colours that change with the theme arrive with the next frames.
+DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))"
+#: What is looked at again in the dark: everything else about a page is the same there.
+COLORS = {"runOnly": ["color-contrast", "link-in-text-block"]}
+
+
+def examine(page: Page, *, look: Look | None = None) -> None:
+    """Refuse what axe refuses, and a page wider than the screen; `look` sees each state before that."""
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 844})
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            page.evaluate(DRAWN)
+            if look is not None:
+                look(width, scheme)
+            _judge(page, COLORS if scheme == "dark" else {})
+        assert page.evaluate(FITS)
+    page.set_viewport_size({"width": SMALLEST, "height": 640})
+    assert page.evaluate(FITS)
+
+
+def _judge(page: Page, options: dict[str, Any]) -> None:
+    found = Axe().run(page, options={"resultTypes": ["violations"], **options})
+    assert found.violations_count == 0, found.generate_report()
