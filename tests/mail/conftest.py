@@ -10,7 +10,8 @@ from emailsync.mail.imap import ImapClient, open_imap
 from emailsync.mail.smtp import SmtpClient, open_smtp
 from emailsync.mail.wire import Deadline, Transcript, Wire
 from emailsync.management.selftest.certificates import Authority
-from emailsync.management.selftest.scripted import ScriptedImap, ScriptedSmtp
+from emailsync.management.selftest.scripted import Scripted, ScriptedImap, ScriptedSmtp
+from emailsync.management.selftest.scripted_pop3 import ScriptedPop3
 
 PASSWORD = Password("ann", "pass word ü")
 LOOPBACK = NetworkPolicy(
@@ -68,7 +69,10 @@ def sender(wire: Wire) -> Callable[[ScriptedSmtp], SmtpClient]:
     return sender
 
 
-def endpoint_of(server: ScriptedImap | ScriptedSmtp, security: Security = Security.NONE) -> Endpoint:
+PROTOCOLS = {ScriptedImap: Protocol.IMAP, ScriptedPop3: Protocol.POP3, ScriptedSmtp: Protocol.SMTP}
+
+
+def endpoint_of(server: Scripted, security: Security = Security.NONE) -> Endpoint:
     """Return where a scripted server listens."""
-    protocol = Protocol.IMAP if isinstance(server, ScriptedImap) else Protocol.SMTP
+    protocol = next(protocol for kind, protocol in PROTOCOLS.items() if isinstance(server, kind))
     return Endpoint(protocol, server.host, server.port, security)

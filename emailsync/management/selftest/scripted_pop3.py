@@ -33,6 +33,7 @@ class ScriptedPop3(Scripted):
         self.capabilities = [b"SASL PLAIN LOGIN", b"USER", b"TOP", b"UIDL", b"PIPELINING", b"RESP-CODES"]
         self.claimed_sizes: dict[bytes, int] = {}
         self.after_stls = b""
+        self.line_end = b"\r\n"
         #: So many bytes are sent on a connection, and then it is closed.
         self.cut_after: int | None = None
         self._behaviours: dict[str, Pop3Behaviour] = {}
@@ -43,7 +44,7 @@ class ScriptedPop3(Scripted):
 
     def serve(self, peer: Peer) -> None:
         session = _Session(self, peer)
-        session.send(self.greeting + b"\r\n")
+        session.say(self.greeting)
         while True:
             line = peer.line()
             self.heard.append(line)
@@ -77,16 +78,21 @@ class _Session:
                 raise ConnectionResetError
         self.peer.send(data)
 
+    def say(self, *lines: bytes) -> None:
+        """Send lines."""
+        self.send(b"".join(line + self.server.line_end for line in lines))
+
     def lines(self, lines: list[bytes]) -> None:
         """Send an answer with lines."""
-        self.send(b"+OK\r\n" + b"".join(line + b"\r\n" for line in lines) + b".\r\n")
+        self.say(b"+OK", *lines, b".")
 
     def text(self, content: bytes) -> None:
         """Send an answer with a message, as RFC 1939 wants it."""
-        stuffed = content.replace(b"\r\n.", b"\r\n..")
+        end = self.server.line_end
+        stuffed = content.replace(end + b".", end + b"..")
         stuffed = b"." + stuffed if stuffed.startswith(b".") else stuffed
-        end = b"" if not stuffed or stuffed.endswith(b"\r\n") else b"\r\n"
-        self.send(b"+OK\r\n" + stuffed + end + b".\r\n")
+        last = b"" if not stuffed or stuffed.endswith(end) else end
+        self.send(b"+OK" + end + stuffed + last + b"." + end)
 
     def there(self) -> dict[int, Letter]:
         """Return the messages that are not marked."""
@@ -100,11 +106,11 @@ class _Session:
         """Return the message that a command names, or refuse it."""
         letter = self.there().get(int(rest.split()[0]))
         if letter is None:
-            self.send(b"-ERR no such message\r\n")
+            self.say(b"-ERR no such message")
         return letter
 
     def unknown(self, rest: bytes) -> None:
-        self.send(b"-ERR unknown command\r\n")
+        self.say(b"-ERR unknown command")
 
     def do_capa(self, rest: bytes) -> None:
         offered = list(self.server.capabilities)
@@ -123,19 +129,19 @@ class _Session:
         words = rest.split(b" ")
         questions = 2 if words[0] == b"LOGIN" else 1
         for _ in range(questions - len(words[1:])):
-            self.send(b"+ \r\n")
+            self.say(b"+ ")
             self.server.heard.append(self.peer.line())
-        self.send(b"+OK welcome\r\n")
+        self.say(b"+OK welcome")
 
     def do_user(self, rest: bytes) -> None:
-        self.send(b"+OK\r\n")
+        self.say(b"+OK")
 
     def do_pass(self, rest: bytes) -> None:
-        self.send(b"+OK\r\n")
+        self.say(b"+OK")
 
     def do_stat(self, rest: bytes) -> None:
         there = self.there().values()
-        self.send(b"+OK %d %d\r\n" % (len(there), sum(self.size(letter) for letter in there)))
+        self.say(b"+OK %d %d" % (len(there), sum(self.size(letter) for letter in there)))
 
     def do_list(self, rest: bytes) -> None:
         self.lines([b"%d %d" % (number, self.size(letter)) for number, letter in self.there().items()])
@@ -160,12 +166,12 @@ class _Session:
     def do_dele(self, rest: bytes) -> None:
         if self.chosen(rest) is not None:
             self.marked.add(int(rest))
-            self.send(b"+OK marked\r\n")
+            self.say(b"+OK marked")
 
     def do_quit(self, rest: bytes) -> None:
         gone = {self.letters[number] for number in self.marked}
         self.server.letters = [letter for letter in self.server.letters if letter not in gone]
-        self.send(b"+OK bye\r\n")
+        self.say(b"+OK bye")
 
 
 def answer(data: bytes) -> Pop3Behaviour:

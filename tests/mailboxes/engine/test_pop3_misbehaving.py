@@ -1,0 +1,275 @@
+"""Receiving over POP3, on a server that does what servers should not do."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from emailsync.management.selftest.certificates import Authority
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_pop3 import Letter, ScriptedPop3, answer, hang_up
+from mailboxes.choices import LedgerOutcome, MailboxKind
+from mailboxes.engine import preparing, syncing
+from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, Message, WorkerState
+from profiles.choices import IncomingProtocol
+from profiles.models import ServerProfile
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Receive = Callable[[Mailbox], WorkerState]
+
+
+@pytest.fixture
+def pop(certificates: Authority) -> Iterator[ScriptedPop3]:
+    """Give a POP3 server that behaves until it is told not to."""
+    with ScriptedPop3(certificate=certificates.server, implicit_tls=True) as server:
+        yield server
+
+
+@pytest.fixture
+def box(box: Mailbox, pop: ScriptedPop3) -> Mailbox:
+    """Give the mailbox on the scripted servers, read over POP3."""
+    ServerProfile.objects.update(incoming_protocol=IncomingProtocol.POP3, incoming_port=pop.port)
+    return Mailbox.objects.get(pk=box.pk)
+
+
+def letter(number: int, uidl: str = "") -> Letter:
+    """Return a message unlike its neighbours."""
+    content = b"From: ben@example.org\r\nSubject: Letter %d\r\n\r\nHello.\r\n" % number
+    return Letter((uidl or f"name{number}").encode(), content)
+
+
+def stored() -> list[str]:
+    """Return the subjects of what is stored."""
+    return sorted(Message.objects.values_list("subject", flat=True))
+
+
+def outcomes() -> list[str]:
+    """Return what became of the messages that the server lists."""
+    return sorted(LedgerEntry.objects.filter(is_listed=True).values_list("outcome", flat=True))
+
+
+def deleting(box: Mailbox) -> Mailbox:
+    """Have the mailbox delete what it has processed."""
+    Mailbox.objects.update(kind=MailboxKind.QUEUE, delete_after_processing=True)
+    return Mailbox.objects.get(pk=box.pk)
+
+
+def open_alerts() -> list[str]:
+    """Return the kinds of the open alerts."""
+    return list(Alert.objects.open().values_list("kind", flat=True))
+
+
+# Names
+
+
+def test_a_missing_uidl_is_told_once_and_loses_nothing(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive
+) -> None:
+    pop.capabilities.remove(b"UIDL")
+    pop.letters = [letter(1), letter(2)]
+    receive(box)
+    pop.letters = [letter(3), letter(1), letter(2)]
+    receive(box)
+    assert stored() == ["Letter 1", "Letter 2", "Letter 3"]
+    assert pop.heard.count(b"RETR 1") + pop.heard.count(b"RETR 2") + pop.heard.count(b"RETR 3") == 3
+    alert = Alert.objects.open().get()
+    assert (alert.kind, alert.count) == ("uidl_missing", 1)
+    pop.capabilities.append(b"UIDL")
+    pop.letters.append(letter(4))
+    receive(box)
+    assert open_alerts() == []
+    assert Message.objects.count() == 4
+
+
+def test_messages_that_share_a_uidl_are_all_stored(box: Mailbox, pop: ScriptedPop3, receive: Receive) -> None:
+    pop.letters = [letter(1, "same")]
+    receive(box)
+    pop.letters += [letter(2, "same"), letter(3, "same"), letter(3, "same")]
+    receive(box)
+    assert stored() == ["Letter 1", "Letter 2", "Letter 3"]
+    assert outcomes() == ["duplicate", "duplicate", "stored", "stored"]
+    assert receive(box).last_items == 0
+
+
+def test_a_uidl_that_names_another_message_later_hides_none(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive
+) -> None:
+    pop.letters = [letter(1, "1"), letter(2, "2")]
+    receive(box)
+    pop.letters = [letter(2, "1")]
+    receive(box)
+    pop.letters = [letter(2, "1"), letter(3, "2")]
+    receive(box)
+    assert stored() == ["Letter 1", "Letter 2", "Letter 3"]
+
+
+def test_new_names_for_the_same_messages_store_nothing_twice(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive
+) -> None:
+    pop.letters = [letter(1), letter(2)]
+    receive(box)
+    pop.letters = [letter(1, "x"), letter(2, "y"), letter(3, "z" * 90)]
+    receive(box)
+    assert stored() == ["Letter 1", "Letter 2", "Letter 3"]
+    assert outcomes() == ["duplicate", "duplicate", "stored"]
+
+
+def test_another_maildrop_under_the_same_names_is_read_from_the_start(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive
+) -> None:
+    pop.letters = [letter(1, "1")]
+    receive(box)
+    Mailbox.objects.update(user_name="moved")
+    pop.letters = [letter(2, "1")]
+    receive(Mailbox.objects.get(pk=box.pk))
+    assert stored() == ["Letter 1", "Letter 2"]
+
+
+def test_another_message_of_the_same_size_is_found_within_the_hour(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive
+) -> None:
+    pop.letters = [letter(1)]
+    receive(box)
+    pop.letters = [letter(2)]
+    receive(box)
+    assert stored() == ["Letter 1"]
+    FolderCursor.objects.update(listed_on=timezone.now() - syncing.LIST_AGAIN - timedelta(minutes=1))
+    receive(box)
+    assert stored() == ["Letter 1", "Letter 2"]
+
+
+# Failures
+
+
+def test_a_locked_maildrop_is_told_as_such_and_tried_again(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive
+) -> None:
+    pop.on("AUTH", answer(b"-ERR [IN-USE] Another session is open\r\n"))
+    state = receive(box)
+    assert (state.is_enabled, state.last_error_code) == (True, "mailbox_locked")
+    assert "incoming_retrying" in open_alerts()
+
+
+def test_a_withheld_message_is_told_and_asked_for_again(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive
+) -> None:
+    pop.letters = [letter(1), letter(2)]
+
+    def withhold(peer: Peer, rest: bytes) -> None:
+        peer.send(b"-ERR cannot read it\r\n" if rest == b"1" else b"+OK\r\n%s.\r\n" % letter(2).content)
+
+    pop.on("RETR", withhold)
+    receive(box)
+    assert outcomes() == ["quarantined", "stored"]
+    assert open_alerts() == ["message_quarantined"]
+    pop.on("RETR", lambda peer, _: peer.send(b"+OK\r\n%s.\r\n" % letter(1).content))
+    LedgerEntry.objects.update(seen_on=timezone.now() - syncing.ASK_AGAIN - timedelta(minutes=1))
+    receive(box)
+    assert stored() == ["Letter 1", "Letter 2"]
+    assert open_alerts() == []
+
+
+def test_a_run_cut_at_any_place_loses_nothing_and_stores_nothing_twice(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive
+) -> None:
+    pop.capabilities = [b"SASL PLAIN", b"UIDL", b"PIPELINING"]
+    box = deleting(box)
+    kept: set[bytes] = set()
+    for turn, cut in enumerate(range(40, 2600, 83)):
+        pop.letters += [letter(2 * turn), letter(2 * turn + 1)]
+        kept |= {each.content for each in pop.letters}
+        pop.cut_after = cut
+        WorkerState.objects.update(is_enabled=True, transient_failures=0)
+        receive(box)
+        # Only what is stored may have gone.
+        hashes = set(Message.objects.values_list("sha256", flat=True))
+        there = {hashlib.sha256(each.content).hexdigest() for each in pop.letters}
+        assert {hashlib.sha256(content).hexdigest() for content in kept} == hashes | there
+    assert 0 < Message.objects.count() < len(kept)
+    pop.cut_after = None
+    receive(box)
+    assert Message.objects.count() == len(kept) == 62
+    assert pop.letters == []
+
+
+# Deleting
+
+
+def test_a_crash_before_deletion_is_made_up_for(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pop.letters = [letter(1)]
+
+    def crash(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(syncing, "_delete_processed", crash)
+        with pytest.raises(KeyboardInterrupt):
+            receive(deleting(box))
+    assert (stored(), pop.letters) == (["Letter 1"], [letter(1)])
+    WorkerState.objects.update(leased_until=None)
+    receive(deleting(box))
+    assert (stored(), pop.letters) == (["Letter 1"], [])
+    assert not LedgerEntry.objects.filter(is_to_delete=True).exists()
+
+
+@pytest.mark.parametrize("command", ["DELE", "QUIT"])
+def test_deletion_that_was_cut_off_is_made_up_for(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive, command: str
+) -> None:
+    pop.letters = [letter(1), letter(2)]
+    pop.on(command, hang_up)
+    receive(deleting(box))
+    assert len(pop.letters) == 2
+    pop._behaviours.clear()
+    receive(deleting(box))
+    assert (stored(), pop.letters) == (["Letter 1", "Letter 2"], [])
+    assert not LedgerEntry.objects.filter(is_to_delete=True).exists()
+
+
+def test_deletion_whose_confirmation_was_lost_is_known_from_the_list(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive
+) -> None:
+    pop.letters = [letter(1)]
+
+    def quit_silently(_peer: Peer, _rest: bytes) -> None:
+        pop.letters = []
+        raise ConnectionResetError
+
+    pop.on("QUIT", quit_silently)
+    receive(deleting(box))
+    assert LedgerEntry.objects.filter(is_to_delete=True).count() == 1
+    pop._behaviours.clear()
+    pop.letters = [letter(2)]
+    receive(deleting(box))
+    assert (stored(), pop.letters) == (["Letter 1", "Letter 2"], [])
+    assert not LedgerEntry.objects.filter(is_to_delete=True).exists()
+
+
+def test_only_what_is_stored_is_deleted(box: Mailbox, pop: ScriptedPop3, receive: Receive) -> None:
+    old = Letter(b"old", b"Date: Mon, 02 Nov 2020 10:00:00 GMT\r\n\r\nold\r\n")
+    pop.letters = [old, letter(1)]
+    Mailbox.objects.update(process_email_from=timezone.now() - timedelta(days=1))
+    receive(deleting(box))
+    assert pop.letters == [old]
+    assert outcomes() == [LedgerOutcome.BEFORE_START, LedgerOutcome.STORED]
+
+
+def test_what_cannot_be_read_stays_on_the_server_when_the_profile_sets_it_aside(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise ValueError("broken")
+
+    monkeypatch.setattr(preparing, "parse", fail)
+    ServerProfile.objects.update(move_failed_to_undeliverable=True)
+    pop.letters = [letter(1)]
+    receive(deleting(box))
+    assert pop.letters == [letter(1)]
+    assert outcomes() == [LedgerOutcome.QUARANTINED]
+    assert Message.objects.get().is_quarantined
+    assert open_alerts() == ["message_quarantined"]
