@@ -78,6 +78,7 @@ class Reason(models.TextChoices):
     SMART_MATCH = "smart_match", _("Subject and people match a tracked email (smart matching)")
     KNOWN_SENDER = "known_sender", _("Its sender has been written to from this environment")
     EMAIL_ENABLED_SENDER = "email_enabled_sender", _("Its sender is a mailbox of this environment")
+    ASKED_FOR = "asked_for", _("It had been in quarantine, and was read again")
     SAME_CONTENT = "same_content", _("The same message is stored already")
     BEFORE_START_DATE = "before_start_date", _("It was received before the start date")
     TOO_LARGE = "too_large", _("It is larger than the limit")
@@ -153,6 +154,7 @@ class JobKind(models.TextChoices):
     MOVE = "move", _("Move mailboxes")
     CHECK_FILE = "check_file", _("Check a file of mailboxes")
     IMPORT = "import", _("Import mailboxes")
+    READ_AGAIN = "read_again", _("Read again from quarantine")
     DELETE_ALERTS = "delete_alerts", _("Delete all alerts")
 
 

@@ -184,6 +184,7 @@ class Rows:
             part._base_manager.filter(message__in=self.replaced).delete()
         for row in there:
             columns = dict(zip(MESSAGE_COLUMNS.split(), row, strict=True))
+            del columns["stored_on"]
             Message.objects.filter(pk=columns.pop("id")).update(**columns)
 
 

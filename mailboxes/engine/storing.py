@@ -223,7 +223,7 @@ def _add(
     readable = [item for item in new if item.parsed and not item.is_header_only] if folder.is_forward else []
     forwarded = unpacking.sort(folder.rules, readable)
     saved.unmatched += forwarded.unmatched
-    ids = iter(_message_ids(len(new) + len(forwarded.parcels)))
+    ids = iter(message_ids(len(new) + len(forwarded.parcels)))
     moved: set[int] = set()
     for item in fresh:
         place = folder.place(item.source, fingerprint=item.fingerprint)
@@ -296,7 +296,7 @@ def _held(mailbox: Mailbox, fresh: Sequence[Prepared]) -> dict[str, int]:
     return found
 
 
-def _message_ids(count: int) -> list[int]:
+def message_ids(count: int) -> list[int]:
     """Return fresh primary keys, so that children can be written in the same breath as their message."""
     if not count:
         return []

@@ -17,10 +17,10 @@ from django.utils.translation import gettext as _
 
 from mailboxes.alerts import wall
 from mailboxes.choices import AddressStatus, JobKind
-from mailboxes.engine import approving, changing, importing, orders, switching
+from mailboxes.engine import approving, changing, importing, orders, rereading, switching
 from mailboxes.engine.changing import Change
 from mailboxes.engine.uploading import Upload
-from mailboxes.models import Alert, Job, Mailbox
+from mailboxes.models import Alert, Job, Mailbox, Message
 
 
 @dataclass(frozen=True)
@@ -200,6 +200,24 @@ def delete_alerts(job: Job) -> Work:
     return work
 
 
+def read_again(job: Job) -> Work:
+    """Read messages in quarantine again, and say which still cannot be read."""
+
+    def work(targets: Sequence[str], now: datetime) -> ChunkResult:
+        found = Message.objects.filter(environment=job.environment, pk__in=map(int, targets))
+        remarks = []
+        messages = list(found.filter(is_quarantined=True).select_related("mailbox").order_by("pk"))
+        for message in messages:
+            if failure := rereading.read_again(message, now=now):
+                # Its subject is nothing for all who may follow a job.
+                said = _("Message %(number)s still cannot be read: %(reason)s")
+                words = {"number": message.pk, "reason": failure}
+                remarks.append(Remark(said % words, message.mailbox.pk, message.mailbox.name))
+        return ChunkResult(len(messages) - len(remarks), remarks)
+
+    return work
+
+
 WORKS: dict[str, Callable[[Job], Work]] = {
     JobKind.DIAGNOSE: diagnose,
     JobKind.CHANGE: change,
@@ -212,4 +230,5 @@ WORKS: dict[str, Callable[[Job], Work]] = {
     JobKind.CHECK_FILE: check_file,
     JobKind.IMPORT: import_file,
     JobKind.DELETE_ALERTS: delete_alerts,
+    JobKind.READ_AGAIN: read_again,
 }

@@ -3,8 +3,10 @@
 HTML and attachments are cut from the raw bytes when somebody asks for them.
 """
 
-from typing import Any, ClassVar
+from io import BytesIO
+from typing import Any, BinaryIO, ClassVar, cast
 
+from django.core.files.storage import default_storage
 from django.db import models
 from django.db.models import Q
 
@@ -164,3 +166,9 @@ class RawMessage(models.Model):
 
     def __str__(self) -> str:
         return f"Raw message {self.message_id}"
+
+    def open(self) -> BinaryIO:
+        """Open the bytes. Raises FileNotFoundError when their file is not where it was stored."""
+        if self.content is not None:
+            return BytesIO(bytes(self.content))
+        return cast("BinaryIO", default_storage.open(self.file, "rb"))

@@ -23,6 +23,7 @@ PERMISSIONS: dict[str, Permission] = {
     JobKind.APPROVE: Permission.APPROVE,
     JobKind.REJECT: Permission.APPROVE,
     JobKind.DELETE_ALERTS: Permission.DELETE_ALERTS,
+    JobKind.READ_AGAIN: Permission.READ_EMAIL,
 }
 
 

@@ -5,11 +5,9 @@ import re
 import unicodedata
 from base64 import b64encode
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import PurePosixPath
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
-from django.core.files.storage import default_storage
 from django.utils.translation import gettext as _
 
 from emailsync.mail.parsing import AttachmentInfo, ParsedMessage, attachment_content, parse, parse_file
@@ -38,10 +36,8 @@ def open_raw(message: Message) -> BinaryIO:
     raw = RawMessage.objects.filter(message=message).first()
     if raw is None:
         raise RawMissing(_("The source of this message was removed from the database."))
-    if raw.content is not None:
-        return BytesIO(bytes(raw.content))
     try:
-        return cast("BinaryIO", default_storage.open(raw.file, "rb"))
+        return raw.open()
     except FileNotFoundError as error:
         raise RawMissing(
             _(

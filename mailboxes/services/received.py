@@ -4,14 +4,17 @@ from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
 from emailsync.mail.incoming import LARGEST_MESSAGE
 from mailboxes import access
-from mailboxes.choices import Direction, LedgerOutcome
-from mailboxes.models import LedgerEntry, Message, WorkerState
+from mailboxes.choices import Direction, JobKind, LedgerOutcome
+from mailboxes.engine import orders
+from mailboxes.models import Job, LedgerEntry, Mailbox, Message, WorkerState
 from profiles.access import Permission
+from profiles.models import Environment
 
 
 class NotNow(Exception):
@@ -42,6 +45,24 @@ def fetch_anyway(message: Message, *, by: User | None, now: datetime) -> None:
         raise NotNow(_("The message is no longer on the server."))
     LedgerEntry.objects.filter(pk=entry.pk).update(is_to_fetch=True)
     enabled.update(due_at=now)
+
+
+@transaction.atomic
+def read_again(
+    messages: QuerySet[Message], *, environment: Environment, by: User | None, now: datetime
+) -> Job | None:
+    """Have a worker read those `messages` of one environment again that are in quarantine.
+
+    Returns the job that does it, or nothing when none is in quarantine. Raises PermissionDenied.
+    """
+    chosen = messages.filter(environment=environment, is_quarantined=True)
+    access.require_each(
+        by, Permission.READ_EMAIL, Mailbox.objects.filter(pk__in=chosen.order_by().values("mailbox"))
+    )
+    targets = list(chosen.order_by("pk").values_list("pk", flat=True))
+    if not targets:
+        return None
+    return orders.start(JobKind.READ_AGAIN, environment=environment, targets=targets, by=by, now=now)
 
 
 def is_being_fetched(message: Message) -> bool:

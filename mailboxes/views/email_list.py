@@ -12,14 +12,21 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
-from emailsync.web.responses import is_fragment, list_response, page_response, saved_response
-from mailboxes.models import OutgoingMessage
-from mailboxes.services import outgoing
+from emailsync.web.responses import (
+    is_fragment,
+    list_response,
+    page_response,
+    redirect_response,
+    saved_response,
+)
+from mailboxes.models import Message, OutgoingMessage
+from mailboxes.services import outgoing, received
 from mailboxes.views.conversation import reader_of
 from mailboxes.views.email_listing import EmailListing
 from mailboxes.views.head import mailbox_head
 from profiles import access as profiles_access
 from profiles.access import Permission
+from profiles.models import Environment
 
 #: How many emails one command takes: what a page shows, and room.
 MOST_AT_ONCE = 200
@@ -62,6 +69,8 @@ def emails_command(request: HttpRequest, slug: str) -> HttpResponse:
     """Cancel or send again what is selected, and say what was left alone and why."""
     environment = profiles_access.enter(request.user, slug)
     action = request.POST.get("action", "")
+    if action == "read_again":
+        return _read_again(request, environment)
     if action not in {"cancel", "send_again"}:
         raise Http404("There is no such command.")
     words = [word.removeprefix("out-") for word in request.POST.getlist("ids")[:MOST_AT_ONCE]]
@@ -91,6 +100,21 @@ def emails_command(request: HttpRequest, slug: str) -> HttpResponse:
         text=" ".join(left[:LONGEST_LIST_OF_REASONS]),
         intent="success" if done and not left else "warning",
     )
+
+
+def _read_again(request: HttpRequest, environment: Environment) -> HttpResponse:
+    """Have those messages in quarantine read again that are selected, or all that the person may read."""
+    here = reverse("mailboxes:environment_emails", args=[environment.slug])
+    words = [word.removeprefix("in-") for word in request.POST.getlist("ids")[:MOST_AT_ONCE]]
+    chosen = [int(word) for word in words if word.isascii() and word.isdecimal() and len(word) <= 18]
+    found = Message.objects.filter(reader_of(request.user, environment).scope(pk__in=chosen))
+    by, now = cast("User", request.user), timezone.now()
+    job = received.read_again(found, environment=environment, by=by, now=now)
+    if job is not None:
+        return redirect_response(request, job.get_absolute_url())
+    title = _("Nothing was changed")
+    text = _("None of the selected emails is in quarantine.")
+    return saved_response(request, here, title=title, text=text, intent="warning")
 
 
 def _said(action: str, done: int) -> str:

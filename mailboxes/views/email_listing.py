@@ -128,7 +128,7 @@ class EmailListing:
 
     @property
     def can_be_commanded(self) -> bool:
-        """Say whether any row can be canceled or sent again."""
+        """Say whether any row can be canceled, sent or read again."""
         return any(row.can_be_commanded for row in self.rows)
 
     # Words about it

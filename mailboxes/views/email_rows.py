@@ -59,7 +59,7 @@ class Email:
     at: datetime
     has_attachments: bool
     conversation: UUID | None
-    #: Whether "Cancel sending" or "Send again" may be asked for.
+    #: Whether "Cancel sending", "Send again" or "Read again" may be asked for.
     can_be_commanded: bool = False
     #: How many emails its conversation has, and where they are shown.
     in_conversation: int = 1
@@ -140,6 +140,7 @@ class Reader:
             at=message.received_at,
             has_attachments=message.attachment_count > 0,
             conversation=message.conversation,
+            can_be_commanded=message.is_quarantined,
         )
 
     def sent_row(self, message: OutgoingMessage) -> Email:

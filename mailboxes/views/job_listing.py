@@ -146,6 +146,8 @@ def changed_words(kind: str, number: int) -> str:
         return ngettext("%(number)s to be imported", "%(number)s to be imported", number)
     if kind == JobKind.DELETE_ALERTS:
         return ngettext("%(number)s deleted", "%(number)s deleted", number)
+    if kind == JobKind.READ_AGAIN:
+        return ngettext("%(number)s read", "%(number)s read", number)
     return ngettext("%(number)s changed", "%(number)s changed", number)
 
 
@@ -153,4 +155,6 @@ def left_out_words(kind: str, number: int) -> str:
     """Return what became of the targets that have a remark; "%(number)s" is still to be filled in."""
     if kind == JobKind.CHECK_FILE:
         return ngettext("%(number)s to be mended", "%(number)s to be mended", number)
+    if kind == JobKind.READ_AGAIN:
+        return ngettext("%(number)s still in quarantine", "%(number)s still in quarantine", number)
     return ngettext("%(number)s skipped", "%(number)s skipped", number)

@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.db.models import QuerySet
 
 import mailboxes.services
 from emailsync.mail.composing import Draft
@@ -102,6 +103,13 @@ def oversize(world: World) -> Message:
     entry = LedgerEntry(mailbox=found.mailbox, uid=9, uidvalidity=1, outcome="oversize", seen_on=NOW)
     entry.message = found
     entry.save()
+    return found
+
+
+def quarantined(world: World, *which: str) -> QuerySet[Message]:
+    """Return messages in quarantine."""
+    found = Message.objects.filter(pk__in=[world.here.received[name].pk for name in which])
+    found.update(is_quarantined=True)
     return found
 
 
@@ -335,6 +343,13 @@ SERVICES: list[Service] = [
         APPROVE,
         lambda w, by: jobs.start(JobKind.APPROVE, environment=w.here.environment, targets=[], by=by, now=NOW),
         "approve",
+    ),
+    Service(
+        received.read_again,
+        READ_EMAIL,
+        lambda w, by: received.read_again(
+            quarantined(w, "owned", "other"), environment=w.here.environment, by=by, now=NOW
+        ),
     ),
     Service(
         received.fetch_anyway,

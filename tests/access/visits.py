@@ -334,6 +334,13 @@ VISITS: list[Visit] = [
     *mailbox("mailboxes:message_body", READ_EMAIL, then="received"),
     *mailbox("mailboxes:message_raw", READ_EMAIL, then="received"),
     *mailbox("mailboxes:message_command", READ_EMAIL, then="received", sent=sends(action="fetch")),
+    *mailbox(
+        "mailboxes:message_command",
+        READ_EMAIL,
+        then="received",
+        sent=sends(action="read_again"),
+        about="read again",
+    ),
     *mailbox("mailboxes:message_attachment", READ_EMAIL, then="received attachment"),
     *mailbox("mailboxes:email_reply", READ_EMAIL, then="received"),
     *mailbox(
