@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from django.utils.translation import gettext_noop
 
+from emailsync.mail.errors import RecipientsRefused
 from mailboxes.choices import AlertLevel, Direction
 
 
@@ -360,6 +361,8 @@ KINDS: dict[str, Kind] = {kind.code: kind for kind in _ALL}
 
 
 #: Parameters that hold words of an email; only readers of that mailbox's email see them.
-WORDS_OF_EMAIL = frozenset({"subject"})
-#: The kinds whose parameters hold words of an email.
+WORDS_OF_EMAIL = frozenset({"subject", "refused"})
+#: The kinds whose parameters, and the server's answer with them, hold words of an email.
 SPEAKS_OF_EMAIL = frozenset(kind.code for kind in _ALL if "{subject}" in kind.text)
+#: The error codes whose sentence names recipients.
+NAMES_RECIPIENTS = frozenset(kind.code for kind in (RecipientsRefused, *RecipientsRefused.__subclasses__()))

@@ -10,7 +10,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from mailboxes.alerts.kinds import KINDS, WORDS_OF_EMAIL, Kind, Link
+from mailboxes.alerts.kinds import KINDS, NAMES_RECIPIENTS, WORDS_OF_EMAIL, Kind, Link
 from mailboxes.choices import AlertLevel
 from mailboxes.models import Alert
 
@@ -22,6 +22,8 @@ class Presented:
     title: str
     text: str
     remedy: str
+    #: What the server answered.
+    details: str
     links: tuple[tuple[str, str], ...]
 
 
@@ -61,17 +63,17 @@ def present(
     words["members"] = ngettext("%(number)s mailbox", "%(number)s mailboxes", members) % {
         "number": f"{members:,}"
     }
+    hidden = _("(hidden: you may not read this mailbox's email)")
     if not shows_email:
-        words |= {
-            name: _("(hidden: you may not read this mailbox's email)")
-            for name in WORDS_OF_EMAIL & words.keys()
-        }
+        told = WORDS_OF_EMAIL | ({"cause"} if alert.error_code in NAMES_RECIPIENTS else set())
+        words |= dict.fromkeys(told & words.keys(), hidden)
     places = [place for place in kind.links if place in leads_to]
     links = tuple(link for link in (_resolve(place, alert) for place in places) if link)
     return Presented(
         title=_(kind.title).format_map(words),
         text=_(kind.text).format_map(words).strip(),
         remedy=_(kind.remedy).format_map(words).strip(),
+        details=alert.details if shows_email else alert.details and hidden,
         links=links,
     )
 

@@ -103,7 +103,7 @@ class AlertListing(Listing[Alert]):
                     (inside_json("words", word) & may_search)
                     | Q(mailbox__name__icontains=word)
                     | Q(error_code__icontains=word)
-                    | Q(details__icontains=word)
+                    | (Q(details__icontains=word) & may_search)
                     | Q(kind__in=_kinds_saying(word))
                 )
         return found

@@ -17,6 +17,8 @@ LEVELS = {
     "profile_failing": "error",
     "email_retrying": "warning",
     "configuration_succeeded": "information",
+    "email_refused_in_part": "error",
+    "email_failed": "error",
 }
 
 
