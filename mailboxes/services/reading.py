@@ -54,15 +54,18 @@ def parsed(message: Message) -> ParsedMessage:
         return parse_file(stream, size=message.size) if message.size > LARGE else parse(stream.read())
 
 
+def is_restricted(message: Message) -> bool:
+    """Say whether `message` is shown in a secure frame: there no picture on other servers is ever loaded."""
+    return EmailSettings.objects.filter(environment=message.environment_id, use_secure_frames=True).exists()
+
+
 def html_of(message: Message, *, remote_images: bool = False) -> sanitizing.SafeHtml:
     """Return the HTML of `message` for its frame, pictures that came with it included. Raises RawMissing.
 
     What the email settings block is not shown, and with secure frames on no `remote_images` either.
     """
     content = parsed(message)
-    restricted = EmailSettings.objects.filter(
-        environment=message.environment_id, use_secure_frames=True
-    ).exists()
+    restricted = is_restricted(message)
     blocked = set(message.attachments.filter(is_blocked=True).values_list("position", flat=True))
     wanted = sanitizing.referenced_images(content.html)
     pictures: dict[str, str] = {}

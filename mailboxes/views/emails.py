@@ -147,7 +147,7 @@ def _content(message: Message, face: str) -> dict[str, Any]:
             "is_cut": message.size > len(start) == LONGEST_SOURCE,
         }
     if face == "html":
-        return {}
+        return {"is_restricted": reading.is_restricted(message)}
     parsed: ParsedMessage = reading.parsed(message)
     if face == "headers":
         return {"headers": parsed.headers}

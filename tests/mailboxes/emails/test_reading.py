@@ -13,6 +13,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from mailboxes.models import LedgerEntry, Message, RawMessage
 from mailboxes.services import reading
+from profiles.models import EmailSettings
 from tests.mailboxes.emails.world import Receive
 
 PIXEL = b"\x89PNG\r\n\x1a\n pretend"
@@ -259,3 +260,18 @@ def test_what_is_no_longer_on_the_server_is_not_asked_for(reader: Client, receiv
     message = receive(is_header_only=True)
     answer = reader.post(address("message_command", message), {"action": "fetch"}, follow=True)
     assert "no longer on the server" in answer.content.decode()
+
+
+@pytest.mark.parametrize("query", ["show=html", "show=html&images=1"])
+def test_a_secure_frame_offers_no_pictures_from_other_servers(
+    reader: Client, receive: Receive, query: str
+) -> None:
+    message = receive(letter(html='<img src="https://evil.example/1.gif">').as_bytes())
+    offered = reader.get(f"{address('message_detail', message)}?{query}").content.decode()
+    assert "Show them" in offered or "Hide them" in offered
+    EmailSettings.objects.update_or_create(
+        environment=message.environment, defaults={"use_secure_frames": True}
+    )
+    page = reader.get(f"{address('message_detail', message)}?{query}").content.decode()
+    assert "Pictures on other servers are not loaded." in page
+    assert "Show them" not in page
