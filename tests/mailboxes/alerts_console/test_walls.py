@@ -14,7 +14,8 @@ from pytest_django import DjangoAssertNumQueries
 from mailboxes.engine import jobs, orders
 from mailboxes.models import Alert, Job, Mailbox
 from mailboxes.services import wall
-from profiles.models import ServerProfile
+from profiles.choices import Role
+from profiles.models import Membership, ServerProfile
 
 HTMX = {"HX-Request": "true"}
 Tell = Callable[..., Alert]
@@ -331,3 +332,63 @@ def test_all_are_marked_as_read_by_one_statement(
     with django_assert_max_num_queries(1):
         assert wall.mark_read(Alert.objects.all(), by=person) == 2
     assert not Alert.objects.all().unread_by(person).exists()
+
+
+@pytest.fixture
+def auditor(mailbox: Mailbox) -> Client:
+    """Give the browser of somebody who reads alerts, but nobody's email."""
+    person = User.objects.create_user("aud")
+    Membership.objects.create(user=person, environment=mailbox.environment, role=Role.AUDITOR)
+    client = Client(SERVER_NAME="localhost")
+    client.force_login(person)
+    return client
+
+
+@pytest.fixture
+def refused(tell: Tell) -> Alert:
+    """Give an alert about a recipient that was refused."""
+    return tell(
+        "email_refused_in_part",
+        parameters={"mailbox": "Billing", "subject": "Hello", "refused": "secret@fabrikam.example"},
+        details="secret@fabrikam.example: 550 No such user",
+    )
+
+
+def test_refused_recipients_are_named_to_who_may_read_the_email(
+    reader: Client, url: str, refused: Alert
+) -> None:
+    assert "refused for secret@fabrikam.example" in shown(reader, url)
+
+
+def test_refused_recipients_are_hidden_from_who_may_not_read_the_email(
+    auditor: Client, url: str, refused: Alert
+) -> None:
+    page = shown(auditor, url)
+    assert "you may not read this mailbox" in page
+    assert "secret@" not in page
+
+
+def test_the_cause_of_a_failure_is_hidden_where_it_names_recipients(
+    auditor: Client, url: str, tell: Tell
+) -> None:
+    words = {"mailbox": "Billing", "cause": "The server refused every recipient (secret@fabrikam.example)."}
+    tell("email_failed", parameters=words, error_code="recipients_refused")
+    tell("email_failed", parameters={**words, "cause": "It is too large."}, error_code="message_too_large")
+    page = shown(auditor, url)
+    assert "secret@" not in page
+    assert "It is too large." in page
+
+
+def test_who_may_not_read_the_email_does_not_find_out_by_searching(
+    auditor: Client, url: str, refused: Alert
+) -> None:
+    assert kinds(auditor, f"{url}?q=secret") == []
+    assert kinds(auditor, f"{url}?q=Billing") == ["email_refused_in_part"]
+
+
+def test_the_wall_of_a_profile_stands_on_the_page_of_the_profile(
+    reader: Client, profile: ServerProfile
+) -> None:
+    page = shown(reader, reverse("mailboxes:profile_alerts", args=["contoso", profile.pk]))
+    assert 'aria-label="Server profile sections"' in page
+    assert 'aria-current="page">Alerts' in page
