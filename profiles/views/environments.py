@@ -27,7 +27,7 @@ from profiles.views.settings_index import Entry, entries_for
 class EnvironmentListing(Listing[Environment]):
     """Every environment, with what its mailboxes are doing."""
 
-    columns: ClassVar = (
+    columns: ClassVar[Sequence[Column]] = (
         Column("name", gettext_lazy("Environment"), sort=(Lower("name"),)),
         Column("kind", gettext_lazy("Type"), sort=("kind",)),
         Column("mailboxes", gettext_lazy("Mailboxes"), sort=("mailbox_count",), classes="end"),
@@ -40,10 +40,26 @@ class EnvironmentListing(Listing[Environment]):
     noun: ClassVar[tuple[Any, Any]] = (gettext_lazy("environment"), gettext_lazy("environments"))
 
 
+class GuardedEnvironmentListing(EnvironmentListing):
+    """The same for who may not see the figures of each: sorted by them, the order would tell."""
+
+    columns: ClassVar = tuple(
+        column if column.name in {"name", "kind"} else replace(column, sort=())
+        for column in EnvironmentListing.columns
+    )
+
+
+def _sees_every_figure(user: Person) -> bool:
+    figures = {Permission.READ_MAILBOXES, Permission.READ_ALERTS}
+    is_administrator = user.is_superuser and user.is_active
+    return is_administrator or all(figures <= given for given in access.memberships(user).values())
+
+
 def list_page(user: Person, state: QueryDict) -> tuple[str, dict[str, Any]]:
     """Return the template and context of the list; dialogs stand on it when there is no script."""
     environments = pending_approval(with_figures(access.environments_of(user)))
-    listing = EnvironmentListing(state, environments, url=reverse("profiles:environment_list"))
+    kind = EnvironmentListing if _sees_every_figure(user) else GuardedEnvironmentListing
+    listing = kind(state, environments, url=reverse("profiles:environment_list"))
     for environment in listing.rows:
         environment.may = access.permissions(user, environment)
     shown = [row for row in listing.rows if Permission.READ_MAILBOXES in row.may]

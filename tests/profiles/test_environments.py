@@ -185,3 +185,17 @@ def test_the_settings_of_a_member_name_only_what_they_may_see(environment: Envir
     assert "The mailboxes that you own" in page
     assert "Email settings" not in page
     assert "Server profiles" not in page
+
+
+def test_who_may_not_see_every_figure_is_not_offered_to_sort_by_them(environment: Environment) -> None:
+    member = User.objects.create_user("mia")
+    Membership.objects.create(user=member, environment=environment, role=Role.MEMBER)
+    browser = Client(SERVER_NAME="localhost")
+    browser.force_login(member)
+    listing = browser.get("/environments/", {"sort": "mailboxes"}).context["listing"]
+    assert listing.sort == "name"
+    assert [column.name for column in listing.columns if column.sort] == ["name", "kind"]
+
+
+def test_who_sees_every_figure_sorts_by_them(client: Client, environment: Environment) -> None:
+    assert client.get("/environments/", {"sort": "mailboxes"}).context["listing"].sort == "mailboxes"
