@@ -4,6 +4,7 @@ Only those who administer an environment change its people, and nobody gives wha
 themselves. An environment keeps at least one System Administrator.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -41,6 +42,13 @@ class Wanted:
         }
 
 
+def seal_of(memberships: Iterable[Membership]) -> str:
+    """Return a word for what somebody is in an environment; it changes whenever that does."""
+    switches = ("may_read_mailboxes", "may_write_mailboxes", "may_read_email")
+    known = sorted((each.role, *(getattr(each, name) for name in switches)) for each in memberships)
+    return hashlib.sha256(repr(known).encode()).hexdigest()[:16]
+
+
 def find(word: str) -> User | None:
     """Return the account with exactly this user name or email address, if there is one and only one."""
     by_name = User.objects.filter(username=word, is_active=True).first()
@@ -51,12 +59,21 @@ def find(word: str) -> User | None:
 
 
 @transaction.atomic
-def set_roles(environment: Environment, person: User, wanted: Wanted, *, by: User | None) -> None:
-    """Give `person` exactly these roles in `environment`; none removes them. Raises Refused."""
+def set_roles(
+    environment: Environment, person: User, wanted: Wanted, *, by: User | None, seen: str | None = None
+) -> None:
+    """Give `person` exactly these roles in `environment`; none removes them. Raises Refused.
+
+    `seen` is the `seal_of` what `by` saw: what somebody else changed since is not overwritten.
+    """
     access.require(by, Permission.ADMINISTER, environment)
     # Two administrators who demote each other at once take turns.
     Environment.objects.select_for_update().only("pk").get(pk=environment.pk)
     before = list(Membership.objects.filter(environment=environment, user=person))
+    if seen is not None and seen != seal_of(before):
+        raise Refused(
+            _("Somebody else changed these roles meanwhile. Open them again, then make your change.")
+        )
     after = [
         Membership(environment=environment, user=person, role=role, created_by=by, **wanted.switches(role))
         for role in sorted(wanted.roles)

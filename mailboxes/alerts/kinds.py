@@ -365,4 +365,6 @@ WORDS_OF_EMAIL = frozenset({"subject", "refused"})
 #: The kinds whose parameters, and the server's answer with them, hold words of an email.
 SPEAKS_OF_EMAIL = frozenset(kind.code for kind in _ALL if "{subject}" in kind.text)
 #: The error codes whose sentence names recipients.
-NAMES_RECIPIENTS = frozenset(kind.code for kind in (RecipientsRefused, *RecipientsRefused.__subclasses__()))
+NAMES_RECIPIENTS = frozenset(
+    {RecipientsRefused.code, *(kind.code for kind in RecipientsRefused.__subclasses__())}
+)

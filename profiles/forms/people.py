@@ -111,9 +111,14 @@ class EditPersonForm(RolesForm):
         help_text=gettext_lazy("They may approve the mailbox with this address themselves."),
     )
 
-    def __init__(self, *args: Any, person: User, **kwargs: Any) -> None:
+    #: What the roles were when they were shown.
+    seen = forms.CharField(widget=forms.HiddenInput(), required=False)
+
+    def __init__(self, *args: Any, person: User, memberships: Iterable[Membership], **kwargs: Any) -> None:
         """Show the address of the account, and lock it for most."""
-        super().__init__(*args, initial={"email": person.email}, **kwargs)
+        shown = list(memberships)
+        initial = {"email": person.email, "seen": people.seal_of(shown)}
+        super().__init__(*args, initial=initial, memberships=shown, **kwargs)
         self.fields["email"].disabled = not self.by.is_superuser
 
 

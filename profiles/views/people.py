@@ -155,7 +155,8 @@ def _save(request: HttpRequest, environment: Environment, person: User, form: Ed
     by = cast("User", request.user)
     try:
         with transaction.atomic():
-            people.set_roles(environment, person, form.wanted, by=by)
+            seen = form.cleaned_data["seen"] or None
+            people.set_roles(environment, person, form.wanted, by=by, seen=seen)
             if "email" in form.changed_data:
                 people.set_email(person, form.cleaned_data["email"], by=by)
     except people.Refused as error:

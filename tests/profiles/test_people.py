@@ -180,3 +180,24 @@ def test_only_administrators_of_the_installation_change_the_address_of_an_accoun
     assert fresh(member).email == "mia@contoso.example"
     client.post(url("person_edit", environment, member.pk), sent)
     assert fresh(member).email == "ceo@contoso.example"
+
+
+def test_the_second_who_changes_roles_is_told(
+    browser: Client, environment: Environment, member: User
+) -> None:
+    panel = url("person_edit", environment, member.pk)
+    seen = browser.get(panel).context["form"]["seen"].value()
+    people.set_roles(environment, member, Wanted(frozenset({Role.AUDITOR.value})), by=None)
+    response = browser.post(panel, {"member": "on", "email_approver": "on", "seen": seen})
+    assert response.status_code == 422
+    assert "Somebody else changed these roles meanwhile" in response.content.decode()
+    assert Membership.objects.get(user=member).role == Role.AUDITOR
+
+
+def test_roles_that_nobody_else_changed_are_saved(
+    browser: Client, environment: Environment, member: User
+) -> None:
+    panel = url("person_edit", environment, member.pk)
+    seen = browser.get(panel).context["form"]["seen"].value()
+    browser.post(panel, {"auditor": "on", "seen": seen})
+    assert Membership.objects.get(user=member).role == Role.AUDITOR
