@@ -194,6 +194,8 @@ POLL_INTERVAL = timedelta(seconds=env.float("EMAILSYNC_POLL_INTERVAL", default=3
 RETRY_DELAY = timedelta(seconds=env.float("EMAILSYNC_RETRY_DELAY", default=300.0))
 RETRY_LIMIT = env.int("EMAILSYNC_RETRY_LIMIT", default=10)
 LEASE = timedelta(seconds=env.float("EMAILSYNC_LEASE", default=60.0))
+# How long before its end a client secret or a permission of OAuth is told of.
+EXPIRY_NOTICE = timedelta(days=env.float("EMAILSYNC_EXPIRY_NOTICE_DAYS", default=14.0))
 RUN_DEADLINE = timedelta(seconds=env.float("EMAILSYNC_RUN_DEADLINE", default=120.0))
 TICK = env.float("EMAILSYNC_TICK", default=0.5)
 MAXIMUM_MESSAGE_SIZE = env.int("EMAILSYNC_MAXIMUM_MESSAGE_SIZE", default=150 * 1024 * 1024)
@@ -226,6 +228,7 @@ CELERY_TASK_QUEUES = [
 CELERY_TASK_ROUTES = {
     "mailboxes.tasks.diagnose": {"queue": "interactive"},
     "mailboxes.tasks.run_job": {"queue": "interactive"},
+    "mailboxes.tasks.exchange_code": {"queue": "interactive"},
     "mailboxes.tasks.deliver": {"queue": "deliver"},
 }
 CELERY_TASK_CREATE_MISSING_QUEUES = True

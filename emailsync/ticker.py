@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 from mailboxes import searching, tasks
 from mailboxes.choices import Direction
 from mailboxes.engine import heartbeat, scheduling
-from mailboxes.models import Diagnosis, Job, WorkerState
+from mailboxes.models import Diagnosis, Job, OAuthToken, OAuthVisit, WorkerState
 
 log = logging.getLogger(__name__)
 
@@ -61,13 +61,17 @@ def tick() -> None:
         _send(tasks.diagnose, diagnosis.pk)
     for job in scheduling.claim_due(Job, now=now):
         _send(tasks.run_job, job.pk)
+    for visit in scheduling.claim_due(OAuthVisit, now=now):
+        _send(tasks.exchange_code, str(visit.pk))
+    for token in scheduling.claim_due(OAuthToken, now=now):
+        _send(tasks.look_after_token, str(token.pk))
     for state in scheduling.claim_due(WorkerState, now=now):
         _send(tasks.sync_mailbox if state.direction == Direction.INCOMING else tasks.deliver, state.pk)
     if searching.is_behind():
         _send(tasks.index_emails)
 
 
-def _send(task: "Task[..., None]", *arguments: int) -> None:
+def _send(task: "Task[..., None]", *arguments: int | str) -> None:
     """Send one wake-up, void once what it is about is handed out anew.
 
     Raises kombu's OperationalError when the broker is away.

@@ -6,7 +6,7 @@ from celery import shared_task
 from django.conf import settings
 
 from mailboxes import searching
-from mailboxes.engine import delivering, diagnosing, jobs, syncing
+from mailboxes.engine import authorizing, delivering, diagnosing, jobs, syncing
 
 #: Threads of a worker that long receiving runs must leave to tests and sending.
 KEPT_FREE = 2
@@ -34,6 +34,18 @@ def deliver(state_pk: int) -> None:
 def diagnose(diagnosis_pk: int) -> None:
     """Test one mailbox and enable what works."""
     diagnosing.run(diagnosis_pk)
+
+
+@shared_task
+def exchange_code(visit_pk: str) -> None:
+    """Exchange the code that somebody brought from their provider for tokens."""
+    authorizing.exchange(visit_pk)
+
+
+@shared_task
+def look_after_token(token_pk: str) -> None:
+    """Renew a permission that would lapse unused, and tell of what ends soon."""
+    authorizing.look_after(token_pk)
 
 
 @shared_task

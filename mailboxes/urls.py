@@ -6,6 +6,7 @@ from mailboxes.views import (
     alerts,
     apply_default,
     approval,
+    authorization,
     change_many,
     completeness,
     compose,
@@ -65,6 +66,9 @@ mailboxes: list[URLPattern | URLResolver] = [
     path("diagnose/", diagnose.mailbox_diagnose, name="mailbox_diagnose"),
     path("change/", change_many.mailbox_change_many, name="mailbox_change_many"),
     path("<uuid:pk>/", mailbox_form.mailbox_detail, name="mailbox_detail"),
+    path("<uuid:pk>/connection/", authorization.mailbox_connection, name="mailbox_connection"),
+    path("<uuid:pk>/connect/", authorization.mailbox_connect, name="mailbox_connect"),
+    path("<uuid:pk>/disconnect/", authorization.mailbox_disconnect, name="mailbox_disconnect"),
     path("<uuid:pk>/course/", course.mailbox_course, name="mailbox_course"),
     path("<uuid:pk>/sync-now/", course.mailbox_sync_now, name="mailbox_sync_now"),
     path("<uuid:pk>/tests/", course.mailbox_tests, name="mailbox_tests"),
@@ -118,5 +122,6 @@ namespaced: list[URLPattern | URLResolver] = [
 ]
 urlpatterns = [
     path("", include((namespaced, "mailboxes"))),
+    path("oauth/callback/", authorization.oauth_callback, name="oauth_callback"),
     path("search/", search.search, name="search"),
 ]

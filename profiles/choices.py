@@ -56,6 +56,21 @@ class AuthenticationType(models.TextChoices):
     OAUTH = "oauth", _("OAuth")
 
 
+class OAuthProvider(models.TextChoices):
+    """Who gives access tokens."""
+
+    GOOGLE = "google", _("Google")
+    MICROSOFT = "microsoft", _("Microsoft")
+    OTHER = "other", _("Other")
+
+
+class OAuthGrant(models.TextChoices):
+    """Whose permission an access token stands for (RFC 6749, section 1.3)."""
+
+    AUTHORIZATION_CODE = "authorization_code", _("The person of each mailbox (authorization code)")
+    CLIENT_CREDENTIALS = "client_credentials", _("The application, for all mailboxes (client credentials)")
+
+
 class AuthenticationProtocol(models.TextChoices):
     """The mechanism used to sign in."""
 

@@ -13,22 +13,32 @@ from django.utils.translation import gettext_lazy
 from emailsync.mail.endpoint import NetworkPolicy, Protocol, Security, check_host, check_plain, default_port
 from emailsync.mail.errors import MailError
 from profiles.choices import AuthenticationProtocol, AuthenticationType, ServerType
+from profiles.oauth import oauth_errors, uses_oauth
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrOrPromise
 
     from profiles.models import ServerProfile
 
-#: What "Authenticate Using" lists; the sign-in with OAuth belongs to server types of its own.
+#: What "Authenticate Using" lists.
 LISTED_AUTHENTICATION = (
     AuthenticationType.BY_USER_OR_QUEUE,
     AuthenticationType.IN_PROFILE,
+    AuthenticationType.OAUTH,
     AuthenticationType.WINDOWS_INTEGRATED,
     AuthenticationType.ANONYMOUS,
 )
-SUPPORTED_AUTHENTICATION = (AuthenticationType.BY_USER_OR_QUEUE, AuthenticationType.IN_PROFILE)
-#: Both give the password as SASL PLAIN or LOGIN, whichever the server offers.
-SUPPORTED_MECHANISMS = (AuthenticationProtocol.AUTO_DETECT, AuthenticationProtocol.BASIC)
+SUPPORTED_AUTHENTICATION = (
+    AuthenticationType.BY_USER_OR_QUEUE,
+    AuthenticationType.IN_PROFILE,
+    AuthenticationType.OAUTH,
+)
+#: Passwords travel as SASL PLAIN or LOGIN, access tokens as OAUTHBEARER or XOAUTH2, as the server offers.
+SUPPORTED_MECHANISMS = (
+    AuthenticationProtocol.AUTO_DETECT,
+    AuthenticationProtocol.BASIC,
+    AuthenticationProtocol.OAUTH,
+)
 
 FIXED = gettext_lazy(
     "This is fixed once a profile exists. Create a new profile from this one and move the mailboxes to it."
@@ -37,9 +47,7 @@ FIXED = gettext_lazy(
 #: Why a choice that is listed cannot be made, in the few words that stand behind it.
 Reasons = dict[str, "_StrOrPromise"]
 SERVER_TYPE_REASONS: Reasons = {
-    ServerType.EXCHANGE_ONLINE: gettext_lazy("not reached over IMAP and SMTP here"),
     ServerType.EXCHANGE_SERVER: gettext_lazy("not reached over IMAP and SMTP here"),
-    ServerType.GMAIL: gettext_lazy("choose Other with imap.gmail.com"),
 }
 AUTHENTICATION_REASONS: Reasons = {
     AuthenticationType.WINDOWS_INTEGRATED: gettext_lazy("Exchange servers only"),
@@ -72,6 +80,7 @@ def profile_errors(profile: "ServerProfile", *, policy: NetworkPolicy) -> dict[s
     errors |= _location_errors(profile, "outgoing", Protocol.SMTP, policy=policy)
     errors |= _kind_errors(profile)
     errors |= _sign_in_errors(profile)
+    errors |= oauth_errors(profile, policy=policy)
     if profile.encoding_code_page and not _is_charset(profile.encoding_code_page):
         errors["encoding_code_page"] = _(
             "This character set is not known. Enter one such as iso-8859-1, or leave this empty."
@@ -137,7 +146,7 @@ def _is_address(host: str) -> bool:
 def _kind_errors(profile: "ServerProfile") -> dict[str, str]:
     errors = {}
     stored = type(profile).objects.filter(pk=profile.pk).values("server_type", "incoming_protocol").first()
-    if profile.server_type != ServerType.OTHER:
+    if profile.server_type in SERVER_TYPE_REASONS:
         errors["server_type"] = _("Choose Other (IMAP/POP,SMTP): it reaches all such servers.")
     for field, before in (stored or {}).items():
         if getattr(profile, field) != before:
@@ -161,11 +170,25 @@ def _sign_in_errors(profile: "ServerProfile") -> dict[str, str]:
                 errors[user_name] = _("Enter the user name that signs in for all mailboxes of this profile.")
             if not getattr(profile, password):
                 errors[password] = _("Enter the password of that user.")
+    return errors | _mechanism_errors(profile)
+
+
+def _mechanism_errors(profile: "ServerProfile") -> dict[str, str]:
+    errors = {}
     for side in ("incoming", "outgoing"):
-        mechanism = AuthenticationProtocol(getattr(profile, f"{side}_authentication_protocol"))
+        name = f"{side}_authentication_protocol"
+        mechanism = AuthenticationProtocol(getattr(profile, name))
         if mechanism not in SUPPORTED_MECHANISMS:
             sentence = _("%(label)s is not spoken by this installation. Choose Auto Detect or Basic.")
-            errors[f"{side}_authentication_protocol"] = sentence % {"label": mechanism.label}
+            errors[name] = sentence % {"label": mechanism.label}
+        elif mechanism != AuthenticationProtocol.AUTO_DETECT:
+            takes_token = mechanism == AuthenticationProtocol.OAUTH
+            if takes_token and not uses_oauth(profile, side):
+                errors[name] = _("OAuth carries no password. Choose Auto Detect or Basic.")
+            elif not takes_token and uses_oauth(profile, side):
+                errors[name] = _("%(label)s carries no access token. Choose Auto Detect or OAuth.") % {
+                    "label": mechanism.label
+                }
     return errors
 
 

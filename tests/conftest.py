@@ -18,6 +18,7 @@ import django
 import pytest
 
 from emailsync.management.selftest.certificates import Authority
+from tests.servers.authorization import AuthorizationServer
 from tests.servers.dovecot import Dovecot
 from tests.servers.postfix import Postfix
 from tests.servers.postgres import Postgres
@@ -116,6 +117,45 @@ def dovecot(certificates: Authority) -> Iterator[Dovecot]:
 def postfix(certificates: Authority, dovecot: Dovecot) -> Iterator[Postfix]:
     """Give a running Postfix that delivers into the Dovecot's Maildirs."""
     with Postfix(certificates.server, dovecot) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def authorization_server(certificates: Authority) -> Iterator[AuthorizationServer]:
+    """Give a running authorization server of OAuth 2.0."""
+    with AuthorizationServer(certificates.server) as server:
+        yield server
+
+
+@pytest.fixture
+def authorization(authorization_server: AuthorizationServer) -> AuthorizationServer:
+    """Give the authorization server without a memory of other tests."""
+    authorization_server.reset()
+    return authorization_server
+
+
+@pytest.fixture(scope="session")
+def oauth_dovecot(certificates: Authority, authorization_server: AuthorizationServer) -> Iterator[Dovecot]:
+    """Give a Dovecot that asks the authorization server about access tokens, and has master users."""
+    with private_folder("oauth") as folder:
+        asks = folder / "oauth2.conf"
+        asks.write_text(
+            f"introspection_mode = post\nintrospection_url = {authorization_server.url}/introspect\n"
+            "username_attribute = username\nactive_attribute = active\nactive_value = true\n"
+            f"tls_ca_cert_file = {certificates.file}\n"
+        )
+        more = (
+            "auth_mechanisms = plain login xoauth2 oauthbearer\nauth_master_user_separator = *\n"
+            f"passdb {{\n  driver = oauth2\n  mechanisms = xoauth2 oauthbearer\n  args = {asks}\n}}\n"
+        )
+        with Dovecot(certificates.server, more_configuration=more) as server:
+            yield server
+
+
+@pytest.fixture(scope="session")
+def oauth_postfix(certificates: Authority, oauth_dovecot: Dovecot) -> Iterator[Postfix]:
+    """Give a Postfix that has its sign-ins judged by the Dovecot that knows access tokens."""
+    with Postfix(certificates.server, oauth_dovecot) as server:
         yield server
 
 

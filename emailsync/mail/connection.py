@@ -171,6 +171,15 @@ class Connection:
             rest = rest[count:]
         return bytes(whole)
 
+    def read_some(self, target: memoryview) -> int:
+        """Read what has come into `target` and return how many bytes; 0 means that the server closed."""
+        if not self.buffered and not self._receive_more():
+            return 0
+        piece = min(len(target), self.buffered)
+        target[:piece] = self._view[self._start : self._start + piece]
+        self._start += piece
+        return piece
+
     def read_pieces(self, size: int, write: Callable[[memoryview], None]) -> None:
         """Hand so many bytes to a writer, as they come."""
         while size:

@@ -38,6 +38,8 @@ class Protocol(StrEnum):
     IMAP = "imap"
     POP3 = "pop3"
     SMTP = "smtp"
+    #: Where access tokens are asked for.
+    HTTPS = "https"
 
 
 class Security(StrEnum):

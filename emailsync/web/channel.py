@@ -1,9 +1,16 @@
-"""Whether the way between the browser and the console is safe enough for passwords."""
+"""How the console is reached: whether that is safe enough for passwords, and where others send people."""
 
 from ipaddress import ip_address
 
 from django.conf import settings
 from django.http import HttpRequest
+from django.urls import reverse
+
+
+def callback_url(request: HttpRequest) -> str:
+    """Return where OAuth providers send people back to; it has to be registered there letter by letter."""
+    path = reverse("oauth_callback")
+    return f"{settings.PUBLIC_URL}{path}" if settings.PUBLIC_URL else request.build_absolute_uri(path)
 
 
 def is_protected(request: HttpRequest) -> bool:

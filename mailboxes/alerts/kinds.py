@@ -39,6 +39,24 @@ class Kind:
 
 _ALL = (
     Kind(
+        "oauth_secret_expiring",
+        AlertLevel.WARNING,
+        gettext_noop("The client secret of {profile} expires on {date}"),
+        gettext_noop("From then on none of the mailboxes of this server profile receives or sends email."),
+        gettext_noop(
+            "Make a new client secret where the application is registered, and enter it with its new date "
+            "in the server profile."
+        ),
+        (Link.PROFILE,),
+    ),
+    Kind(
+        "oauth_expiring",
+        AlertLevel.WARNING,
+        gettext_noop("The permission to open {mailbox} ends on {date}"),
+        gettext_noop("{cause} From then on the mailbox receives and sends no email."),
+        "{remedy}",
+    ),
+    Kind(
         "configuration_succeeded",
         AlertLevel.INFORMATION,
         gettext_noop("{mailbox} is ready for email"),

@@ -1,35 +1,33 @@
-"""From rows to connections: endpoints, credentials and limits. Only here are secrets revealed to sign in."""
+"""From rows to connections: endpoints, credentials and limits."""
 
-from dataclasses import replace
-
-from django.conf import settings
-from django.utils.translation import gettext_noop
+from collections.abc import Callable
+from typing import TypeVar
 
 from emailsync.crypto.fields import Secret
-from emailsync.crypto.keyring import KeyRingError, SecretUnreadable
-from emailsync.mail.auth import Password
-from emailsync.mail.errors import MailError, Scope
+from emailsync.mail.auth import BearerToken, Credential, Password
+from emailsync.mail.errors import TokenRefused
 from emailsync.mail.incoming import IncomingClient
 from emailsync.mail.registry import INCOMING, OUTGOING
 from emailsync.mail.smtp import SmtpClient
-from emailsync.mail.wire import Deadline, Wire
 from mailboxes.choices import Direction
+from mailboxes.engine import authorizing
 from mailboxes.engine.eligibility import authentication_type
+from mailboxes.engine.reaching import PROBE_SECONDS, CredentialUnreadable, reveal, wire
 from mailboxes.models import Mailbox
 from profiles.choices import AuthenticationType, Impersonation
 from profiles.models import ServerProfile
 
-#: A probe may take this long in all, a sync or a delivery run RUN_DEADLINE.
-PROBE_SECONDS = 60.0
+__all__ = [
+    "PROBE_SECONDS",
+    "CredentialUnreadable",
+    "credential",
+    "open_incoming",
+    "open_outgoing",
+    "profile_of",
+    "wire",
+]
 
-
-class CredentialUnreadable(MailError):
-    """A stored password cannot be opened, or is nothing that may be sent to a server."""
-
-    code = "credential_unreadable"
-    permanent = True
-    scope = Scope.MAILBOX
-    remedy = gettext_noop("Restore the encryption keys that it was saved with, or enter the password again.")
+Client = TypeVar("Client", IncomingClient, SmtpClient)
 
 
 def profile_of(mailbox: Mailbox) -> ServerProfile:
@@ -38,30 +36,24 @@ def profile_of(mailbox: Mailbox) -> ServerProfile:
     return mailbox.server_profile
 
 
-def wire(profile: ServerProfile, *, seconds: float | None = None) -> Wire:
-    """Return how to talk to the servers of `profile`: policy, trust, timeout a call, deadline for all."""
-    made = Wire(
-        policy=settings.NETWORK_POLICY,
-        deadline=Deadline.after(seconds or settings.RUN_DEADLINE.total_seconds()),
-        ca_certificates=profile.ca_certificates,
-    )
-    return replace(made, timeout=profile.timeout_ms / 1000) if profile.timeout_enabled else made
-
-
-def credential(mailbox: Mailbox, direction: str) -> Password:
-    """Return who signs in for `direction` of `mailbox`. Raises CredentialUnreadable.
+def credential(mailbox: Mailbox, direction: str) -> Credential:
+    """Return who signs in for `direction` of `mailbox`. Raises MailError.
 
     One account of the profile opens the mailboxes of others by SASL authorization identity (RFC 4616) or
-    as "user*master".
+    as "user*master". An access token is renewed first when it is about to end.
     """
     profile = profile_of(mailbox)
-    if authentication_type(profile, direction) == AuthenticationType.BY_USER_OR_QUEUE:
+    kind = authentication_type(profile, direction)
+    if kind == AuthenticationType.BY_USER_OR_QUEUE:
         return _password(mailbox.user_name, mailbox.password)
+    identity = mailbox.user_name or mailbox.address
+    if kind == AuthenticationType.OAUTH:
+        token = authorizing.access_token(mailbox, profile)
+        return _sendable(BearerToken, user_name=identity, token=token)
     own = direction == Direction.OUTGOING and not profile.use_same_settings_for_outgoing
     user_name = profile.outgoing_user_name if own else profile.user_name
     secret = profile.outgoing_password if own else profile.password
     impersonation = profile.outgoing_impersonation if own else profile.impersonation
-    identity = mailbox.user_name or mailbox.address
     if impersonation == Impersonation.MASTER_USER:
         return _password(f"{identity}*{user_name}", secret)
     if impersonation == Impersonation.SASL_AUTHORIZATION_IDENTITY:
@@ -69,10 +61,14 @@ def credential(mailbox: Mailbox, direction: str) -> Password:
     return _password(user_name, secret)
 
 
-def _password(user_name: str, secret: Secret, *, identity: str = "") -> Password:
+def _password(user_name: str, secret: Secret, *, identity: str = "") -> Credential:
+    return _sendable(Password, user_name=user_name, password=reveal(secret), authorization_identity=identity)
+
+
+def _sendable(kind: Callable[..., Credential], **words: str) -> Credential:
     try:
-        return Password(user_name=user_name, password=secret.reveal(), authorization_identity=identity)
-    except (SecretUnreadable, KeyRingError, ValueError) as error:
+        return kind(**words)
+    except ValueError as error:
         raise CredentialUnreadable(str(error)) from error
 
 
@@ -83,8 +79,9 @@ def open_incoming(mailbox: Mailbox, *, seconds: float | None = None) -> Incoming
     """
     profile = profile_of(mailbox)
     endpoint = profile.incoming_endpoint
-    return INCOMING[endpoint.protocol](
-        endpoint, credential(mailbox, Direction.INCOMING), wire(profile, seconds=seconds)
+    opener = INCOMING[endpoint.protocol]
+    return _signed_in(
+        mailbox, Direction.INCOMING, lambda who: opener(endpoint, who, wire(profile, seconds=seconds))
     )
 
 
@@ -92,4 +89,19 @@ def open_outgoing(mailbox: Mailbox) -> SmtpClient:
     """Return a signed-in client for the server that `mailbox` sends through. Raises MailError."""
     profile = profile_of(mailbox)
     endpoint = profile.outgoing_endpoint
-    return OUTGOING[endpoint.protocol](endpoint, credential(mailbox, Direction.OUTGOING), wire(profile))
+    opener = OUTGOING[endpoint.protocol]
+    way = wire(profile)
+    return _signed_in(mailbox, Direction.OUTGOING, lambda who: opener(endpoint, who, way))
+
+
+def _signed_in(mailbox: Mailbox, direction: Direction, opener: Callable[[Credential], Client]) -> Client:
+    """Sign in; once more where an access token was refused that may have been withdrawn before its time."""
+    who = credential(mailbox, direction)
+    try:
+        return opener(who)
+    except TokenRefused:
+        if not isinstance(who, BearerToken) or not authorizing.forget(
+            mailbox, profile_of(mailbox), who.token
+        ):
+            raise
+    return opener(credential(mailbox, direction))

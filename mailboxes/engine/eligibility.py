@@ -6,10 +6,11 @@ from django.utils.translation import gettext as _
 
 from mailboxes.choices import AddressStatus, Direction, MailboxKind
 from mailboxes.engine import claiming
-from mailboxes.models import Mailbox
+from mailboxes.models import Mailbox, OAuthToken
 from mailboxes.models.mailbox import MailboxQuerySet
 from profiles.choices import AuthenticationType
 from profiles.models import EmailSettings, ServerProfile
+from profiles.oauth import client_key, is_connected_by_people
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,10 @@ def authentication_type(profile: ServerProfile, direction: str) -> str:
 
 
 def _credential_blockers(mailbox: Mailbox, profile: ServerProfile, direction: str) -> list[Blocker]:
-    if authentication_type(profile, direction) != AuthenticationType.BY_USER_OR_QUEUE:
+    kind = authentication_type(profile, direction)
+    if kind == AuthenticationType.OAUTH:
+        return _connection_of(mailbox, profile)
+    if kind != AuthenticationType.BY_USER_OR_QUEUE:
         return []
     if not mailbox.allow_credentials:
         return [
@@ -156,6 +160,32 @@ def _credential_blockers(mailbox: Mailbox, profile: ServerProfile, direction: st
                 "credentials_missing",
                 _("The mailbox has no user name or no password."),
                 _("Enter the user name and password of the mailbox."),
+            )
+        ]
+    return []
+
+
+def _connection_of(mailbox: Mailbox, profile: ServerProfile) -> list[Blocker]:
+    """Return whether somebody has to give, or give again, the permission to open `mailbox`."""
+    if not is_connected_by_people(profile):
+        return []
+    token = OAuthToken.objects.filter(mailbox=mailbox).only("client_key", "refusal").first()
+    if token is None:
+        return [
+            Blocker(
+                "oauth_not_connected",
+                _("The mailbox is not connected: nobody has given the permission to open it with OAuth."),
+                _("Choose Connect on the page of the mailbox."),
+            )
+        ]
+    if token.refusal or token.client_key != client_key(profile):
+        return [
+            Blocker(
+                "oauth_expired",
+                _("The provider no longer accepts the permission to open this mailbox.")
+                if token.refusal
+                else _("The server profile uses another application than the one that got the permission."),
+                _("Choose Reconnect on the page of the mailbox."),
             )
         ]
     return []

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
@@ -35,7 +35,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from mailboxes.choices import RunState
-from mailboxes.models import Diagnosis, Job, WorkerState
+from mailboxes.models import Diagnosis, Job, OAuthToken, OAuthVisit, WorkerState
 from profiles.choices import AuthenticationType
 from profiles.models import ServerProfile
 
@@ -49,7 +49,7 @@ PLACE_PATIENCE = timedelta(seconds=2)
 CLAIM_LIMIT = 100
 
 
-Workable = TypeVar("Workable", WorkerState, Diagnosis, Job)
+Workable = TypeVar("Workable", WorkerState, Diagnosis, Job, OAuthToken, OAuthVisit)
 
 
 class LeaseLost(Exception):
@@ -61,7 +61,8 @@ class Lease:
     """The right to work on one row until it lapses."""
 
     model: type[models.Model]
-    pk: int
+    #: A number or a UUID, as the model has it.
+    pk: Any
     fence: int
 
     @property
@@ -89,7 +90,7 @@ def _shown(model: type[models.Model]) -> tuple[str, ...]:
     return ("direction", "mailbox_id") if model is WorkerState else ()
 
 
-def claim_running(model: type[Workable], pk: int, *, now: datetime) -> Lease | None:
+def claim_running(model: type[Workable], pk: Any, *, now: datetime) -> Lease | None:
     """Take the lease of a row that is due, or return None when somebody else was faster."""
     # One transaction: between the two statements nobody may count the fence up once more.
     with transaction.atomic():
@@ -112,6 +113,8 @@ def claim_running(model: type[Workable], pk: int, *, now: datetime) -> Lease | N
 def _begun(model: type[models.Model], now: datetime) -> dict[str, object]:
     if model is WorkerState:
         return {"last_started_on": now}
+    if model in {OAuthToken, OAuthVisit}:
+        return {}
     # A job that is taken up again goes on; a diagnosis starts over.
     started_on = Coalesce(F("started_on"), now) if model is Job else now
     return {"started_on": started_on, "state": RunState.RUNNING}

@@ -1,6 +1,7 @@
 """What operators edit (mailbox), what workers write (state, ledger, message), what people read (alert)."""
 
 from mailboxes.models.alert import Alert, AlertReading
+from mailboxes.models.authorization import OAuthToken, OAuthVisit
 from mailboxes.models.claim import SyncClaim, TokenCounter
 from mailboxes.models.diagnosis import Diagnosis, DiagnosisStep
 from mailboxes.models.job import Job, JobOrder, JobRemark
@@ -28,6 +29,8 @@ __all__ = [
     "Mailbox",
     "Message",
     "MessageWords",
+    "OAuthToken",
+    "OAuthVisit",
     "OutgoingMessage",
     "OutgoingWords",
     "RawMessage",

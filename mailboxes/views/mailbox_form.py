@@ -21,6 +21,7 @@ from mailboxes.engine import defaults
 from mailboxes.forms.mailbox import CreateForwardMailboxForm, CreateMailboxForm, EditMailboxForm
 from mailboxes.models import Mailbox, Message, OutgoingMessage
 from mailboxes.services import editing
+from mailboxes.views.authorization import connection_context
 from mailboxes.views.course import course_context
 from mailboxes.views.head import mailbox_head
 from mailboxes.views.mailbox_list import list_page
@@ -130,6 +131,7 @@ def detail_page(
     context = {
         **head,
         **course_context(mailbox, now=timezone.now()),
+        **connection_context(mailbox),
         "form": form,
         "completed_on": getattr(mailbox, "tested_on", None) or _latest(mailbox),
         "attempted_by": User.objects.filter(pk=attempted_by).first() if attempted_by else None,

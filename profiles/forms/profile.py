@@ -24,6 +24,7 @@ from profiles.choices import (
 )
 from profiles.forms import profile_words as words
 from profiles.models import ServerProfile
+from profiles.oauth import uses_oauth
 
 # Django's form is generic for the type checker only.
 if TYPE_CHECKING:
@@ -31,9 +32,20 @@ if TYPE_CHECKING:
 else:
     _ModelForm = forms.ModelForm
 
-SECRETS = ("password", "outgoing_password")
+SECRETS = ("password", "outgoing_password", "oauth_client_secret")
 #: What has to be typed over a protected connection only.
-CREDENTIALS = ("user_name", "password", "outgoing_user_name", "outgoing_password")
+CREDENTIALS = ("user_name", "password", "outgoing_user_name", "outgoing_password", "oauth_client_secret")
+#: Where the mail of whole types of servers is: host and security, by direction.
+USUAL_SERVERS = {
+    ServerType.GMAIL: {
+        "incoming": ("imap.gmail.com", ConnectionSecurity.TLS),
+        "outgoing": ("smtp.gmail.com", ConnectionSecurity.TLS),
+    },
+    ServerType.EXCHANGE_ONLINE: {
+        "incoming": ("outlook.office365.com", ConnectionSecurity.TLS),
+        "outgoing": ("smtp.office365.com", ConnectionSecurity.STARTTLS),
+    },
+}
 
 
 def _typed_exactly(**attributes: str) -> forms.TextInput:
@@ -46,6 +58,7 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
 
     password = SecretField(required=False, max_length=250)
     outgoing_password = SecretField(required=False, max_length=250)
+    oauth_client_secret = SecretField(required=False, max_length=250)
     timeout_seconds = forms.DecimalField(
         min_value=1,
         max_value=100,
@@ -69,6 +82,11 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
         "outgoing_user_name",
         "outgoing_password",
         "outgoing_impersonation",
+        "oauth_provider",
+        "oauth_grant",
+        "oauth_tenant_id",
+        "oauth_client_id",
+        "oauth_client_secret",
     )
 
     class Meta:
@@ -85,6 +103,14 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
             "outgoing_authentication_type",
             "outgoing_user_name",
             "outgoing_impersonation",
+            "oauth_provider",
+            "oauth_grant",
+            "oauth_tenant_id",
+            "oauth_client_id",
+            "oauth_secret_expires_on",
+            "oauth_authorization_url",
+            "oauth_token_url",
+            "oauth_scopes",
             "incoming_protocol",
             "incoming_location",
             "incoming_port",
@@ -112,6 +138,12 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
             ),
             "user_name": _typed_exactly(autocomplete="off"),
             "outgoing_user_name": _typed_exactly(autocomplete="off"),
+            "oauth_tenant_id": _typed_exactly(autocomplete="off"),
+            "oauth_client_id": _typed_exactly(autocomplete="off"),
+            "oauth_secret_expires_on": forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
+            "oauth_authorization_url": _typed_exactly(placeholder="https://"),
+            "oauth_token_url": _typed_exactly(placeholder="https://"),
+            "oauth_scopes": _typed_exactly(),
             "incoming_location": _typed_exactly(placeholder="imap.example.org"),
             "outgoing_location": _typed_exactly(placeholder="smtp.example.org"),
             "ca_certificates": forms.Textarea(
@@ -139,6 +171,9 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
         labels = {**words.LABELS, **words.FULL_LABELS} if full else words.LABELS
         for name, label in labels.items():
             self.fields[name].label = label
+        for side in ("incoming", "outgoing"):
+            # Known of some types of servers, and then filled in.
+            self.fields[f"{side}_location"].required = False
         self._list_choices()
         self._offer_owners()
         for name in SECRETS:
@@ -148,7 +183,10 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
 
     def _list_choices(self) -> None:
         self._list("server_type", ServerType.choices, rules.SERVER_TYPE_REASONS)
-        kinds = [(kind.value, kind.label) for kind in rules.LISTED_AUTHENTICATION]
+        kinds = [
+            (kind.value, words.OAUTH if kind == AuthenticationType.OAUTH else kind.label)
+            for kind in rules.LISTED_AUTHENTICATION
+        ]
         for name in ("authentication_type", "outgoing_authentication_type"):
             self._list(name, kinds, rules.AUTHENTICATION_REASONS)
         for side in ("incoming", "outgoing"):
@@ -221,6 +259,24 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
             )
         return name
 
+    def clean(self) -> dict[str, Any]:
+        """Fill in the servers that belong to the type, where nothing was typed."""
+        typed: dict[str, Any] = super().clean() or self.cleaned_data
+        known = USUAL_SERVERS.get(typed.get("server_type", ""), {})
+        for side in ("incoming", "outgoing"):
+            name = f"{side}_location"
+            if name not in typed or typed[name]:
+                continue
+            if side in known:
+                typed[name], typed[f"{side}_security"] = known[side]
+            else:
+                self.add_error(name, words.ERRORS[name]["required"])
+        return typed
+
+    def clean_oauth_client_secret(self) -> str:
+        """Refuse what could forge protocol lines."""
+        return self._plain("oauth_client_secret", what=_("The client secret"))
+
     def clean_password(self) -> str:
         """Refuse what could forge protocol lines."""
         return self._plain("password", what=_("The password"))
@@ -280,6 +336,8 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
         profile = self.instance
         if profile.authentication_type != AuthenticationType.IN_PROFILE:
             profile.user_name, profile.password = "", ""
+        if not uses_oauth(profile):
+            profile.oauth_client_secret = ""
         if profile.use_same_settings_for_outgoing or (
             profile.outgoing_authentication_type != AuthenticationType.IN_PROFILE
         ):

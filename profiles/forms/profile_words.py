@@ -25,6 +25,15 @@ LABELS: Words = {
     "outgoing_user_name": _("Outgoing User Name"),
     "outgoing_password": _("Outgoing Password"),
     "outgoing_impersonation": _("Outgoing Impersonation"),
+    "oauth_provider": _("OAuth provider"),
+    "oauth_grant": _("Permission given by"),
+    "oauth_tenant_id": _("Tenant Id"),
+    "oauth_client_id": _("Client Id"),
+    "oauth_client_secret": _("Client Secret"),
+    "oauth_secret_expires_on": _("Client Secret expires on"),
+    "oauth_authorization_url": _("Authorization endpoint"),
+    "oauth_token_url": _("Token endpoint"),
+    "oauth_scopes": _("Scopes"),
     "incoming_protocol": _("Incoming communication protocol"),
     "incoming_location": _("Incoming location"),
     "incoming_port": _("Incoming port"),
@@ -69,7 +78,21 @@ FULL_LABELS: Words = {
     "timeout_seconds": _("Timeout a Single Mailbox Connection After"),
 }
 SECRET = _("Encrypted before it is stored, and never shown again.")
+#: The names that the server types have for it stand beside it.
+OAUTH = _("OAuth (Gmail OAuth, Oauth (Cross Tenant))")
 TIPS: Words = {
+    "oauth_provider": _("Who gives the access tokens. Gmail has Google, Exchange Online Microsoft."),
+    "oauth_grant": _(
+        "Either each person connects their mailbox on its page, or the application has a permission for all "
+        "mailboxes that an administrator of the mail system has given it."
+    ),
+    "oauth_tenant_id": _("The directory (tenant) id of the organization whose mailboxes these are."),
+    "oauth_client_id": _("The id of your application where it is registered; also called Application Id."),
+    "oauth_client_secret": SECRET,
+    "oauth_secret_expires_on": _("As the provider shows it. You are told in time before that day."),
+    "oauth_authorization_url": _("Where a person signs in and gives the permission."),
+    "oauth_token_url": _("Where codes and refresh tokens are exchanged for access tokens."),
+    "oauth_scopes": _("What is asked for, separated by spaces. Empty means what Google or Microsoft need."),
     "server_type": _("The kind of mail system this profile talks to. It cannot be changed later."),
     "name": _("What people recognise when they pick a profile for a mailbox."),
     "description": _("What this profile is for."),

@@ -18,6 +18,8 @@ from profiles.choices import (
     ConnectionSecurity,
     Impersonation,
     IncomingProtocol,
+    OAuthGrant,
+    OAuthProvider,
     ServerType,
 )
 from profiles.models.environment import Environment
@@ -101,9 +103,19 @@ class ServerProfile(Versioned):
     outgoing_impersonation = models.CharField(
         max_length=40, choices=Impersonation, default=Impersonation.NONE
     )
+    oauth_provider = models.CharField(
+        "OAuth provider", max_length=20, choices=OAuthProvider, default=OAuthProvider.OTHER
+    )
+    oauth_grant = models.CharField(
+        "permission given by", max_length=30, choices=OAuthGrant, default=OAuthGrant.AUTHORIZATION_CODE
+    )
     oauth_tenant_id = models.CharField("tenant id", max_length=250, blank=True)
     oauth_client_id = models.CharField("client id", max_length=250, blank=True)
     oauth_client_secret = EncryptedTextField(max_length=250)
+    oauth_secret_expires_on = models.DateField("client secret expires on", null=True, blank=True)
+    oauth_authorization_url = models.CharField("authorization endpoint", max_length=2084, blank=True)
+    oauth_token_url = models.CharField("token endpoint", max_length=2084, blank=True)
+    oauth_scopes = models.CharField("scopes", max_length=2000, blank=True)
 
     process_email_from = models.DateTimeField(null=True, blank=True)
     minimum_polling_interval = models.PositiveIntegerField(
@@ -196,6 +208,18 @@ class ServerProfile(Versioned):
         mine, theirs = self.connection(side), other.connection(side)
         return mine == theirs and self.secret(side).is_same_as(other.secret(side))
 
+    def _oauth(self) -> tuple[object, ...]:
+        """Return what access tokens depend on, but for the secret."""
+        return (
+            self.oauth_provider,
+            self.oauth_grant,
+            self.oauth_tenant_id,
+            self.oauth_client_id,
+            self.oauth_authorization_url,
+            self.oauth_token_url,
+            self.oauth_scopes,
+        )
+
     def connection(self, side: str) -> tuple[object, ...]:
         """Return what a test of one direction depends on, but for the secret."""
         own = "outgoing_" if side == "outgoing" and not self.use_same_settings_for_outgoing else ""
@@ -209,10 +233,18 @@ class ServerProfile(Versioned):
             getattr(self, f"{own}user_name"),
             getattr(self, f"{own}impersonation"),
             getattr(self, f"{side}_authentication_protocol"),
+            *(self._oauth() if self._authenticates_by(side) == AuthenticationType.OAUTH else ()),
         )
 
+    def _authenticates_by(self, side: str) -> str:
+        own = side == "outgoing" and not self.use_same_settings_for_outgoing
+        return self.outgoing_authentication_type if own else self.authentication_type
+
     def secret(self, side: str) -> Secret:
-        """Return the password that signs in for one direction where the profile has it."""
+        """Return what the profile itself keeps secret to sign in for one direction: a password, as a rule."""
+        if self._authenticates_by(side) == AuthenticationType.OAUTH:
+            client_secret: Secret = self.oauth_client_secret
+            return client_secret
         own = side == "outgoing" and not self.use_same_settings_for_outgoing
         secret: Secret = self.outgoing_password if own else self.password
         return secret

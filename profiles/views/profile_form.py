@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
-from emailsync.web.channel import is_protected
+from emailsync.web.channel import callback_url, is_protected
 from emailsync.web.responses import dialog_response, page_response, redirect_response, saved_response
 from profiles import access, services
 from profiles.access import Permission
@@ -133,6 +133,7 @@ def _show(
         "form": form,
         "dialog_url": request.get_full_path(),
         "back_url": _list_url(environment),
+        "callback_url": callback_url(request),
     }
     status = 422 if form.is_bound else 200
     if full:

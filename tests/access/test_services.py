@@ -17,9 +17,10 @@ from emailsync.mail.parsing import Address
 from mailboxes.choices import JobKind
 from mailboxes.engine.changing import Change
 from mailboxes.engine.uploading import Upload
-from mailboxes.models import Alert, LedgerEntry, Mailbox, Message, WorkerState
+from mailboxes.models import Alert, LedgerEntry, Mailbox, Message, OAuthVisit, WorkerState
 from mailboxes.services import (
     approval,
+    authorization,
     changing,
     completeness,
     diagnosis,
@@ -37,6 +38,7 @@ from profiles.people import Wanted
 from tests.access.visits import (
     ADMINISTER,
     APPROVE,
+    CREDENTIALS,
     DELETE_ALERTS,
     DIAGNOSE,
     OWNER,
@@ -111,6 +113,23 @@ def quarantined(world: World, *which: str) -> QuerySet[Message]:
     found = Message.objects.filter(pk__in=[world.here.received[name].pk for name in which])
     found.update(is_quarantined=True)
     return found
+
+
+def connectable(mailbox: Mailbox) -> Mailbox:
+    """Return a mailbox whose profile asks people for a permission."""
+    found: Mailbox = again(mailbox)
+    assert found.server_profile is not None
+    found.server_profile.authentication_type = "oauth"
+    return found
+
+
+def visit(mailbox: Mailbox, by: User) -> str:
+    """Have somebody be at the provider for a mailbox; return the state that they will bring back."""
+    owner = mailbox.owner
+    assert owner is not None
+    _url, state = authorization.begin(connectable(mailbox), by=owner, redirect_uri="https://x", now=NOW)
+    OAuthVisit.objects.update(user=by)
+    return state
 
 
 DRAFT = Draft(
@@ -236,6 +255,23 @@ SERVICES: list[Service] = [
         "owned",
     ),
     Service(editing.sync_now, DIAGNOSE, lambda w, by: editing.sync_now(again(w.here.other), by=by, now=NOW)),
+    Service(
+        authorization.begin,
+        CREDENTIALS | OWNER,
+        lambda w, by: authorization.begin(
+            connectable(w.here.owned), by=by, redirect_uri="https://x", now=NOW
+        ),
+    ),
+    Service(
+        authorization.come_back,
+        CREDENTIALS | OWNER,
+        lambda w, by: authorization.come_back(visit(w.here.owned, by), by=by, code="code", error="", now=NOW),
+    ),
+    Service(
+        authorization.disconnect,
+        CREDENTIALS | OWNER,
+        lambda w, by: authorization.disconnect(again(w.here.owned), by=by),
+    ),
     Service(
         diagnosis.start,
         DIAGNOSE,

@@ -168,6 +168,7 @@ VISITS: list[Visit] = [
     get("account", EVERYBODY, nothing),
     post("account", EVERYBODY, nothing, sent=sends(form="name", first_name="Al")),
     get("help", EVERYBODY, nothing),
+    get("oauth_callback", EVERYBODY, nothing, query="?state=x&code=y"),
     get("search", EVERYBODY, nothing, query="?q=e"),
     get("search", EVERYBODY, nothing, query="?q=example", about="addresses"),
     # environments
@@ -278,6 +279,9 @@ VISITS: list[Visit] = [
     *mailbox("mailboxes:mailbox_detail", WRITE_MAILBOXES & READ_MAILBOXES, sent=sends(version="1")),
     *mailbox("mailboxes:mailbox_alerts", READ_ALERTS),
     *mailbox("mailboxes:mailbox_course", READ_MAILBOXES),
+    *mailbox("mailboxes:mailbox_connection", READ_MAILBOXES),
+    *mailbox("mailboxes:mailbox_connect", CREDENTIALS, sent=sends()),
+    *mailbox("mailboxes:mailbox_disconnect", CREDENTIALS, sent=sends()),
     *mailbox("mailboxes:mailbox_tests", READ_MAILBOXES),
     *mailbox("mailboxes:mailbox_completeness", READ_MAILBOXES),
     *mailbox("mailboxes:mailbox_completeness", DIAGNOSE, sent=sends()),

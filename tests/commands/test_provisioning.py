@@ -314,7 +314,7 @@ def test_a_missing_secret_is_an_error_at_its_line(
             "server_profile: X\n        incoming",
             "no server profile named 'X'",
         ),
-        ("server_type: other", "server_type: gmail", "Choose Other (IMAP/POP,SMTP)"),
+        ("server_type: other", "server_type: exchange_server", "Choose Other (IMAP/POP,SMTP)"),
         ("name: One account for all", "name: Contoso mail", "Contoso mail is described twice"),
         (
             "server_profile: Contoso mail\n      incoming",

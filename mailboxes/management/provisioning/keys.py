@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,9 @@ def _plain_value(field: "models.Field[Any, Any]", scalar: Scalar) -> Any:
         return _boolean(scalar)
     if isinstance(field, models.IntegerField):
         return _integer(scalar)
-    return _moment(scalar) if isinstance(field, models.DateTimeField) else _text(scalar, field)
+    if isinstance(field, models.DateTimeField):
+        return _moment(scalar)
+    return _day(scalar) if isinstance(field, models.DateField) else _text(scalar, field)
 
 
 def _secret_from(scalar: Scalar, *, variables: Mapping[str, str]) -> str | object:
@@ -167,6 +169,13 @@ def _integer(scalar: Scalar) -> int:
     if scalar.tag != INTEGER or not scalar.text.isdigit() or len(scalar.text) > 9:
         raise Unusable(f"{scalar.text!r} is not a number without sign and fraction.")
     return int(scalar.text)
+
+
+def _day(scalar: Scalar) -> date:
+    try:
+        return date.fromisoformat(scalar.text)
+    except ValueError as error:
+        raise Unusable(f"{scalar.text!r} is not a day such as 2026-01-31.") from error
 
 
 def _moment(scalar: Scalar) -> datetime:
