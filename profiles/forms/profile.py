@@ -174,6 +174,8 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
         for side in ("incoming", "outgoing"):
             # Known of some types of servers, and then filled in.
             self.fields[f"{side}_location"].required = False
+        for name in ("oauth_provider", "oauth_grant"):
+            self.fields[name].required = False
         self._list_choices()
         self._offer_owners()
         for name in SECRETS:

@@ -14,7 +14,7 @@ Typed = dict[str, str]
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        ("exchange_online", "not reached over IMAP and SMTP here"),
+        ("exchange_server", "not reached over IMAP and SMTP here"),
         ("windows_integrated", "Exchange servers only"),
         ("anonymous", "never valid"),
         ("ntlm", "not spoken here"),
@@ -90,8 +90,8 @@ def test_a_port_outside_the_policy_is_refused_in_its_field(
         ("ca_certificates", "not a certificate", "BEGIN CERTIFICATE"),
         ("authentication_type", "anonymous", "never read or sent without credentials"),
         ("authentication_type", "windows_integrated", "Exchange servers only"),
-        ("authentication_type", "oauth", "Select a valid choice"),
-        ("server_type", "exchange_online", "Choose Other"),
+        ("authentication_type", "gopher", "Select a valid choice"),
+        ("server_type", "exchange_server", "Choose Other"),
         ("incoming_authentication_protocol", "ntlm", "Choose Auto Detect or Basic"),
         ("incoming_protocol", "gopher", "Select a valid choice"),
         ("owner", "999999", "Select a valid choice"),
