@@ -11,6 +11,7 @@ from profiles.oauth import client_key, client_of
 from tests.profiles.conftest import HTMX
 
 Typed = dict[str, str]
+BY_USER = "credentials_by_user_or_queue"
 OTHER = {
     "authentication_type": "oauth",
     "oauth_provider": "other",
