@@ -6,7 +6,9 @@ from django import template
 from django.contrib.auth.models import User
 from django.utils.translation import gettext as _
 
+from emailsync.mail import special
 from emailsync.web.templatetags.console import milliseconds
+from mailboxes.models import Attachment
 
 register = template.Library()
 
@@ -17,6 +19,12 @@ def duration(value: timedelta | None) -> str:
     if value is not None and timedelta(seconds=10) <= value < timedelta(minutes=1):
         return _("%(number)s s") % {"number": round(value.total_seconds())}
     return milliseconds(None if value is None else round(value / timedelta(milliseconds=1)))
+
+
+@register.filter
+def special_kind(file: Attachment) -> str:
+    """Say what an attachment is that no program but a mail program opens, or nothing."""
+    return _(found) if (found := special.named(file.content_type, file.filename)) else ""
 
 
 @register.filter

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from emailsync.mail import parsing
-from emailsync.mail.mime import Walker
+from emailsync.mail import parsing, special
+from emailsync.mail.mime import PART_LIMIT, Walker
 from emailsync.mail.parsing import Address, ParsedMessage, attachment_content, parse, parse_file
 from emailsync.mail.plain import text_of
 
@@ -459,3 +459,33 @@ def test_html_becomes_lines() -> None:
 
 def test_scripts_and_styles_are_no_text() -> None:
     assert text_of("<STYLE>p</STYLE>a<script >b</script >c<head><title>t</title></head>d") == "acd"
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("tnef", [special.TNEF]),
+        ("smime-encrypted", [special.ENCRYPTED]),
+        ("pgp-encrypted", [special.PGP_CONTROL, special.PGP_ENCRYPTED]),
+        ("calendar", [special.CALENDAR]),
+        ("attachments", ["", "", ""]),
+    ],
+)
+def test_what_only_mail_programs_open_is_named_and_kept(name: str, kinds: list[str]) -> None:
+    found = read(name).attachments
+    assert [special.named(info.content_type, info.filename) for info in found] == kinds
+    assert all(attachment_content(raw(name), info.position)[1] for info in found)
+
+
+def test_of_ten_thousand_parts_the_first_are_listed_and_the_rest_is_told_of() -> None:
+    parts = [b"--b\r\nContent-Type: a/b\r\n\r\n%d\r\n" % number for number in range(10_000)]
+    many = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"".join(parts) + b"--b--\r\n"
+    message = parse(many)
+    assert len(message.attachments) == PART_LIMIT
+    assert message.defects == ("too_many_parts",)
+
+
+def test_a_header_of_a_megabyte_hides_nothing_before_it() -> None:
+    message = parse(b"Subject: before\r\nX-Long: " + b"y" * 1_000_000 + b"\r\n\r\nbody\r\n")
+    assert (message.subject, message.text) == ("before", "body\n")
+    assert message.defects == ("headers_too_large",)
