@@ -3,6 +3,8 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from emailsync.mail.automatic import Automatic
+
 
 class MailboxKind(models.TextChoices):
     """Whose mailbox it is."""
@@ -116,6 +118,26 @@ class OutgoingStatus(models.TextChoices):
     #: The body went out and the answer never came: only a person, a Sent folder or a bounce can tell.
     UNCERTAIN = "uncertain", _("Uncertain")
     CANCELED = "canceled", _("Canceled")
+
+
+class SentCopy(models.TextChoices):
+    """What became of the copy of an outgoing message in the folder for sent mail; nothing: none is wanted."""
+
+    WANTED = "wanted", _("It is added to the Sent folder in a moment")
+    APPENDED = "appended", _("It was added to the Sent folder")
+    FOUND = "found", _("The mail server keeps it in the Sent folder by itself")
+    NO_FOLDER = "no_folder", _("The mailbox has no Sent folder that can be reached")
+    FAILED = "failed", _("It could not be added to the Sent folder")
+
+
+class AutomaticKind(models.TextChoices):
+    """What kind of machine sent a received message; nothing: a person, as far as it tells."""
+
+    LOOP = Automatic.LOOP.value, _("It passed too many servers: it goes round in a circle")
+    REPORT = Automatic.REPORT.value, _("A mail server reports on the delivery of another email")
+    REPLY = Automatic.REPLY.value, _("It is an automatic reply")
+    GENERATED = Automatic.GENERATED.value, _("It was sent by a program, not by a person")
+    LIST = Automatic.LIST.value, _("It was sent to a list or in bulk")
 
 
 class RecipientKind(models.TextChoices):

@@ -104,6 +104,14 @@ class OutgoingMethod(models.TextChoices):
     SERVER_SIDE = "server_side_synchronization", _("Server-Side Synchronization or Email Router")
 
 
+class AppendToSent(models.TextChoices):
+    """Whether sent mail is added to the Sent folder of its mailbox."""
+
+    AUTO = "auto", _("Auto: unless the mail server does it itself")
+    ALWAYS = "always", _("Always")
+    NEVER = "never", _("Never")
+
+
 class ActMethod(models.TextChoices):
     """How appointments, contacts and tasks are synchronized; IMAP and POP3 know none."""
 

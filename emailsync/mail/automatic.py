@@ -3,8 +3,6 @@
 from collections.abc import Callable, Iterable
 from enum import StrEnum
 
-from emailsync.mail.headers import Address
-
 #: Put on whatever is sent without anybody having written it (RFC 3834, section 5, and MS-OXCMAIL).
 AUTOMATIC_HEADERS = (("Auto-Submitted", "auto-generated"), ("X-Auto-Response-Suppress", "All"))
 #: A message that passed so many servers goes round in a circle (RFC 5321, section 6.3).
@@ -64,8 +62,3 @@ MARKS: tuple[tuple[str, Callable[[str], bool], Automatic], ...] = (
     ("return-path", lambda value: value == "<>", Automatic.GENERATED),
     ("x-auto-response-suppress", lambda value: value not in {"none", ""}, Automatic.GENERATED),
 )
-
-
-def loop_mark(sender: Address) -> tuple[str, str]:
-    """Return the header by which others, and their rules, see that a message of ours came back to them."""
-    return "X-Loop", sender.address

@@ -79,6 +79,8 @@ def compose(draft: Draft, *, message_id: str, date: datetime) -> bytes:
         ("In-Reply-To", _identifier(draft.in_reply_to, what="In-Reply-To")),
         ("References", " ".join(_identifier(word, what="References") for word in draft.references)),
         *((_header_name(name), _words(check_plain(value, what=name))) for name, value in draft.headers),
+        # By this others, and their rules, see that a message of theirs came back to them.
+        ("X-Loop", draft.sender.address if draft.sender.address.isascii() else ""),
         ("MIME-Version", "1.0"),
     ]
     lines = b"".join(_fold(name, value) for name, value in head if value)

@@ -327,6 +327,16 @@ class ImapClient:
         personal = self.session.namespace().personal
         return str(personal[0][0]) if personal else ""
 
+    def append(self, folder: str, content: bytes, *, date: datetime) -> None:
+        """Add a message to a folder as one that was seen (RFC 9051, section 6.3.12)."""
+        when = date.astimezone(UTC)
+        stamp = f"{when:%d}-{MONTHS[when.month - 1].decode().title()}-{when:%Y %H:%M:%S} +0000"
+        with translated(self.connection.clean):
+            how = (_folder_name(folder), b"(\\Seen)", f'"{stamp}"'.encode())
+            answer = self._dialogue.run(b"APPEND", *how, Literal(content), hide=True)
+            if answer.status != b"OK":
+                raise self._folder_refusal(folder, answer)
+
     def find_by_message_id(self, message_id: str, *, folders: Sequence[str]) -> str | None:
         """Return the first of the folders that holds a message with this Message-ID.
 

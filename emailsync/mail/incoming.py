@@ -231,6 +231,10 @@ class FolderClient(IncomingClient, Protocol):
         """Move messages into another folder of the mailbox, which is created when it is missing."""
         ...
 
+    def append(self, folder: str, content: bytes, *, date: datetime) -> None:
+        """Add a message to a folder as one that was seen."""
+        ...
+
     def find_by_message_id(self, message_id: str, *, folders: Sequence[str]) -> str | None:
         """Return the first of the folders that holds a message with this Message-ID."""
         ...

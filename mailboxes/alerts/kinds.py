@@ -362,6 +362,34 @@ _ALL = (
         (Link.EMAIL, Link.MAILBOX),
     ),
     Kind(
+        "email_bounced",
+        AlertLevel.ERROR,
+        gettext_noop("An email from {mailbox} came back"),
+        gettext_noop(
+            "“{subject}” was accepted for sending, but a mail server could not deliver it to {addresses}."
+        ),
+        gettext_noop("Read the server's words, correct the address or reach the recipient in another way."),
+        (Link.EMAIL, Link.MAILBOX),
+    ),
+    Kind(
+        "email_delayed",
+        AlertLevel.WARNING,
+        gettext_noop("An email from {mailbox} is delayed"),
+        gettext_noop(
+            "A mail server has not been able to deliver “{subject}” to {addresses} yet and keeps trying."
+        ),
+        gettext_noop("Nothing to do unless it comes back. Do not send it again meanwhile."),
+        (Link.EMAIL, Link.MAILBOX),
+    ),
+    Kind(
+        "sent_copy_failed",
+        AlertLevel.WARNING,
+        gettext_noop("A sent email of {mailbox} is not in its Sent folder"),
+        gettext_noop("“{subject}” was sent, but its copy could not be stored: {cause}"),
+        "{remedy}",
+        (Link.EMAIL, Link.MAILBOX),
+    ),
+    Kind(
         "email_uncertain",
         AlertLevel.ERROR,
         gettext_noop("Nobody can tell whether an email from {mailbox} was sent"),

@@ -13,6 +13,7 @@ from django.db.models import Case, F, PositiveBigIntegerField, QuerySet, Value, 
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
+from emailsync.mail.automatic import AUTOMATIC_HEADERS
 from emailsync.mail.composing import Draft
 from emailsync.mail.errors import MailError, Scope
 from emailsync.mail.parsing import Address
@@ -193,7 +194,13 @@ def _forward_step(mailbox: Mailbox, *, now: datetime) -> Step:
 
 def _probe_draft(mailbox: Mailbox) -> Draft:
     own = Address(mailbox.name, mailbox.address)
-    return Draft(sender=own, to=(replace(own),), cc=(), bcc=(), subject=PROBE_SUBJECT, text=PROBE_TEXT)
+    return Draft(
+        sender=own,
+        to=(replace(own),),
+        subject=PROBE_SUBJECT,
+        text=PROBE_TEXT,
+        headers=AUTOMATIC_HEADERS,
+    )
 
 
 def _save_step(diagnosis: Diagnosis, step: Step, position: int) -> None:

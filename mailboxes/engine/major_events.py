@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.core.mail import send_mail
+from django.core.mail import EmailMessage
 from django.db.models import Q, QuerySet
 from django.urls import reverse
+from django.utils import timezone
 
+from emailsync.mail.automatic import AUTOMATIC_HEADERS
+from emailsync.web.throttle import Full, Throttle
 from mailboxes.alerts import wall
 from mailboxes.choices import ResultStatus
 from mailboxes.models import Mailbox, WorkerState
@@ -22,6 +25,8 @@ log = logging.getLogger(__name__)
 
 CODE = "profile_major_event"
 WITHIN = timedelta(hours=1)
+#: However often an event begins and ends, nobody gets more emails than this about it.
+AUTOMATIC_MAIL = Throttle("automatic-mail", limit=6, window=timedelta(hours=1))
 #: Stopped, or failing again and again: a single failure in between is no event.
 FAILING = Q(status=ResultStatus.FAILURE) | Q(transient_failures__gte=2)
 BEGUN = """Within an hour, {failed} of {total} mailboxes failed.
@@ -83,8 +88,14 @@ def _send(profile: ServerProfile, subject: str, text: str, words: Mapping[str, o
     path = reverse("mailboxes:profile_alerts", args=[profile.environment.slug, profile.pk])
     link = settings.PUBLIC_URL + path if settings.PUBLIC_URL else f"In the console: {path}"
     words = {**words, "profile": profile, "environment": profile.environment, "link": link}
+    address = profile.owner.email
+    if isinstance(AUTOMATIC_MAIL.take(address.lower(), now=timezone.now()), Full):
+        log.warning("The owner of %s got enough alert emails within the hour; one is left out", profile.pk)
+        return
+    headers = dict(AUTOMATIC_HEADERS)
+    message = EmailMessage(subject, text.format(**words), None, [address], headers=headers)
     try:
-        send_mail(subject, text.format(**words), None, [profile.owner.email])
+        message.send()
     except OSError:
         # An SMTP failure is an OSError.
         log.exception("The alert email to the owner of a server profile could not be sent")

@@ -11,11 +11,12 @@ from typing import IO
 
 from django.core.files.storage import default_storage
 
+from emailsync.mail.bounces import PART_LIMIT, Bounce, read_bounce
 from emailsync.mail.embedded import attached_messages, is_message
 from emailsync.mail.errors import SpoolFailed
 from emailsync.mail.headers import HEADERS_LIMIT, fingerprint
 from emailsync.mail.incoming import FetchedMessage, RawBody
-from emailsync.mail.parsing import ParsedMessage, parse, parse_file
+from emailsync.mail.parsing import ParsedMessage, attachment_content, parse, parse_file
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +49,14 @@ class Prepared:
     file: str
     #: The messages attached to one of a forward mailbox; their "UIDs" are the numbers of the attachments.
     attached: "tuple[Prepared, ...]" = ()
+    #: What it reports about messages that were sent from here, perhaps.
+    bounce: Bounce | None = None
     #: Larger than the limit: the bytes are those of its header, while the source tells the size of all.
     is_header_only: bool = False
+
+    def bounces(self) -> list[Bounce]:
+        """Return what it, and what is attached to it, reports."""
+        return [each.bounce for each in (self, *self.attached) if each.bounce]
 
     def close(self) -> None:
         """Give the temporary files back."""
@@ -63,10 +70,14 @@ def prepare(message: FetchedMessage, *, unpack: bool = False, keep: bool = True)
     With `unpack` the messages attached to it are prepared too. Without `keep` no file is written yet.
     """
     body = message.body
-    failure, parsed = "", None
+    failure, parsed, bounce = "", None, None
     try:
         whole = body.content
         parsed = parse(whole) if whole is not None else parse_file(body.open(), size=body.size)
+        bounce = read_bounce(parsed, lambda position: _beginning(body, position))
+        if bounce is not None:
+            # It belongs to the conversation of the message that it is about.
+            parsed = replace(parsed, references=(*parsed.references, *bounce.message_ids[:1]))
     except PARSER_FAILURES as error:
         log.exception("A message could not be parsed and is quarantined")
         failure = f"{type(error).__name__} while reading it"
@@ -75,10 +86,16 @@ def prepare(message: FetchedMessage, *, unpack: bool = False, keep: bool = True)
         content = body.content if body.content is not None else body.open().read()
     start = content if content is not None else body.open().read(HEADERS_LIMIT)
     known_by = fingerprint(start, message.claimed)
-    prepared = Prepared(message, body.sha256.hex(), known_by, parsed, failure, content, file)
+    prepared = Prepared(message, body.sha256.hex(), known_by, parsed, failure, content, file, bounce=bounce)
     if keep:
         prepared = at_rest(prepared)
     return replace(prepared, attached=_attached(message, parsed)) if unpack and parsed else prepared
+
+
+def _beginning(body: RawBody, position: int) -> bytes:
+    """Return the beginning of an attachment."""
+    pieces = attachment_content(body.open(), position)[1]
+    return next(iter(pieces), b"")[:PART_LIMIT]
 
 
 def prepare_header(message: FetchedMessage, *, size: int) -> Prepared:

@@ -11,9 +11,10 @@ from django.utils.translation import gettext_noop
 from emailsync.mail.envelope import SendResult
 from emailsync.mail.errors import MailError, RecipientsRefused, Scope
 from mailboxes.alerts import wall
-from mailboxes.choices import OutgoingStatus
+from mailboxes.choices import Direction, OutgoingStatus, SentCopy
 from mailboxes.engine import policy, scheduling
-from mailboxes.models import Correspondent, Mailbox, OutgoingMessage
+from mailboxes.models import Correspondent, Mailbox, OutgoingMessage, WorkerState
+from profiles.choices import AppendToSent, IncomingProtocol
 
 #: The server takes no more recipients at once, which says nothing against them (RFC 5321, 4.5.3.1.10).
 TOO_MANY = re.compile(r"452 (4\.5\.3|.*too many recipients)", re.IGNORECASE)
@@ -43,7 +44,7 @@ def taken(message: OutgoingMessage, mailbox: Mailbox, result: SendResult, *, fen
         "accepted": [*message.accepted, *result.accepted],
         "refused": refused,
         "server_reply": result.reply[:500],
-        **(_sent(now) if later is None else _waiting(result.deferred, later, now=now)),
+        **(_sent(mailbox, now) if later is None else _waiting(result.deferred, later, now=now)),
     }
     mine = OutgoingMessage.objects.filter(pk=message.pk, attempt_fence=fence)
     if not mine.filter(status=OutgoingStatus.SENDING).update(**changes):
@@ -60,8 +61,17 @@ def taken(message: OutgoingMessage, mailbox: Mailbox, result: SendResult, *, fen
         _tell_refused(message, mailbox, refused, now=now)
 
 
-def _sent(now: datetime) -> dict[str, object]:
+def _sent(mailbox: Mailbox, now: datetime) -> dict[str, object]:
+    profile = mailbox.server_profile
+    is_copied = (
+        profile is not None
+        and profile.append_to_sent != AppendToSent.NEVER
+        and profile.incoming_protocol == IncomingProtocol.IMAP
+        and mailbox.syncs(Direction.INCOMING)
+    )
     return {
+        "sent_copy": SentCopy.WANTED if is_copied else "",
+        "sent_copy_attempts": 0,
         "status": OutgoingStatus.SENT,
         "sent_at": now,
         "next_attempt_at": None,
@@ -182,13 +192,24 @@ def _end(
         alert("email_failed", message, mailbox, now=now, cause=wall.Cause.of(error))
         return
     refused |= {name: error.server_reply or str(error) for name in message.recipients if name not in refused}
-    mine.update(refused=refused, **(noted | _sent(now)))
+    mine.update(refused=refused, **(noted | _sent(mailbox, now)))
     _tell_refused(message, mailbox, refused, now=now)
 
 
 def concerns_message(error: MailError) -> bool:
     """Say whether the next message may fare better."""
     return error.scope is Scope.MESSAGE
+
+
+def found_sent(message: OutgoingMessage, *, now: datetime) -> None:
+    """Settle the doubt about an uncertain message: something proves that the server took it."""
+    uncertain = OutgoingMessage.objects.filter(pk=message.pk, status=OutgoingStatus.UNCERTAIN)
+    accepted = [*message.accepted, *message.recipients]
+    known = {"sent_at": message.data_started_at or now, "accepted": accepted}
+    if uncertain.update(**(_sent(message.mailbox, now) | known)):
+        message.refresh_from_db(fields=["status", "accepted", "recipients"])
+        Correspondent.objects.note(message.environment_id, accepted, now=now)
+        wall.resolve("email_uncertain", mailbox=message.mailbox, now=now, about=str(message.pk))
 
 
 def doubtful(message: OutgoingMessage, mailbox: Mailbox, *, fence: int | None, now: datetime) -> None:
@@ -204,7 +225,11 @@ def doubtful(message: OutgoingMessage, mailbox: Mailbox, *, fence: int | None, n
             "The connection ended after the message was handed over and before the server answered."
         ),
     ):
-        alert("email_uncertain", message, mailbox, now=now)
+        # Looked for where it may have left a trace, before people are asked: see `filing`.
+        incoming = WorkerState.objects.filter(mailbox=mailbox, direction=Direction.INCOMING)
+        works = incoming.filter(is_enabled=True, transient_failures=0)
+        if not mailbox.syncs(Direction.INCOMING) or not works.update(due_at=now):
+            alert("email_uncertain", message, mailbox, now=now)
 
 
 def alert(

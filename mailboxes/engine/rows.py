@@ -9,6 +9,7 @@ from django.db import connection
 from django.db.models import Model
 from psycopg.types.json import Jsonb
 
+from emailsync.mail.automatic import automatic_kind
 from emailsync.mail.parsing import Address, ParsedMessage
 from mailboxes import searching
 from mailboxes.choices import LedgerOutcome, RecipientKind
@@ -21,7 +22,7 @@ MESSAGE_COLUMNS = (
     "from_name from_address date received_at stored_on size sha256 "
     "preview has_html attachment_count defects is_quarantined is_header_only "
     "kept_because conversation correlation correlated_with_id correlated_with_outgoing_id smart_key "
-    "forwarded_in_id"
+    "forwarded_in_id automatic"
 )
 
 
@@ -108,6 +109,7 @@ class Rows:
         tracked = (
             *(verdict.reason.value, verdict.conversation, verdict.correlation),
             *(verdict.answered.message, verdict.answered.outgoing, verdict.smart_key, place.forwarded_in),
+            automatic_kind(parsed.headers).value if parsed else "",
         )
         if parsed is None:
             blank = ("", "", "", "", "", "", None)

@@ -10,7 +10,7 @@ from django.db.models import OuterRef, Subquery
 
 from emailsync.mail.incoming import FetchedMessage, RemoteMessage
 from mailboxes.choices import LedgerOutcome, MailboxKind, Reason, TrackIncoming
-from mailboxes.engine import scheduling, unpacking
+from mailboxes.engine import bouncing, scheduling, unpacking
 from mailboxes.engine.preparing import Prepared, at_rest
 from mailboxes.engine.rows import Place, Rows, Stored
 from mailboxes.engine.tracking import Rules, Tracker, unreadable
@@ -170,6 +170,7 @@ def _store(
             if note.remote.key not in known:
                 rows.add_ledger(folder.place(note.remote), note.outcome, NOTED_BECAUSE[note.outcome], None)
         rows.insert()
+        bouncing.note(folder.mailbox.environment_id, [b for p in fresh for b in p.bounces()], now=now)
         # The same message may have come several times; its header stood for all of them.
         same = LedgerEntry.objects.filter(message__in=rows.replaced, outcome=LedgerOutcome.OVERSIZE)
         same.update(outcome=LedgerOutcome.DUPLICATE, reason=Reason.SAME_CONTENT)

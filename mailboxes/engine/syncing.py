@@ -38,6 +38,7 @@ from mailboxes.choices import Direction, LedgerOutcome, Reason
 from mailboxes.engine import (
     connecting,
     eligibility,
+    filing,
     numbering,
     outcomes,
     oversize,
@@ -96,10 +97,13 @@ def _run(lease: scheduling.Lease) -> None:
     try:
         with connecting.open_incoming(mailbox) as client:
             result = sync(lease, mailbox, client)
+            filing.run(lease, mailbox, client)
     except FolderRenumbered:
         numbering.put_off(lease, mailbox, now=timezone.now())
         return
     except MailError as error:
+        if not state.transient_failures:
+            filing.ask_people(mailbox, now=timezone.now())
         outcomes.failed(lease, mailbox, state, error)
         return
     oversize.fetch_asked_for(lease, mailbox)

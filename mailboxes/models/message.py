@@ -10,7 +10,7 @@ from django.core.files.storage import default_storage
 from django.db import models
 from django.db.models import Q
 
-from mailboxes.choices import BlockedBecause, Correlation, Reason, RecipientKind
+from mailboxes.choices import AutomaticKind, BlockedBecause, Correlation, Reason, RecipientKind
 from mailboxes.models.mailbox import Mailbox
 from profiles.models import Environment
 
@@ -54,6 +54,8 @@ class Message(models.Model):
     #: Larger than the limit: `size` is what the server says, and the raw bytes are those of the header.
     is_header_only = models.BooleanField(default=False)
 
+    #: What kind of machine sent it; empty for a person. Nothing that says something here is ever answered.
+    automatic = models.CharField(max_length=10, choices=AutomaticKind, blank=True)
     #: Why it was kept; `get_kept_because_display` is the sentence for people.
     kept_because = models.CharField(max_length=30, choices=Reason, blank=True)
     #: Shared by all messages and outgoing messages of one conversation, and by nothing else. Show one with

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from mailboxes.choices import OutgoingStatus
+from mailboxes.choices import OutgoingStatus, SentCopy
 from mailboxes.models.mailbox import Mailbox
 from mailboxes.models.message import Message
 from profiles.models import Environment
@@ -46,6 +46,11 @@ class OutgoingMessage(models.Model):
     accepted = models.JSONField(default=list)
     #: Refused addresses with the server's answer.
     refused = models.JSONField(default=dict)
+    #: What servers reported later, by accepted address: action and status of RFC 3464, their words, and when.
+    reports = models.JSONField(default=dict)
+    #: Whether a copy belongs into the folder for sent mail, and what became of it.
+    sent_copy = models.CharField(max_length=10, choices=SentCopy, blank=True)
+    sent_copy_attempts = models.PositiveSmallIntegerField(default=0)
     preview = models.CharField(max_length=200, blank=True)
     #: What a draft says, with its addresses as typed in `to`, `cc` and `bcc`; its files are `DraftFile`s.
     text = models.TextField(blank=True)
@@ -98,6 +103,11 @@ class OutgoingMessage(models.Model):
                 name="outgoing_due",
             ),
             models.Index(fields=["mailbox", "-created_on", "-id"], name="outgoing_by_time"),
+            models.Index(
+                fields=["mailbox"],
+                condition=Q(status=OutgoingStatus.UNCERTAIN) | Q(sent_copy=SentCopy.WANTED),
+                name="outgoing_to_look_for",
+            ),
             models.Index(fields=["conversation"], name="outgoing_by_conversation"),
             models.Index(
                 fields=["tracking_token"], condition=~Q(tracking_token=""), name="outgoing_by_token"

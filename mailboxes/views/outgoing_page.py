@@ -23,6 +23,7 @@ from mailboxes.services import drafts, outgoing
 from mailboxes.views.condition import Condition, conditions
 from mailboxes.views.conversation import in_conversation
 from mailboxes.views.head import mailbox_head
+from mailboxes.views.reports import reports_on
 from profiles.access import Permission, Person
 
 UNFINISHED = frozenset({OutgoingStatus.PENDING_SEND, OutgoingStatus.SENDING})
@@ -71,6 +72,7 @@ def _outgoing_page(user: Person, slug: str, pk: UUID, number: int) -> tuple[str,
         "in_conversation": in_conversation(user, mailbox, message.conversation),
         "text": content.text or message.text,
         "condition": condition,
+        "reports": reports_on(message),
         "is_unfinished": message.status in UNFINISHED,
         "remedy": remedy_of(message.error_code),
         "seen": _signature(message, condition),
@@ -82,9 +84,8 @@ def _outgoing_page(user: Person, slug: str, pk: UUID, number: int) -> tuple[str,
 
 def _signature(message: OutgoingMessage, condition: Condition | None) -> str:
     blocked = condition.word if condition else ""
-    return (
-        f"{message.status}.{message.attempts}.{message.error_code}.{blocked}.{message.next_attempt_at or ''}"
-    )
+    course = f"{message.status}.{message.attempts}.{message.error_code}.{message.next_attempt_at or ''}"
+    return f"{course}.{blocked}.{message.sent_copy}.{len(message.reports)}"
 
 
 def remedy_of(code: str) -> str:

@@ -124,6 +124,7 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
             "minimum_polling_interval",
             "maximum_concurrent_connections",
             "move_failed_to_undeliverable",
+            "append_to_sent",
             "alert_owner_on_major_events",
             "timeout_enabled",
             "encoding_code_page",

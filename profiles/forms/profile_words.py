@@ -47,6 +47,7 @@ LABELS: Words = {
     "minimum_polling_interval": _("Minimum polling interval"),
     "maximum_concurrent_connections": _("Maximum concurrent connections"),
     "move_failed_to_undeliverable": _("Move failed emails to Undeliverable folder"),
+    "append_to_sent": _("Add sent email to the Sent folder"),
     "alert_owner_on_major_events": _("Send an alert email to the owner on major events"),
     "timeout_enabled": _("Timeout mailbox connection"),
     "timeout_seconds": _("Timeout after"),
@@ -147,6 +148,10 @@ TIPS: Words = {
         "Incoming mail that could not be stored is moved to a folder named Undeliverable on the "
         "server, where "
         "somebody can look at it. Turned off, it stays in the Inbox and is only recorded."
+    ),
+    "append_to_sent": _(
+        "Keeps a copy of each sent email in the mailbox, over IMAP and apart from sending. Gmail, Exchange "
+        "Online and some others do it themselves. POP3 mailboxes have no such folder."
     ),
     "alert_owner_on_major_events": _(
         "Sends an email to the owner of this profile when more than half of its mailboxes stopped working "

@@ -13,6 +13,7 @@ from emailsync.crypto.fields import EncryptedTextField, Secret
 from emailsync.mail.endpoint import Endpoint, Protocol, Security
 from profiles import rules
 from profiles.choices import (
+    AppendToSent,
     AuthenticationProtocol,
     AuthenticationType,
     ConnectionSecurity,
@@ -135,6 +136,9 @@ class ServerProfile(Versioned):
         "timeout a single mailbox connection after (milliseconds)",
         default=30_000,
         validators=[MinValueValidator(1000), MaxValueValidator(100_000)],
+    )
+    append_to_sent = models.CharField(
+        "add sent email to the Sent folder", max_length=10, choices=AppendToSent, default=AppendToSent.AUTO
     )
     encoding_code_page = models.CharField(max_length=100, blank=True)
     notes = models.TextField(blank=True)
