@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from imapclient import imap_utf7
+from imapclient.datetime_util import datetime_to_INTERNALDATE
 
 from emailsync.mail.auth import Credential, Password, find, missing
 from emailsync.mail.connection import Connection, connect
@@ -329,10 +330,8 @@ class ImapClient:
 
     def append(self, folder: str, content: bytes, *, date: datetime) -> None:
         """Add a message to a folder as one that was seen (RFC 9051, section 6.3.12)."""
-        when = date.astimezone(UTC)
-        stamp = f"{when:%d}-{MONTHS[when.month - 1].decode().title()}-{when:%Y %H:%M:%S} +0000"
         with translated(self.connection.clean):
-            how = (_folder_name(folder), b"(\\Seen)", f'"{stamp}"'.encode())
+            how = (_folder_name(folder), b"(\\Seen)", f'"{datetime_to_INTERNALDATE(date)}"'.encode())
             answer = self._dialogue.run(b"APPEND", *how, Literal(content), hide=True)
             if answer.status != b"OK":
                 raise self._folder_refusal(folder, answer)

@@ -112,6 +112,7 @@ def typed() -> dict[str, str]:
         "incoming_authentication_protocol": "auto_detect",
         "outgoing_authentication_protocol": "auto_detect",
         "minimum_polling_interval": "0",
+        "append_to_sent": "auto",
         "maximum_concurrent_connections": "10",
         "timeout_enabled": "on",
         "timeout_seconds": "30",

@@ -154,7 +154,8 @@ def test_an_attempt_that_died_after_the_body_began_is_uncertain(
     delivering.settle_dead_attempts(_claim(mailbox, now), mailbox, now=now)
     message.refresh_from_db()
     assert message.status == OutgoingStatus.UNCERTAIN
-    assert Alert.objects.get().kind == "email_uncertain"
+    # People are asked when nothing is found in the mailbox.
+    assert WorkerState.objects.get(direction=Direction.INCOMING).due_at == now
 
 
 def test_an_uncertain_message_is_never_sent_again_by_itself(
