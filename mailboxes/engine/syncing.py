@@ -320,6 +320,6 @@ def _delete_processed(client: IncomingClient, cursor: FolderCursor) -> None:
         reading.open_inbox(client.folders, cursor, read_only=False)
     if uids:
         # Number and size of what is left will be others than those told before: the list is asked for again.
-        FolderCursor.objects.filter(pk=cursor.pk).update(listed_on=None)
+        cursor.listed_on = None
         client.delete(uids)
     cursor.named(keys).update(is_to_delete=False)

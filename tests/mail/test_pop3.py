@@ -372,7 +372,7 @@ def test_headers_come_alone(enter: Enter) -> None:
 
 
 def test_a_conversation_cut_at_any_byte_yields_whole_messages_only(wire: Wire) -> None:
-    mails = {b"first": b"Subject: 1\r\n\r\n.\r\none\r\n", b"second": b"Subject: 2\r\n\r\ntwo\r\n"}
+    mails = {b"a": b"X: 1\r\n\r\n.\r\none\r\n", b"b": b"X: 2\r\n\r\ntwo\r\n"}
     with ScriptedPop3(mails) as server:
         server.capabilities = [b"SASL PLAIN", b"UIDL", b"PIPELINING"]
         for cut in range(600):
@@ -380,7 +380,7 @@ def test_a_conversation_cut_at_any_byte_yields_whole_messages_only(wire: Wire) -
             came: list[bytes] = []
             try:
                 with open_pop3(endpoint_of(server), PASSWORD, wire) as client:
-                    messages = client.fetch(client.describe(client.ids_after(0)))
+                    messages = client.fetch(client.describe(client.ids_after(0), dates=False))
                     came.extend(message.body.content or b"" for message in messages)
             except (ConnectionLost, GreetingStrange):
                 assert came == list(mails.values())[: len(came)]

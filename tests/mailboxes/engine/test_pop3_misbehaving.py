@@ -178,20 +178,22 @@ def test_a_run_cut_at_any_place_loses_nothing_and_stores_nothing_twice(
     pop.capabilities = [b"SASL PLAIN", b"UIDL", b"PIPELINING"]
     box = deleting(box)
     kept: set[bytes] = set()
-    for turn, cut in enumerate(range(40, 2600, 83)):
+    counts: set[int] = set()
+    for turn, cut in enumerate(range(40, 1900, 100)):
         pop.letters += [letter(2 * turn), letter(2 * turn + 1)]
         kept |= {each.content for each in pop.letters}
         pop.cut_after = cut
         WorkerState.objects.update(is_enabled=True, transient_failures=0)
         receive(box)
         # Only what is stored may have gone.
+        counts.add(Message.objects.count())
         hashes = set(Message.objects.values_list("sha256", flat=True))
         there = {hashlib.sha256(each.content).hexdigest() for each in pop.letters}
         assert {hashlib.sha256(content).hexdigest() for content in kept} == hashes | there
-    assert 0 < Message.objects.count() < len(kept)
+    assert len(counts) > 5
     pop.cut_after = None
     receive(box)
-    assert Message.objects.count() == len(kept) == 62
+    assert Message.objects.count() == len(kept)
     assert pop.letters == []
 
 
