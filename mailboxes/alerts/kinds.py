@@ -407,9 +407,11 @@ KINDS: dict[str, Kind] = {kind.code: kind for kind in _ALL}
 
 
 #: Parameters that hold words of an email; only readers of that mailbox's email see them.
-WORDS_OF_EMAIL = frozenset({"subject", "refused"})
+WORDS_OF_EMAIL = frozenset({"subject", "refused", "sender"})
 #: The kinds whose parameters, and the server's answer with them, hold words of an email.
-SPEAKS_OF_EMAIL = frozenset(kind.code for kind in _ALL if "{subject}" in kind.text)
+SPEAKS_OF_EMAIL = frozenset(
+    kind.code for kind in _ALL if any(f"{{{word}}}" in kind.text for word in WORDS_OF_EMAIL)
+)
 #: The error codes whose sentence names recipients.
 NAMES_RECIPIENTS = frozenset(
     {RecipientsRefused.code, *(kind.code for kind in RecipientsRefused.__subclasses__())}

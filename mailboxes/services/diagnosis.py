@@ -70,9 +70,13 @@ def may_take_over(mailboxes: QuerySet[Mailbox], *, environment: Environment, by:
 
     Who may only test does so where it is nobody else's: no mailbox of another person is stopped by it.
     """
-    if by is None or profile_access.may(by, Permission.WRITE_MAILBOXES, environment):
+    if by is None or _may_write(by, environment):
         return True
     return not held_elsewhere(mailboxes, environment).exclude(mailbox__owner=by).exists()
+
+
+def _may_write(by: User | None, environment: Environment) -> bool:
+    return by is None or profile_access.may(by, Permission.WRITE_MAILBOXES, environment)
 
 
 def held_elsewhere(mailboxes: QuerySet[Mailbox], environment: Environment) -> QuerySet[SyncClaim]:
@@ -105,6 +109,9 @@ def start(
     mailboxes = access.within(asked, by, Permission.DIAGNOSE, environment=environment)
     if takes_over and not may_take_over(mailboxes, environment=environment, by=by):
         raise refusal(Permission.WRITE_MAILBOXES)
+    if takes_over and not _may_write(by, environment):
+        # What somebody else claims before the test runs stays theirs.
+        takes_over = held_elsewhere(mailboxes, environment).exists()
     if by is not None:
         approving.approve_own(mailboxes, by=by, now=now)
     if start_date is not None:

@@ -19,6 +19,7 @@ LEVELS = {
     "configuration_succeeded": "information",
     "email_refused_in_part": "error",
     "email_failed": "error",
+    "forward_for_nobody": "warning",
 }
 
 

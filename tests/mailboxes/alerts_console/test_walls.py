@@ -368,6 +368,13 @@ def test_refused_recipients_are_hidden_from_who_may_not_read_the_email(
     assert "secret@" not in page
 
 
+def test_who_forwarded_email_is_hidden_from_who_may_not_read_it(
+    auditor: Client, url: str, tell: Tell
+) -> None:
+    tell("forward_for_nobody", parameters={"mailbox": "Billing", "sender": "secret@fabrikam.example"})
+    assert "secret@" not in shown(auditor, url)
+
+
 def test_the_cause_of_a_failure_is_hidden_where_it_names_recipients(
     auditor: Client, url: str, tell: Tell
 ) -> None:

@@ -190,3 +190,8 @@ def test_who_may_only_test_takes_their_own_address_from_themselves(
 def test_who_may_change_mailboxes_takes_addresses_over(mailbox: Mailbox, mia: User) -> None:
     Membership.objects.filter(user=mia).update(role=Role.MAILBOX_ADMINISTRATOR)
     assert takes_over(mailbox, mia)
+
+
+def test_nothing_is_taken_over_that_somebody_else_claims_only_later(mailbox: Mailbox, mia: User) -> None:
+    SyncClaim.objects.all().delete()
+    assert not takes_over(mailbox, mia)
