@@ -23,7 +23,6 @@ from mailboxes.choices import JobKind
 from mailboxes.engine import orders
 from mailboxes.models import Mailbox
 from mailboxes.services import approval, editing, jobs
-from mailboxes.views.diagnose import mailbox_diagnose
 from mailboxes.views.mailbox_form import detail_page
 from mailboxes.views.mailbox_list import list_page
 from mailboxes.views.selection import Selection, chosen
@@ -148,6 +147,7 @@ NEEDS = {
 ELSEWHERE = {
     "edit": "mailboxes:mailbox_change_many",
     "apply_default": "mailboxes:mailbox_apply_default",
+    "diagnose": "mailboxes:mailbox_diagnose",
 }
 #: What the confirmation counts.
 ADDRESSES = ("approve", "reject", "withdraw")
@@ -168,8 +168,6 @@ def mailbox_command(request: HttpRequest, slug: str) -> HttpResponse:
         return saved_response(
             request, selection.list_url, title=title, text=_("Nothing was changed."), intent="error"
         )
-    if action == "diagnose":
-        return mailbox_diagnose(request, slug)
     if action in ELSEWHERE:
         return _hand_on(request, action, selection)
     question = COMMANDS[action].question

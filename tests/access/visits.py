@@ -248,8 +248,9 @@ VISITS: list[Visit] = [
     get("mailboxes:forward_mailbox_create", WRITE_MAILBOXES),
     post("mailboxes:forward_mailbox_create", WRITE_MAILBOXES, sent=sends(name="Pier")),
     get("mailboxes:mailbox_command", BELONGS),
-    # It leads to a page, which asks who may see it.
+    # They lead to a page, which asks who may see it.
     *_command("edit", BELONGS),
+    *_command("diagnose", BELONGS),
     get("mailboxes:mailbox_diagnose", BELONGS),
     post("mailboxes:mailbox_diagnose", BELONGS, sent=_ids("owned", "other")),
     post("mailboxes:mailbox_diagnose", BELONGS, sent=_ids("owned", confirm="1"), about="confirmed"),
@@ -274,7 +275,6 @@ VISITS: list[Visit] = [
     *_command("reject", APPROVE),
     *_command("activate", WRITE_MAILBOXES),
     *_command("deactivate", WRITE_MAILBOXES),
-    *_command("diagnose", BELONGS),
     *mailbox("mailboxes:mailbox_detail", READ_MAILBOXES),
     *mailbox("mailboxes:mailbox_detail", WRITE_MAILBOXES & READ_MAILBOXES, sent=sends(version="1")),
     *mailbox("mailboxes:mailbox_alerts", READ_ALERTS),

@@ -108,7 +108,9 @@ def test_testing_starts_a_job_and_goes_to_its_page(
     client: Client, person: User, commands_url: str, new_mailbox: NewMailbox
 ) -> None:
     ids = [new_mailbox(name).pk for name in ("Ana", "Ben")]
-    response = client.post(commands_url, {"action": "diagnose", "ids": ids, "confirm": "1"}, headers=HTMX)
+    response = client.post(
+        commands_url, {"action": "diagnose", "ids": ids, "confirm": "1"}, headers=HTMX, follow=True
+    )
     job = Job.objects.get()
     assert response.headers["HX-Redirect"] == job.get_absolute_url()
     assert job.created_by == person
@@ -119,7 +121,9 @@ def test_testing_warns_of_addresses_that_wait_for_approval(
     client: Client, commands_url: str, mailbox: Mailbox, new_mailbox: NewMailbox
 ) -> None:
     ids = [mailbox.pk, new_mailbox("Ana", approved=False).pk]
-    page = client.post(commands_url, {"action": "diagnose", "ids": ids}, headers=HTMX).content.decode()
+    page = client.post(
+        commands_url, {"action": "diagnose", "ids": ids}, headers=HTMX, follow=True
+    ).content.decode()
     assert "Test 2 mailboxes?" in page
     assert "1 address is not approved. Approve it first." in page
 
@@ -128,7 +132,9 @@ def test_a_long_selection_names_some_and_counts_the_rest(
     client: Client, commands_url: str, new_mailbox: NewMailbox
 ) -> None:
     ids = [new_mailbox(f"Person {number}").pk for number in range(11)]
-    page = client.post(commands_url, {"action": "diagnose", "ids": ids}, headers=HTMX).content.decode()
+    page = client.post(
+        commands_url, {"action": "diagnose", "ids": ids}, headers=HTMX, follow=True
+    ).content.decode()
     assert "and 6 more" in page
     assert page.count('name="ids"') == 11
 

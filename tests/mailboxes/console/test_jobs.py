@@ -380,8 +380,8 @@ def test_the_start_date_is_asked_for_on_the_mailboxs_own_page_only(
     client: Client, commands_url: str, mailbox: Mailbox
 ) -> None:
     asked = {"action": "diagnose", "ids": mailbox.pk}
-    assert "Start date" not in client.post(commands_url, asked, headers=HTMX).content.decode()
-    page = client.post(commands_url, {**asked, "from": "mailbox"}, headers=HTMX).content.decode()
+    assert "Start date" not in client.post(commands_url, asked, headers=HTMX, follow=True).content.decode()
+    page = client.post(commands_url, {**asked, "from": "mailbox"}, headers=HTMX, follow=True).content.decode()
     assert "Start date for incoming email" in page
 
 
@@ -396,7 +396,7 @@ def test_a_start_date_before_the_profiles_is_refused_where_it_stands(
         "confirm": "1",
         "start": "2020-01-01T00:00",
     }
-    response = client.post(commands_url, answer, headers=HTMX)
+    response = client.post(commands_url, answer, headers=HTMX, follow=True)
     assert response.status_code == 422
     assert "Choose a later moment" in response.content.decode()
     assert not Job.objects.exists()
@@ -404,7 +404,9 @@ def test_a_start_date_before_the_profiles_is_refused_where_it_stands(
 
 def test_a_start_date_is_saved_with_the_test(client: Client, commands_url: str, mailbox: Mailbox) -> None:
     answer = {"action": "diagnose", "ids": mailbox.pk, "from": "mailbox", "confirm": "1"}
-    client.post(commands_url, {**answer, "start": "2030-01-01T00:00", "takes_over": "on"}, headers=HTMX)
+    client.post(
+        commands_url, {**answer, "start": "2030-01-01T00:00", "takes_over": "on"}, headers=HTMX, follow=True
+    )
     mailbox.refresh_from_db()
     assert mailbox.process_email_from is not None
     assert Job.objects.get().takes_over
@@ -412,7 +414,7 @@ def test_a_start_date_is_saved_with_the_test(client: Client, commands_url: str, 
 
 def test_a_past_start_date_warns_of_the_backlog(client: Client, commands_url: str, mailbox: Mailbox) -> None:
     answer = {"action": "diagnose", "ids": mailbox.pk, "from": "mailbox", "look": "1"}
-    response = client.post(commands_url, {**answer, "start": "2020-01-01T00:00"}, headers=HTMX)
+    response = client.post(commands_url, {**answer, "start": "2020-01-01T00:00"}, headers=HTMX, follow=True)
     assert "new email waits until that is done" in response.content.decode()
 
 
@@ -423,6 +425,8 @@ def test_addresses_of_another_environment_are_told_without_its_name(
     SyncClaim.objects.create(
         address=mailbox.address, environment=elsewhere, mailbox=other, claimed_on=timezone.now()
     )
-    page = client.post(commands_url, {"action": "diagnose", "ids": mailbox.pk}, headers=HTMX).content.decode()
+    page = client.post(
+        commands_url, {"action": "diagnose", "ids": mailbox.pk}, headers=HTMX, follow=True
+    ).content.decode()
     assert "Another environment synchronizes this address." in page
     assert "Fabrikam" not in page

@@ -72,7 +72,9 @@ def test_a_member_chooses_all_of_their_own_mailboxes_alone(
     Membership.objects.create(user=member, environment=environment, role="member")
     Mailbox.objects.filter(name="Person 07").update(owner=member)
     client.force_login(member)
-    page = client.post(commands_url, {"action": "diagnose", "all": "1"}, headers=HTMX).content.decode()
+    page = client.post(
+        commands_url, {"action": "diagnose", "all": "1"}, headers=HTMX, follow=True
+    ).content.decode()
     assert "Test Person 07?" in page
 
 
