@@ -3,8 +3,13 @@
     python -m bench.lists [--database postgres] [--mailboxes 100000] [--messages 1000000]
 
 Each page is asked for in this process as a browser would ask, signed in: routing, access, queries, template.
-After one request to warm up, five are timed. The goal is a median under 100 ms; the number of queries is
-shown, and is the same for one record and for a million. Then one bulk change of 10,000 mailboxes is timed.
+After one request to warm up, several are timed. The goal is a median under 100 ms; the number of queries is
+shown, and is the same for one record and for a million. Beside the time on the wall, which other work on the
+machine stretches, stands the CPU time: of this process, and of the database's for its connection. Then one
+bulk change of 10,000 mailboxes is timed.
+
+`--database` is postgres or sqlite for a private one, or the address of an empty one that is kept: it is
+filled the first time, and measured again the next.
 """
 
 import argparse
@@ -14,14 +19,14 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tests.servers.postgres import Postgres
 
 GOAL_MS, GOAL_CHANGE_SECONDS = 100.0, 5.0
-REPEATS = 5
+REPEATS = 7
 
 #: What is asked for: a name for people, the name of the address, what it needs, and the state of the list.
 PAGES = (
@@ -58,7 +63,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--database", choices=["postgres", "sqlite"], default="postgres")
+    parser.add_argument("--database", default="postgres")
     parser.add_argument("--mailboxes", type=int, default=100_000)
     parser.add_argument("--messages", type=int, default=1_000_000)
     arguments = parser.parse_args()
@@ -70,16 +75,18 @@ def main() -> int:
             os.environ["DATABASE_URL"] = url
         _set_up(Path(folder))
         from bench.fill import fill  # noqa: PLC0415
+        from mailboxes.models import Job  # noqa: PLC0415
 
-        fill(mailboxes=arguments.mailboxes, messages=arguments.messages)
+        if not Job.objects.exists():  # they are filled in last
+            fill(mailboxes=arguments.mailboxes, messages=arguments.messages)
         met = _measure_pages()
         return 0 if _measure_change() and met else 1
 
 
 @contextlib.contextmanager
 def _database(kind: str) -> Iterator[str]:
-    if kind == "sqlite":
-        yield ""
+    if kind != "postgres":
+        yield "" if kind == "sqlite" else kind
         return
     with Postgres(fsync=False) as server:
         yield server.create_database("emailsync")
@@ -113,12 +120,12 @@ def _measure_pages() -> bool:
     from mailboxes.models import Job, Mailbox, Message  # noqa: PLC0415
 
     browser = Client(SERVER_NAME="localhost")
-    browser.force_login(User.objects.create_superuser("bench"))
+    browser.force_login(User.objects.get_or_create(username="bench", is_superuser=True)[0])
     largest = Message.objects.order_by("pk").filter(pk=10).values_list("mailbox_id", flat=True).get()
-    given: dict[str, Any] = {"slug": "large", "box": largest, "job": Job.objects.order_by("pk").first()}
-    given["job"] = given["job"].pk
+    job = Job.objects.order_by("pk").values_list("pk", flat=True)[0]
+    given: dict[str, Any] = {"slug": "large", "box": largest, "job": job}
     print(f"{Mailbox.objects.count():,} mailboxes, {Message.objects.count():,} messages, {connection.vendor}")
-    print("| Page | queries | ms, median | ms, slowest |\n| --- | --- | --- | --- |")
+    print("| Page | queries | ms | of it CPU | CPU of the database |\n| --- | --- | --- | --- | --- |")
     met = True
     for title, name, needs, state in PAGES:
         url = f"{reverse(name, args=[given[need] for need in needs.split()])}?{state}"
@@ -127,19 +134,42 @@ def _measure_pages() -> bool:
         queries = captured.captured_queries
         if answer.status_code != 200:
             raise SystemExit(f"{title}: {url} answered {answer.status_code}.")
-        times = []
-        for _ in range(REPEATS):
-            started = time.perf_counter()
-            browser.get(url)
-            times.append((time.perf_counter() - started) * 1000)
-        median = statistics.median(times)
+        times = [_timed(lambda url=url: browser.get(url)) for _ in range(REPEATS)]  # type: ignore[misc]
+        median, own, its = (statistics.median(column) for column in zip(*times, strict=True))
         met = met and median <= GOAL_MS
         mark = "" if median <= GOAL_MS else " (over the goal)"
-        print(f"| {title} | {len(queries)} | {median:.0f}{mark} | {max(times):.0f} |", flush=True)
-        if mark and os.environ.get("EXPLAIN"):
+        print(f"| {title} | {len(queries)} | {median:.0f}{mark} | {own:.0f} | {its:.0f} |", flush=True)
+        if os.environ.get("EXPLAIN") in {"all", title} or (mark and os.environ.get("EXPLAIN")):
             for query in sorted(queries, key=lambda each: -float(each["time"]))[:3]:
                 print(f"    {query['time']} s: {query['sql'][:1500]}")
     return met
+
+
+def _timed(work: Callable[[], object]) -> tuple[float, float, float]:
+    """Return how many milliseconds it took, and the CPU time of this process and of the database's."""
+    backend = _backend()
+    started, own, its = time.perf_counter(), time.process_time(), _cpu_of(backend)
+    work()
+    taken = time.perf_counter() - started, time.process_time() - own, _cpu_of(backend) - its
+    return taken[0] * 1000, taken[1] * 1000, taken[2] * 1000
+
+
+def _backend() -> int | None:
+    """Return the process that serves this connection; SQLite works in this one."""
+    from django.db import connection  # noqa: PLC0415
+
+    if connection.vendor != "postgresql":
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+def _cpu_of(process: int | None) -> float:
+    """Return the CPU seconds of a process on this machine; Linux tells them to the nanosecond."""
+    if process is None:
+        return 0.0
+    return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e9
 
 
 def _measure_change() -> bool:
