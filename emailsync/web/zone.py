@@ -7,7 +7,8 @@ none: Django knows how each of its languages writes them, so they follow the rea
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import datetime
+from datetime import date, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from django.http import HttpRequest, HttpResponseBase
@@ -68,14 +69,20 @@ def write_day(moment: datetime, *, with_year: bool) -> str:
     """Write the day of a local time: "Nov 20", "Nov 20, 2025", or as the reader's language does."""
     language = _dates.get()
     if language in {"en", "en-us"}:
-        return format_date(moment, "M j, Y" if with_year else "M j")
-    with translation.override(language):
-        return format_date(moment, "DATE_FORMAT" if with_year else "MONTH_DAY_FORMAT")
+        return _written(moment.date(), "M j, Y" if with_year else "M j", language)
+    return _written(moment.date(), "DATE_FORMAT" if with_year else "MONTH_DAY_FORMAT", language)
 
 
 def write_in_full(moment: datetime) -> str:
     """Write a local time with its weekday, its seconds and its zone."""
     language = _dates.get()
+    weekday = _written(moment.date(), "l", language)
+    day = _written(moment.date(), "F j, Y" if language in {"en", "en-us"} else "DATE_FORMAT", language)
+    return f"{weekday}, {day}, {moment:%H:%M:%S} {moment.tzname()}"
+
+
+@lru_cache(maxsize=4096)
+def _written(day: date, form: str, language: str) -> str:
+    """Write a day as Django does, once: a list says the same few days in every row."""
     with translation.override(language):
-        day = format_date(moment, "F j, Y" if language in {"en", "en-us"} else "DATE_FORMAT")
-        return f"{format_date(moment, 'l')}, {day}, {format_date(moment, 'H:i:s T')}"
+        return format_date(day, form)

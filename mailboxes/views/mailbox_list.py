@@ -1,13 +1,16 @@
 """The page that lists the mailboxes of an environment, and which of its columns somebody sees."""
 
 from typing import Any, cast
+from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 from django.views.decorators.http import require_POST, require_safe
 
+from emailsync.web.addresses import pattern
 from emailsync.web.responses import list_response, saved_response
 from mailboxes.models import Mailbox
 from mailboxes.views.command_bar import commands_for
@@ -46,10 +49,30 @@ def list_page(
         "has_profiles": is_new and environment.server_profiles.active().exists(),
         "commands": commands_for(environment, user=user),
         "commands_url": reverse("mailboxes:mailbox_command", args=[environment.slug]),
-        "row_words": {"select": _("Select %(name)s"), "actions": _("Actions for %(name)s")},
+        "row_words": _row_words(),
+        "row_urls": {
+            name: pattern(f"mailboxes:mailbox_{name}", environment.slug, UUID)
+            for name in ("detail", "alerts", "emails")
+        },
         "columns_url": reverse("mailboxes:mailbox_columns", args=[environment.slug]),
     }
     return "mailboxes/mailbox_list.html", context
+
+
+def _row_words() -> dict[str, str]:
+    """Return what every row says, translated once for all of them."""
+    return {
+        "select": _("Select %(name)s"),
+        "actions": _("Actions for %(name)s"),
+        "approval": pgettext("address status", "Email"),
+        "incoming": _("Incoming"),
+        "outgoing": _("Outgoing"),
+        "open": _("Open"),
+        "diagnose": _("Test & Enable Mailbox"),
+        "approve": _("Approve Email"),
+        "alerts": _("Alerts"),
+        "emails": _("Emails"),
+    }
 
 
 @require_safe

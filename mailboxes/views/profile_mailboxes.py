@@ -24,7 +24,7 @@ from mailboxes.views.mailbox_listing import FAILING, UNTRIED, WORKING
 from profiles import access
 from profiles.access import Permission
 from profiles.models import Environment, ServerProfile
-from profiles.views.figures import with_figures
+from profiles.views.figures import add_figures
 
 
 class ProfileMailboxListing(Listing[Mailbox]):
@@ -48,12 +48,12 @@ class ProfileMailboxListing(Listing[Mailbox]):
 
 def _profile(environment: Environment, pk: UUID) -> ServerProfile:
     """Return a profile with the numbers that its page shows. Raises Http404."""
-    found = with_figures(ServerProfile.objects.filter(environment=environment, pk=pk)).select_related("owner")
+    found = ServerProfile.objects.filter(environment=environment, pk=pk).select_related("owner")
     profile = found.defer("password", "outgoing_password", "oauth_client_secret").first()
     if profile is None:
         raise Http404("There is no such server profile.")
     profile.environment = environment
-    return profile
+    return add_figures([profile])[0]
 
 
 def _page(

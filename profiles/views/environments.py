@@ -14,17 +14,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
-from emailsync.web.listing import LONGEST_QUERY, Column, Listing
+from emailsync.web.listing import LONGEST_QUERY, Column
 from emailsync.web.responses import Page, dialog_response, page_response, saved_response
 from profiles import access, services
 from profiles.access import Permission, Person
 from profiles.forms.environment import EnvironmentForm
 from profiles.models import Environment, ServerProfile, StaleRecord
-from profiles.views.figures import mail_since, pending_approval, with_figures
+from profiles.views.figures import ListingWithFigures, add_figures, mail_since
 from profiles.views.settings_index import Entry, entries_for
 
 
-class EnvironmentListing(Listing[Environment]):
+class EnvironmentListing(ListingWithFigures[Environment]):
     """Every environment, with what its mailboxes are doing."""
 
     columns: ClassVar[Sequence[Column]] = (
@@ -57,7 +57,7 @@ def _sees_every_figure(user: Person) -> bool:
 
 def list_page(user: Person, state: QueryDict) -> tuple[str, dict[str, Any]]:
     """Return the template and context of the list; dialogs stand on it when there is no script."""
-    environments = pending_approval(with_figures(access.environments_of(user)))
+    environments = access.environments_of(user)
     kind = EnvironmentListing if _sees_every_figure(user) else GuardedEnvironmentListing
     listing = kind(state, environments, url=reverse("profiles:environment_list"))
     for environment in listing.rows:
@@ -80,7 +80,7 @@ class Category:
 
 def settings_page(user: Person, entered: Environment, *, query: str = "") -> tuple[str, dict[str, Any]]:
     """Return the template and context of the settings of an environment that was entered."""
-    environment = pending_approval(with_figures(Environment.objects.all())).get(pk=entered.pk)
+    (environment,) = add_figures([Environment.objects.get(pk=entered.pk)])
     environment.may = access.permissions(user, environment)
     profiles = list(environment.server_profiles.only("name", "is_active", "is_default"))
     known = entries_for(environment)

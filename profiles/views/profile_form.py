@@ -20,7 +20,7 @@ from profiles import access, services
 from profiles.access import Permission
 from profiles.forms.profile import ServerProfileForm
 from profiles.models import Environment, ServerProfile, StaleRecord
-from profiles.views.figures import with_figures
+from profiles.views.figures import add_figures
 from profiles.views.profile_list import list_page
 
 
@@ -152,8 +152,8 @@ def _show(
 
 def _with_figures(profile: ServerProfile) -> ServerProfile:
     """Return the saved profile with the numbers that the head of its page shows."""
-    found = with_figures(ServerProfile.objects.filter(pk=profile.pk)).select_related("owner", "environment")
-    return found.get()
+    saved = ServerProfile.objects.select_related("owner", "environment").get(pk=profile.pk)
+    return add_figures([saved])[0]
 
 
 def _full_url(profile: ServerProfile) -> str:

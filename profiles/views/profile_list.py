@@ -10,15 +10,15 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from emailsync.web.listing import Column, Listing, View
+from emailsync.web.listing import Column, View
 from emailsync.web.responses import page_response
 from profiles import access
 from profiles.access import Permission
 from profiles.models import Environment, ServerProfile
-from profiles.views.figures import with_figures
+from profiles.views.figures import ListingWithFigures
 
 
-class ServerProfileListing(Listing[ServerProfile]):
+class ServerProfileListing(ListingWithFigures[ServerProfile]):
     """The server profiles of one environment, with what their mailboxes are doing."""
 
     columns: ClassVar = (
@@ -41,10 +41,9 @@ class ServerProfileListing(Listing[ServerProfile]):
 
 def rows_of(environment: Environment) -> QuerySet[ServerProfile]:
     """Return the environment's profiles with everything a row of the list shows."""
-    profiles = environment.server_profiles.defer(
+    return environment.server_profiles.defer(
         "password", "outgoing_password", "oauth_client_secret", "notes", "ca_certificates"
     )
-    return with_figures(profiles)
 
 
 def list_page(environment: Environment, *, state: QueryDict) -> tuple[str, dict[str, Any]]:

@@ -75,8 +75,8 @@ def test_the_list_asks_a_constant_number_of_questions(
     many(12)
     client.get(LIST)
     with django_assert_num_queries(
-        7
-    ):  # session, person, counts, rows, mail in and out, alerts of the top bar
+        8
+    ):  # session, person, counts, rows, figures, mail in and out, alerts of the top bar
         client.get(LIST)
 
 

@@ -105,8 +105,8 @@ def test_the_list_asks_a_constant_number_of_questions(
     profiles = [new_profile(f"Profile {number}") for number in range(12)]
     [new_mailbox(f"m{number}", server_profile=profile) for number, profile in enumerate(profiles)]
     with django_assert_num_queries(
-        6
-    ):  # session, person, environment, counts, rows, open alerts of the top bar
+        7
+    ):  # session, person, environment, counts, rows, figures, open alerts of the top bar
         client.get(list_url(environment))
 
 

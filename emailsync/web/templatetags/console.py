@@ -4,6 +4,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django import template
@@ -77,12 +78,21 @@ def status(value: str | None, kind: str = "status", text: str = "") -> SafeStrin
     drawing, word, family = STATUSES[str(value or "not_run")]
     if kind == "auto":
         kind = "badge" if family in {"failure", "pending", "testing"} else "status"
-    label: SafeString | str = text or str(word)
-    if value == "pending" and not text:
-        # Phones have room for one word beside two other statuses.
-        label = format_html(
-            '<span class="wideonly">{}</span><span class="narrow">{}</span>', label, gettext("Pending")
-        )
+    if text:
+        return _draw(kind, family, drawing, text)
+    return _known_status(kind, family, drawing, str(word), gettext("Pending") if value == "pending" else "")
+
+
+@lru_cache(maxsize=1024)
+def _known_status(kind: str, family: str, drawing: str, word: str, short: str) -> SafeString:
+    """Draw a status by its own word, once for all rows. Phones have room for one word beside two others."""
+    label: SafeString | str = word
+    if short:
+        label = format_html('<span class="wideonly">{}</span><span class="narrow">{}</span>', word, short)
+    return _draw(kind, family, drawing, label)
+
+
+def _draw(kind: str, family: str, drawing: str, label: str) -> SafeString:
     return format_html(
         '<span class="{}" data-status="{}">{}<span>{}</span></span>', kind, family, icons.draw(drawing), label
     )
@@ -138,6 +148,12 @@ def avatar(name: object, classes: str = "") -> SafeString:
     css = f"avatar {classes}".strip()
     shape = '<span class="{}" data-tone="{}" aria-hidden="true">{}</span>'
     return format_html(shape, css, tone(name), initials(name))
+
+
+@register.filter
+def at(pattern: str, key: object) -> str:
+    """Return the address that `emailsync.web.addresses.pattern` makes for the record of a row."""
+    return pattern.format(key)
 
 
 @register.filter
