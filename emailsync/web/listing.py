@@ -106,9 +106,14 @@ class Listing(Generic[M]):
             found = found.filter(self.view.condition)
         for each, value in self.filtered:
             found = found.filter(each.condition(value))
-        for word in self.query.split()[:MOST_WORDS]:
+        for word in self.search_words:
             found = found.filter(self.says(word))
         return found
+
+    @property
+    def search_words(self) -> list[str]:
+        """Return the words that are searched for."""
+        return self.query.split()[:MOST_WORDS]
 
     def says(self, word: str) -> Q:
         """Return the condition for records that say a word of the search."""

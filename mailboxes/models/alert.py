@@ -102,6 +102,11 @@ class Alert(models.Model):
                 condition=Q(is_folded=False, resolved_on__isnull=True),
                 name="alert_open",
             ),
+            models.Index(
+                fields=["server_profile"],
+                condition=Q(is_folded=False, resolved_on__isnull=True),
+                name="alert_open_of_profile",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -78,6 +78,12 @@ class WorkerState(models.Model):
             models.Index(fields=["due_at"], condition=Q(is_enabled=True), name="state_due"),
             # The list of mailboxes, by status.
             models.Index(fields=["direction", "status", "mailbox"], name="state_by_status"),
+            # Figures: what neither works nor fails.
+            models.Index(
+                fields=["direction", "mailbox"],
+                condition=Q(is_enabled=False) & ~Q(status="failure"),
+                name="state_at_rest",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from emailsync.web.listing import MOST_WORDS, Choice, Column, Facet, Listing, View
+from emailsync.web.listing import Choice, Column, Facet, Listing, View
 from emailsync.web.templatetags.console import day
 from mailboxes import access as mailbox_access
 from mailboxes.alerts.kinds import KINDS, SPEAKS_OF_EMAIL, Link
@@ -92,7 +92,7 @@ class AlertListing(Listing[Alert]):
             found = found.filter(kind__in=CAUSES[self.cause][1])
         if self.profile:
             found = found.filter(server_profile__pk__in=[self.profile] if _is_uuid(self.profile) else [])
-        words = self.query.split()[:MOST_WORDS]
+        words = self.search_words
         if words:
             readable = Mailbox.objects.filter(mailbox_access.everywhere(self.user, Permission.READ_EMAIL))
             # Who may not read a subject does not learn by searching whether a word is in it.

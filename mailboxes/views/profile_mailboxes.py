@@ -4,7 +4,7 @@ from typing import Any, ClassVar, cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
@@ -19,6 +19,7 @@ from mailboxes.choices import JobKind
 from mailboxes.engine import orders, switching
 from mailboxes.forms.move import MoveForm
 from mailboxes.models import Mailbox
+from mailboxes.models.mailbox import says
 from mailboxes.services import editing, jobs
 from mailboxes.views.mailbox_listing import FAILING, UNTRIED, WORKING
 from profiles import access
@@ -36,7 +37,6 @@ class ProfileMailboxListing(Listing[Mailbox]):
         Column("incoming", gettext_lazy("Incoming"), sort=("incoming_status",)),
         Column("outgoing", gettext_lazy("Outgoing"), sort=("outgoing_status",)),
     )
-    search: ClassVar = ("name", "address")
     facets: ClassVar = (
         Facet("working", gettext_lazy("Working"), WORKING),
         Facet("failing", gettext_lazy("Failing"), FAILING),
@@ -44,6 +44,10 @@ class ProfileMailboxListing(Listing[Mailbox]):
     )
     default_sort: ClassVar[str] = "name"
     noun: ClassVar[tuple[Any, Any]] = (gettext_lazy("mailbox"), gettext_lazy("mailboxes"))
+
+    def says(self, word: str) -> Q:
+        """Search in name and address."""
+        return says(word)
 
 
 def _profile(environment: Environment, pk: UUID) -> ServerProfile:

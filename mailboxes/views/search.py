@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 
 from mailboxes.access import everywhere
 from mailboxes.models import Mailbox
+from mailboxes.models.mailbox import says
 from profiles import access
 from profiles.access import Permission, Person
 from profiles.models import ServerProfile
@@ -126,7 +127,7 @@ def _mailboxes(query: str, user: Person, part: slice) -> list[Hit]:
             mailbox.environment.name,
             mailbox.get_absolute_url(),
         )
-        for mailbox in _matching(found, query, "name", "address")[part]
+        for mailbox in found.filter(*map(says, query.split())).order_by("name", "pk")[part]
     ]
 
 

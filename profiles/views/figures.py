@@ -97,8 +97,9 @@ def _rows(model: str) -> QuerySet[Any]:
 
 
 def _grouped(name: str, rows: QuerySet[Any], key: str, number: Count | None = None) -> QuerySet[Any]:
-    grouped: QuerySet[Any] = rows.order_by().values(key).annotate(name=Value(name, CharField()))
-    return grouped.annotate(number=number or Count("pk")).values_list(key, "name", "number")
+    named = rows.order_by().values(key).annotate(name=Value(name, CharField()))
+    grouped: QuerySet[Any] = named.annotate(number=number or Count("*")).values_list(key, "name", "number")
+    return grouped
 
 
 def mail_since(environments: Sequence[Environment], since: datetime) -> None:
@@ -114,4 +115,4 @@ def mail_since(environments: Sequence[Environment], since: datetime) -> None:
 def _mail(environments: Sequence[Environment], model: str, condition: Q) -> dict[int, int]:
     keys = [environment.pk for environment in environments]
     found = _rows(model).filter(condition, environment__in=keys)
-    return dict(found.values("environment").annotate(number=Count("pk")).values_list("environment", "number"))
+    return dict(found.values("environment").annotate(number=Count("*")).values_list("environment", "number"))
