@@ -104,7 +104,7 @@ def _write_mailboxes(
                 "kind": kind,
                 "owner_id": chance.choice(people).pk,
                 "is_active": number % 50 != 7,
-                "server_profile_id": chance.choice(profiles).pk,
+                "server_profile_id": profiles[number % len(profiles)].pk,
                 "outgoing": "none" if kind == "forward" else "server_side_synchronization",
                 "address_status": status,
                 "approved_on": NOW if status == "approved" else None,
@@ -259,13 +259,13 @@ def _write_alerts(
         for number in range(count):
             kind, level = chance.choices(kinds, (8, 1, 1))[0]
             moment = NOW - timedelta(minutes=number)
-            profile = profiles[number % len(profiles)] if number % 1000 == 0 else None
+            of_profile, place = number % 1000 == 0, chance.randrange(len(boxes))
             yield {
                 "environment_id": environment,
-                "mailbox_id": None if profile else chance.choice(boxes),
-                "server_profile_id": profile.pk if profile else None,
-                "kind": "profile_failing" if profile else kind,
-                "level": "error" if profile else level,
+                "mailbox_id": None if of_profile else boxes[place],
+                "server_profile_id": profiles[place % len(profiles)].pk,
+                "kind": "profile_failing" if of_profile else kind,
+                "level": "error" if of_profile else level,
                 "parameters": {"mailbox": f"Mailbox {number}", "cause": "The server did not answer."},
                 "key": f"{kind}:{number}",
                 "first_seen_on": moment,

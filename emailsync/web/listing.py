@@ -108,7 +108,12 @@ class Listing(Generic[M]):
             found = found.filter(each.condition(value))
         for word in self.search_words:
             found = found.filter(self.says(word))
-        return found
+        return self._narrowed(found) if self.query else found
+
+    def _narrowed(self, found: QuerySet[M]) -> QuerySet[M]:
+        """Return what is rare by its keys: the counts and the rows would look for it again and again."""
+        keys = list(found.order_by().values_list("pk", flat=True)[: COUNTED_BY_FACET + 1])
+        return found if len(keys) > COUNTED_BY_FACET else self._queryset.filter(pk__in=keys)
 
     @property
     def search_words(self) -> list[str]:
@@ -184,7 +189,11 @@ class Listing(Generic[M]):
     def rows(self) -> list[M]:
         """Return the records of this page."""
         start = (self.page - 1) * self.size
-        return self.fetch(self._sorted()[start : start + self.size]) if self.total else []
+        stop = min(start + self.size, self.total)
+        if start > self.total // 2 and not self.is_more:
+            # The shorter way to the last pages is from the end.
+            return self.fetch(self._sorted().reverse()[self.total - stop : self.total - start])[::-1]
+        return self.fetch(self._sorted()[start:stop]) if self.total else []
 
     def fetch(self, page: QuerySet[M]) -> list[M]:
         """Return the records of a page; a list that shows much looks only now for what it shows."""

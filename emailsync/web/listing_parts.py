@@ -95,4 +95,5 @@ class Counted(Subquery):
     """The number of rows of a query, counted no further than its limit."""
 
     template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
+    empty_result_set_value = 0
     output_field = IntegerField()

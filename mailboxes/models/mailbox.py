@@ -38,10 +38,14 @@ class MailboxQuerySet(models.QuerySet["Mailbox"]):
         return self.filter(address_status=AddressStatus.PENDING)
 
     def beside_states(self) -> "MailboxQuerySet":
-        """Let conditions and orders name incoming_state and outgoing_state; both are joined only then."""
+        """Let conditions and orders name incoming_state, outgoing_state and a_state, which is either of them.
+
+        Each is joined only then.
+        """
         return self.alias(
             incoming_state=FilteredRelation("states", condition=Q(states__direction=Direction.INCOMING)),
             outgoing_state=FilteredRelation("states", condition=Q(states__direction=Direction.OUTGOING)),
+            a_state=FilteredRelation("states", condition=Q(states__direction__in=Direction.values)),
         )
 
     def with_states(self) -> "MailboxQuerySet":

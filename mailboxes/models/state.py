@@ -5,16 +5,22 @@ counts up the fence, and every later transaction begins with an UPDATE that name
 that slept past its lease finds no row and commits nothing.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q, Value
+from django.db.models.functions import Coalesce
 
 from mailboxes.choices import Direction, ResultStatus
 from mailboxes.models.leasing import unleased, unqueued
 from mailboxes.models.mailbox import Mailbox
+
+
+def moment_tested(tested_on: str | F = "tested_on") -> Coalesce:
+    """Return when a direction was tested, with a moment for never: one index sorts by it either way."""
+    return Coalesce(tested_on, Value(datetime(1970, 1, 1, tzinfo=UTC)))
 
 
 class WorkerStateQuerySet(models.QuerySet["WorkerState"]):
@@ -78,6 +84,7 @@ class WorkerState(models.Model):
             models.Index(fields=["due_at"], condition=Q(is_enabled=True), name="state_due"),
             # The list of mailboxes, by status.
             models.Index(fields=["direction", "status", "mailbox"], name="state_by_status"),
+            models.Index(moment_tested(), F("mailbox"), name="state_by_test"),
             # Figures: what neither works nor fails.
             models.Index(
                 fields=["direction", "mailbox"],

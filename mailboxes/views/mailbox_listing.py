@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Greatest, Lower
 from django.http import QueryDict
 from django.urls import reverse
@@ -21,6 +21,7 @@ from mailboxes import access
 from mailboxes.choices import AddressStatus, Direction, MailboxKind, ResultStatus
 from mailboxes.models import Diagnosis, Mailbox, WorkerState
 from mailboxes.models.mailbox import MailboxQuerySet, says
+from mailboxes.models.state import moment_tested
 from profiles.access import Permission
 from profiles.models import Environment
 
@@ -46,6 +47,14 @@ TESTED_ON = Coalesce(
     Greatest("incoming_state__tested_on", "outgoing_state__tested_on"),
     "incoming_state__tested_on",
     "outgoing_state__tested_on",
+)
+#: Of the two directions the one that was tested later; of two that were tested at once, or never, either.
+TESTED_LAST = ~Q(
+    Exists(
+        WorkerState.objects.alias(moment=moment_tested(), other=moment_tested(OuterRef("a_state__tested_on")))
+        .filter(mailbox=OuterRef("pk"))
+        .filter(Q(moment__gt=F("other")) | Q(moment=F("other"), direction__gt=OuterRef("a_state__direction")))
+    )
 )
 
 
@@ -75,7 +84,14 @@ class MailboxListing(Listing[Mailbox]):
         ),
         Column("act", _("ACT Status"), classes="xl"),
         Column("run", _("Test Run Status"), classes="lg"),
-        Column("tested", _("Mailbox Test Completed On"), sort=(TESTED_ON,), classes="lg"),
+        Column(
+            "tested",
+            _("Mailbox Test Completed On"),
+            sort=(moment_tested("a_state__tested_on"),),
+            requires=TESTED_LAST,
+            is_filled=True,
+            classes="lg",
+        ),
         Column("start", _("Process Email Received After"), sort=("process_email_from",), is_usual=False),
         Column("approved_by", _("Approved By"), sort=(Lower("approved_by__username"),), is_usual=False),
         Column("approved_on", _("Approved On"), sort=("approved_on",), is_usual=False),

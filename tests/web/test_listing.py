@@ -119,10 +119,36 @@ def test_clearing_the_filters_keeps_view_and_order() -> None:
 
 def test_a_list_asks_the_database_two_questions(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     with django_assert_num_queries(2):
-        shown = listing("q=contoso&facet=others&page=1")
+        shown = listing("facet=others&page=1")
         _ = (shown.rows, shown.total, shown.facet_choices, shown.range, shown.next_url, shown.caption)
 
 
 def test_an_empty_list_asks_only_for_the_counts(django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    User.objects.all().delete()
     with django_assert_num_queries(1):
-        assert listing("q=nobody").rows == []
+        assert listing().rows == []
+
+
+def test_a_search_is_asked_once_for_the_counts_and_the_rows(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    with django_assert_num_queries(3) as asked:
+        shown = listing("q=contoso&facet=others")
+        assert (names(shown), shown.total) == (["adam", "carl", "Dora", "emil"], 4)
+    assert sum("LIKE" in query["sql"] for query in asked.captured_queries) == 1
+
+
+def test_a_search_that_finds_much_is_not_carried_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emailsync.web.listing.COUNTED_BY_FACET", 3)
+    assert names(listing("q=contoso&facet=others")) == ["adam", "carl", "Dora", "emil"]
+
+
+@pytest.mark.parametrize(("sort", "last"), [("name", ["Zoe"]), ("-name", ["adam"]), ("seen", ["carl"])])
+def test_the_last_page_is_read_from_the_end(sort: str, last: list[str]) -> None:
+    assert names(listing(f"sort={sort}&page=2")) == last
+
+
+def test_a_late_page_keeps_the_order() -> None:
+    User.objects.bulk_create(User(username=f"x{number}", is_active=True) for number in range(8))
+    whole = [*names(listing("size=5&page=1")), *names(listing("page=2")), *names(listing("page=3"))]
+    assert whole == names(listing("size=50"))
