@@ -40,10 +40,12 @@ PAGES = (
     ("Mailboxes, failing", "mailboxes:mailbox_list", "slug", "view=failing"),
     ("Mailboxes, pending approval", "mailboxes:mailbox_list", "slug", "view=pending"),
     ("Mailboxes, search", "mailboxes:mailbox_list", "slug", "q=rosa+keller"),
+    ("Mailboxes, search for two letters", "mailboxes:mailbox_list", "slug", "q=zq"),
     ("Mailboxes, search without result", "mailboxes:mailbox_list", "slug", "q=zzzzqq"),
     ("Mailbox, emails of a large one", "mailboxes:mailbox_emails", "slug box", ""),
     ("Mailbox, emails, search", "mailboxes:mailbox_emails", "slug box", "q=invoice"),
     ("Mailbox", "mailboxes:mailbox_detail", "slug box", ""),
+    ("Mailbox, test results", "mailboxes:mailbox_tests", "slug box", ""),
     ("Mailbox, alerts", "mailboxes:mailbox_alerts", "slug box", ""),
     ("Emails", "mailboxes:environment_emails", "slug", ""),
     ("Emails, search for a common word", "mailboxes:environment_emails", "slug", "q=invoice"),
@@ -52,6 +54,8 @@ PAGES = (
     ("Alerts of the environment", "mailboxes:environment_alerts", "slug", ""),
     ("My alerts", "mailboxes:alert_list", "", ""),
     ("Jobs", "mailboxes:job_list", "slug", ""),
+    ("Mailboxes of a profile", "mailboxes:profile_mailboxes", "slug profile", ""),
+    ("Alerts of a profile", "mailboxes:profile_alerts", "slug profile", ""),
     ("Job with 10,000 mailboxes", "mailboxes:job_detail", "slug job", ""),
     ("People and roles", "profiles:people_list", "slug", ""),
     ("Search", "search", "", "q=rosa"),
@@ -118,12 +122,14 @@ def _measure_pages() -> bool:
     from django.urls import reverse  # noqa: PLC0415
 
     from mailboxes.models import Job, Mailbox, Message  # noqa: PLC0415
+    from profiles.models import ServerProfile  # noqa: PLC0415
 
     browser = Client(SERVER_NAME="localhost")
     browser.force_login(User.objects.get_or_create(username="bench", is_superuser=True)[0])
     largest = Message.objects.order_by("pk").filter(pk=10).values_list("mailbox_id", flat=True).get()
     job = Job.objects.order_by("pk").values_list("pk", flat=True)[0]
-    given: dict[str, Any] = {"slug": "large", "box": largest, "job": job}
+    profile = ServerProfile.objects.get(environment__slug="large", name="Profile 07").pk
+    given: dict[str, Any] = {"slug": "large", "box": largest, "job": job, "profile": profile}
     print(f"{Mailbox.objects.count():,} mailboxes, {Message.objects.count():,} messages, {connection.vendor}")
     print("| Page | queries | ms | of it CPU | CPU of the database |\n| --- | --- | --- | --- | --- |")
     met = True
