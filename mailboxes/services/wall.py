@@ -40,7 +40,11 @@ def of_environment(environment: Environment) -> AlertQuerySet:
 
 def of_person(user: User) -> AlertQuerySet:
     """Return the alerts of the mailboxes and profiles that `user` owns, where they still belong."""
-    mine = Alert.objects.for_person(user)
+    return _of_person(user, Alert.objects.all())
+
+
+def _of_person(user: User, alerts: AlertQuerySet) -> AlertQuerySet:
+    mine = alerts.for_person(user)
     if user.is_superuser and user.is_active:
         return mine
     return mine.filter(environment__in=list(access.memberships(user)))
@@ -67,12 +71,12 @@ def _everywhere(user: Person, permission: Permission) -> Q:
 
 def open_count(alerts: AlertQuerySet) -> int:
     """Count the errors and warnings among `alerts` that nobody has mended, no further than is shown."""
-    return alerts.open().exclude(level=AlertLevel.INFORMATION)[:MOST_SHOWN].count()
+    return alerts.open().exclude(level=AlertLevel.INFORMATION).order_by()[:MOST_SHOWN].count()
 
 
 def unread_count(user: User) -> int:
     """Count what the bell of `user` shows: open errors and warnings of theirs that they have not read."""
-    return open_count(of_person(user).unread_by(user))
+    return open_count(_of_person(user, Alert.objects.open()).unread_by(user))
 
 
 @dataclass(frozen=True)

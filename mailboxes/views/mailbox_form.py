@@ -169,7 +169,7 @@ def _what_follows(form: EditMailboxForm) -> str:
 def recent_numbers(mailbox: Mailbox, *, now: datetime) -> dict[str, int]:
     """Count what came and went in the last seven days, and what still waits."""
     since = now - RECENT
-    received = Message.objects.filter(mailbox=mailbox, stored_on__gte=since).count()
+    received = Message.objects.filter(mailbox=mailbox, received_at__gte=since).count()
     outgoing = OutgoingMessage.objects.filter(mailbox=mailbox).aggregate(
         sent=Count("pk", filter=Q(status=OutgoingStatus.SENT, sent_at__gte=since)),
         waiting=Count("pk", filter=Q(status__in=[OutgoingStatus.PENDING_SEND, OutgoingStatus.SENDING])),

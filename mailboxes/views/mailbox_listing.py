@@ -49,7 +49,7 @@ TESTED_ON = Coalesce(
     "outgoing_state__tested_on",
 )
 #: Of the two directions the one that was tested later; of two that were tested at once, or never, either.
-TESTED_LAST = ~Q(
+TESTED_LAST = Q(a_state__isnull=False) & ~Q(
     Exists(
         WorkerState.objects.alias(moment=moment_tested(), other=moment_tested(OuterRef("a_state__tested_on")))
         .filter(mailbox=OuterRef("pk"))

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailboxes', '0020_tests_of_old_are_written'),
+        ('mailboxes', '0022_remember_fingerprints_and_looks'),
         ('profiles', '0003_restrict_self_approval'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

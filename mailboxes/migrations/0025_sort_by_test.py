@@ -7,7 +7,7 @@ from django.db.models.functions import Coalesce
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailboxes', '0022_search_mailboxes_by_index'),
+        ('mailboxes', '0024_search_mailboxes_by_index'),
     ]
 
     operations = [
