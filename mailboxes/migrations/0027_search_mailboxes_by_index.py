@@ -25,5 +25,5 @@ def index_names(_apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> No
 class Migration(migrations.Migration):
     """Django would need an application of its own for the index."""
 
-    dependencies = [("mailboxes", "0023_count_what_is_rare")]
+    dependencies = [("mailboxes", "0026_index_what_lists_ask")]
     operations = [migrations.RunPython(index_names, migrations.RunPython.noop)]
