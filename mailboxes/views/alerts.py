@@ -33,7 +33,7 @@ from mailboxes.views.head import mailbox_head
 from profiles import access
 from profiles.access import Permission
 from profiles.models import Environment, ServerProfile
-from profiles.views.figures import with_figures
+from profiles.views.figures import add_figures
 
 #: How many mailboxes of an outage are listed at a time.
 MEMBERS = 20
@@ -114,10 +114,11 @@ def mailbox_alerts(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
 def profile_alerts(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     """Show the alerts about a server profile and the errors of its mailboxes."""
     environment = access.enter(_user(request), slug)
-    found = with_figures(ServerProfile.objects.select_related("owner"))
+    found = ServerProfile.objects.select_related("owner")
     found = found.defer("password", "outgoing_password", "oauth_client_secret")
     profile = get_object_or_404(found, environment=environment, pk=pk)
     access.require(_user(request), Permission.READ_ALERTS, environment, owner_id=profile.owner_id)
+    add_figures([profile])
     return _show(request, _profile_wall(request, request.GET, environment, profile))
 
 

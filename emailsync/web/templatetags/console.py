@@ -54,6 +54,7 @@ STATUSES = {
     "duplicate": ("minus", gettext_lazy("Duplicate"), "none"),
     "before_start": ("minus", gettext_lazy("Before the start date"), "none"),
     "not_wanted": ("minus", gettext_lazy("Not wanted"), "none"),
+    "missed": ("clock", gettext_lazy("Overlooked, and being fetched"), "pending"),
     "gone": ("minus", gettext_lazy("No longer on the server"), "none"),
     "oversize": ("warning-f", gettext_lazy("Too large"), "pending"),
     "quarantined": ("warning-f", gettext_lazy("Quarantined"), "pending"),
