@@ -186,6 +186,8 @@ class StepOutcome(models.TextChoices):
     SUCCESS = "success", _("Success")
     FAILURE = "failure", _("Failure")
     SKIPPED = "skipped", _("Skipped")
+    #: It worked, but something about it should be known.
+    WARNING = "warning", _("Warning")
 
 
 class AlertLevel(models.TextChoices):

@@ -67,6 +67,8 @@ class Step:
     remedy: str = ""
     permanent: bool = False
     scope: Scope = Scope.MAILBOX
+    #: What was said on the connection until then, without secrets, of a step that did not succeed.
+    transcript: str = ""
 
     @property
     def outcome_class(self) -> OutcomeClass:
@@ -153,6 +155,7 @@ class Trial(ABC):
             remedy=problem.remedy,
             permanent=problem.permanent,
             scope=problem.scope,
+            transcript=self.wire.transcript.text() if self.wire.transcript else "",
         )
 
     def _skipped(self, plan: Plan, at: datetime) -> Step:

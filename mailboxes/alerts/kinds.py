@@ -68,8 +68,8 @@ _ALL = (
         AlertLevel.ERROR,
         gettext_noop("Incoming email for {mailbox} could not be tested"),
         gettext_noop(
-            "{cause} Email is not received until the test succeeds. "
-            "The owner of the server profile {profile} sees this too."
+            "{cause} Email is not received until the test succeeds; it is repeated by itself as long as it "
+            "may pass. The owner of the server profile {profile} sees this too."
         ),
         "{remedy}",
         (Link.MAILBOX, Link.PROFILE),
@@ -81,8 +81,8 @@ _ALL = (
         AlertLevel.ERROR,
         gettext_noop("Outgoing email for {mailbox} could not be tested"),
         gettext_noop(
-            "{cause} Email is not sent until the test succeeds. "
-            "The owner of the server profile {profile} sees this too."
+            "{cause} Email is not sent until the test succeeds; it is repeated by itself as long as it "
+            "may pass. The owner of the server profile {profile} sees this too."
         ),
         "{remedy}",
         (Link.MAILBOX, Link.PROFILE),
@@ -93,7 +93,7 @@ _ALL = (
         "incoming_test_interrupted",
         AlertLevel.WARNING,
         gettext_noop("The test of incoming email for {mailbox} was interrupted"),
-        gettext_noop("{cause} This often passes by itself."),
+        gettext_noop("{cause} This often passes by itself: the test is repeated at {retry_at}."),
         "{remedy}",
         (Link.MAILBOX, Link.PROFILE),
         Direction.INCOMING,
@@ -103,7 +103,7 @@ _ALL = (
         "outgoing_test_interrupted",
         AlertLevel.WARNING,
         gettext_noop("The test of outgoing email for {mailbox} was interrupted"),
-        gettext_noop("{cause} This often passes by itself."),
+        gettext_noop("{cause} This often passes by itself: the test is repeated at {retry_at}."),
         "{remedy}",
         (Link.MAILBOX, Link.PROFILE),
         Direction.OUTGOING,
@@ -113,7 +113,10 @@ _ALL = (
         "incoming_stopped",
         AlertLevel.ERROR,
         gettext_noop("Incoming email for {mailbox} is stopped"),
-        gettext_noop("{cause} New email stays on the server and is received after the next successful test."),
+        gettext_noop(
+            "{cause} New email stays on the server. The mailbox is tested again by itself at {retry_at}, and "
+            "receives again when that succeeds."
+        ),
         "{remedy}",
         (Link.MAILBOX, Link.PROFILE),
         Direction.INCOMING,
@@ -123,7 +126,10 @@ _ALL = (
         "outgoing_stopped",
         AlertLevel.ERROR,
         gettext_noop("Outgoing email for {mailbox} is stopped"),
-        gettext_noop("{cause} Waiting email is kept and sent after the next successful test."),
+        gettext_noop(
+            "{cause} Waiting email is kept. The mailbox is tested again by itself at {retry_at}, and sends "
+            "again when that succeeds."
+        ),
         "{remedy}",
         (Link.MAILBOX, Link.PROFILE),
         Direction.OUTGOING,
@@ -148,6 +154,15 @@ _ALL = (
         (Link.MAILBOX, Link.PROFILE),
         Direction.OUTGOING,
         "outgoing_retrying_together",
+    ),
+    Kind(
+        "outgoing_not_seen_arriving",
+        AlertLevel.WARNING,
+        gettext_noop("The test message of {mailbox} was not seen arriving"),
+        gettext_noop("{cause} Outgoing email is enabled, for the server accepted the message."),
+        "{remedy}",
+        (Link.MAILBOX, Link.PROFILE),
+        Direction.OUTGOING,
     ),
     Kind(
         "incoming_failing_together",

@@ -20,11 +20,12 @@ from django.db.models import Exists, F, OuterRef, Q
 from emailsync.mail.errors import MailError
 from mailboxes.alerts.kinds import KINDS, Kind
 from mailboxes.choices import AlertLevel, Direction
-from mailboxes.models import Alert, Mailbox
+from mailboxes.models import Alert, AlertTranscript, Mailbox
 from mailboxes.models.alert import AlertQuerySet
 from profiles.models import EmailSettings, ServerProfile
 
 MAXIMUM_DETAILS = 2048
+MAXIMUM_TRANSCRIPT = 64 * 1024
 DELETED_AT_ONCE = 500
 
 
@@ -36,11 +37,12 @@ class Cause:
     remedy: str = ""
     code: str = ""
     server_reply: str = ""
+    transcript: str = ""
 
     @classmethod
     def of(cls, error: MailError) -> "Cause":
         """Return the cause that a mail error names."""
-        return cls(str(error), error.remedy, error.code, error.server_reply)
+        return cls(str(error), error.remedy, error.code, error.server_reply, error.transcript)
 
 
 @transaction.atomic
@@ -95,6 +97,10 @@ def raise_alert(
         pk, is_new = _write(key, columns, now=now)
         if kind.gathered_as and kind.mended_by and shown_profile and cause.code:
             _gather(pk, kind.mended_by, KINDS[kind.gathered_as], columns, now=now)
+    if cause.transcript:
+        AlertTranscript.objects.update_or_create(
+            alert_id=pk, defaults={"text": cause.transcript[:MAXIMUM_TRANSCRIPT], "recorded_on": now}
+        )
     return is_new
 
 

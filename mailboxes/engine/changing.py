@@ -19,8 +19,9 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Count, F, Field, Q, QuerySet, Subquery
+from django.db.models import Case, Count, F, Field, Q, QuerySet, Subquery, When
 from django.db.models.expressions import Combinable
+from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from mailboxes import rules
@@ -249,15 +250,20 @@ def _skipped(reasons: Mapping[UUID, str]) -> tuple[Skipped, ...]:
 def reset(
     mailbox_pks: Iterable[UUID] | QuerySet[Any, Any], *, directions: Iterable[str] = Direction.values
 ) -> None:
-    """Forget the test results of mailboxes and stop them; work under way can commit nothing more."""
+    """Forget the test results of mailboxes and stop them; work under way can commit nothing more.
+
+    What a failure had stopped is tested again at once: the change may be what mends it.
+    """
     WorkerState.objects.filter(mailbox__in=mailbox_pks, direction__in=list(directions)).update(
         status=ResultStatus.NOT_RUN,
         is_enabled=False,
         tested_on=None,
-        due_at=None,
+        due_at=Case(When(stopped_on__isnull=False, then=Now()), default=None),
+        queued_until=None,
         fence=F("fence") + 1,
         leased_until=None,
         transient_failures=0,
+        tests_since=0,
         last_error_code="",
         last_error="",
     )

@@ -1,14 +1,16 @@
 """From rows to connections: endpoints, credentials and limits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from emailsync.crypto.fields import Secret
 from emailsync.mail.auth import BearerToken, Credential, Password
-from emailsync.mail.errors import TokenRefused
+from emailsync.mail.errors import MailError, TokenRefused
 from emailsync.mail.incoming import IncomingClient
 from emailsync.mail.registry import INCOMING, OUTGOING
 from emailsync.mail.smtp import SmtpClient
+from emailsync.mail.wire import Wire
 from mailboxes.choices import Direction
 from mailboxes.engine import authorizing
 from mailboxes.engine.eligibility import authentication_type
@@ -72,26 +74,44 @@ def _sendable(kind: Callable[..., Credential], **words: str) -> Credential:
         raise CredentialUnreadable(str(error)) from error
 
 
-def open_incoming(mailbox: Mailbox, *, seconds: float | None = None) -> IncomingClient:
-    """Return a signed-in client for the server that `mailbox` receives from. Raises MailError.
+@contextmanager
+def open_incoming(mailbox: Mailbox, *, seconds: float | None = None) -> Iterator[IncomingClient]:
+    """Give a signed-in client for the server that `mailbox` receives from. Raises MailError.
 
     It may be used for `seconds`, or as long as a run takes.
     """
     profile = profile_of(mailbox)
-    endpoint = profile.incoming_endpoint
+    endpoint, spoken = profile.incoming_endpoint, wire(profile, seconds=seconds)
     opener = INCOMING[endpoint.protocol]
-    return _signed_in(
-        mailbox, Direction.INCOMING, lambda who: opener(endpoint, who, wire(profile, seconds=seconds))
-    )
+    with (
+        _recorded(spoken),
+        _signed_in(mailbox, Direction.INCOMING, lambda who: opener(endpoint, who, spoken)) as client,
+    ):
+        yield client
 
 
-def open_outgoing(mailbox: Mailbox) -> SmtpClient:
-    """Return a signed-in client for the server that `mailbox` sends through. Raises MailError."""
+@contextmanager
+def open_outgoing(mailbox: Mailbox) -> Iterator[SmtpClient]:
+    """Give a signed-in client for the server that `mailbox` sends through. Raises MailError."""
     profile = profile_of(mailbox)
-    endpoint = profile.outgoing_endpoint
+    endpoint, spoken = profile.outgoing_endpoint, wire(profile)
     opener = OUTGOING[endpoint.protocol]
-    way = wire(profile)
-    return _signed_in(mailbox, Direction.OUTGOING, lambda who: opener(endpoint, who, way))
+    with (
+        _recorded(spoken),
+        _signed_in(mailbox, Direction.OUTGOING, lambda who: opener(endpoint, who, spoken)) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def _recorded(spoken: Wire) -> Iterator[None]:
+    """Have a failure tell what was said before it."""
+    try:
+        yield
+    except MailError as error:
+        if spoken.transcript is not None:
+            error.transcript = spoken.transcript.text()
+        raise
 
 
 def _signed_in(mailbox: Mailbox, direction: Direction, opener: Callable[[Credential], Client]) -> Client:

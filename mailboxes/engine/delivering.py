@@ -25,7 +25,7 @@ from emailsync.mail.envelope import Letter, SendResult
 from emailsync.mail.errors import ConnectionLost, MailError, OutcomeUnknown, ServerBusy, TimedOut
 from emailsync.mail.smtp import SmtpClient
 from mailboxes.choices import Direction, OutgoingStatus
-from mailboxes.engine import connecting, eligibility, outcomes, recording, scheduling
+from mailboxes.engine import connecting, eligibility, outcomes, recording, recovering, scheduling
 from mailboxes.models import Mailbox, OutgoingMessage, WorkerState
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,9 @@ def _run(lease: scheduling.Lease) -> None:
     state = WorkerState.objects.get(pk=lease.pk)
     mailbox = Mailbox.objects.select_related("server_profile", "environment").get(pk=state.mailbox_id)
     settle_dead_attempts(lease, mailbox, now=timezone.now())
+    if not state.is_enabled:
+        recovering.run(lease, mailbox, state)
+        return
     if eligibility.blockers(mailbox, Direction.OUTGOING):
         outcomes.parked(lease)
         return

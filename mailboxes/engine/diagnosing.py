@@ -17,11 +17,20 @@ from emailsync.mail.automatic import AUTOMATIC_HEADERS
 from emailsync.mail.composing import Draft
 from emailsync.mail.errors import MailError, Scope
 from emailsync.mail.parsing import Address
-from emailsync.mail.probing import probe_incoming, probe_outgoing
+from emailsync.mail.probing import Arrival, probe_incoming, probe_outgoing
 from emailsync.mail.trial import SAID, Outcome, Step
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, ResultStatus, RunState, StepOutcome
-from mailboxes.engine import claiming, connecting, eligibility, jobs, major_events, scheduling
+from mailboxes.engine import (
+    claiming,
+    connecting,
+    eligibility,
+    jobs,
+    major_events,
+    outcomes,
+    policy,
+    scheduling,
+)
 from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox, WorkerState
 
 log = logging.getLogger(__name__)
@@ -77,16 +86,17 @@ def _run(lease: scheduling.Lease) -> None:
     results: dict[str, Outcome] = {}
     for direction in Direction.values:
         steps: list[Step] = []
-        tested = _settings(diagnosis.mailbox)
+        tested = settings_of(diagnosis.mailbox)
         mailbox = Mailbox.objects.select_related("server_profile", "environment").get(pk=diagnosis.mailbox_id)
-        for step in _steps(mailbox, direction, takes_over=diagnosis.job.takes_over):
+        receives = mailbox.syncs(Direction.INCOMING) and results.get(Direction.INCOMING) is Outcome.SUCCESS
+        for step in steps_of(mailbox, direction, takes_over=diagnosis.job.takes_over, sees_arrival=receives):
             with scheduling.fenced(lease):
                 _save_step(diagnosis, step, position)
             position += 1
             steps.append(step)
         result, obstacle, now = _judge(steps), CHANGED, timezone.now()
         with scheduling.fenced(lease, **{direction: result.value}):
-            if tested == _settings(mailbox, lock=True):
+            if tested == settings_of(mailbox, lock=True):
                 if result is not Outcome.SUCCESS or _hold(mailbox, direction, diagnosis.job, now=now):
                     _apply(mailbox, direction, steps, result, now=now)
                     results[direction] = result
@@ -113,7 +123,7 @@ def _hold(mailbox: Mailbox, direction: str, job: Job, *, now: datetime) -> bool:
     return claiming.take(mailbox, takes_over=job.takes_over, by=job.created_by, now=now)
 
 
-def _settings(mailbox: Mailbox, *, lock: bool = False) -> tuple[object, ...]:
+def settings_of(mailbox: Mailbox, *, lock: bool = False) -> tuple[object, ...]:
     """Return what a result depends on, as it is stored now, and locked if it is to stay so."""
     stored = Mailbox.objects.select_for_update(of=("self",)) if lock else Mailbox.objects.all()
     ways = ("address", "incoming", "outgoing", "allow_credentials", "user_name", "password")
@@ -150,8 +160,13 @@ def _failed_step(
     )
 
 
-def _steps(mailbox: Mailbox, direction: str, *, takes_over: bool) -> Iterator[Step]:
-    """Return the steps of one direction: the checklist first, then the conversation with the server."""
+def steps_of(
+    mailbox: Mailbox, direction: str, *, takes_over: bool, sees_arrival: bool = False
+) -> Iterator[Step]:
+    """Return the steps of one direction: the checklist first, then the conversation with the server.
+
+    With `sees_arrival` the message that outgoing email is tested with is looked for in the Inbox.
+    """
     now = timezone.now()
     if not mailbox.uses(direction):
         return
@@ -169,13 +184,18 @@ def _steps(mailbox: Mailbox, direction: str, *, takes_over: bool) -> Iterator[St
         credential = connecting.credential(mailbox, direction)
     except MailError as error:
         blocker = eligibility.Blocker(error.code, str(error), error.remedy)
-        yield _failed_step(direction, blocker, now=now, permanent=error.permanent)
+        yield replace(_failed_step(direction, blocker, now=now, permanent=error.permanent), name="credential")
         return
     if direction == Direction.INCOMING:
         yield from probe_incoming(profile.incoming_endpoint, credential, wire, now=now)
     else:
         draft = _probe_draft(mailbox)
-        yield from probe_outgoing(profile.outgoing_endpoint, credential, wire, now=now, draft=draft)
+        arrival = None
+        if sees_arrival:
+            arrival = Arrival(profile.incoming_endpoint, connecting.credential(mailbox, Direction.INCOMING))
+        yield from probe_outgoing(
+            profile.outgoing_endpoint, credential, wire, now=now, draft=draft, arrival=arrival
+        )
 
 
 def _forward_step(mailbox: Mailbox, *, now: datetime) -> Step:
@@ -241,6 +261,7 @@ def _apply(mailbox: Mailbox, direction: str, steps: list[Step], result: Outcome,
             wall.resolve(f"{direction}_{trouble}", mailbox=mailbox, now=now)
     elif result is Outcome.SUCCESS:
         state.update(
+            **outcomes.FORGOTTEN,
             status=ResultStatus.SUCCESS,
             tested_on=now,
             # Work that a stopped direction still had under way must not stop it again.
@@ -251,13 +272,15 @@ def _apply(mailbox: Mailbox, direction: str, steps: list[Step], result: Outcome,
             ),
             is_enabled=Value(True),
             due_at=now if mailbox.syncs(direction) else None,
-            transient_failures=0,
-            last_error_code="",
-            last_error="",
         )
         wall.resolve_direction(mailbox, direction, now=now)
         wall.resolve("not_approved", mailbox=mailbox, now=now)
         wall.resolve("taken_over", mailbox=mailbox, now=now)
+        for step in steps:
+            if step.outcome is Outcome.WARNING:
+                wall.raise_alert(
+                    f"{direction}_{step.error_code}", now=now, mailbox=mailbox, cause=cause_of(step)
+                )
     else:
         _apply_failure(mailbox, direction, steps, state_rows=state, now=now)
 
@@ -271,30 +294,48 @@ def _apply_failure(
     now: datetime,
 ) -> None:
     failure = next(step for step in steps if step.outcome is Outcome.FAILURE)
-    state_rows.update(
-        status=ResultStatus.FAILURE,
-        tested_on=now,
-        last_error_code=failure.error_code,
-        last_error=failure.title[:2000],
-        last_error_on=now,
-    )
-    cause = wall.Cause(failure.title, failure.remedy, failure.error_code, failure.seen.removeprefix(SAID))
+    retry_at = now + policy.next_test(permanent=failure.permanent, tests=0)
+    # What the checklist asks for is done by somebody, who then tests it; all else may pass by itself.
+    tested_again = None if failure.name == "preconditions" else retry_at
+    noted = {
+        "status": ResultStatus.FAILURE,
+        "tested_on": now,
+        "last_error_code": failure.error_code,
+        "last_error": failure.title[:2000],
+        "last_error_on": now,
+        "tests_since": 0,
+    }
+    if not failure.permanent:
+        state_rows.filter(is_enabled=False).update(due_at=tested_again)
+        state_rows.update(**noted)
+    else:
+        state_rows.filter(is_enabled=True).update(stopped_on=now)
+        state_rows.update(**noted, is_enabled=False, due_at=tested_again)
     if failure.error_code == "not_approved":
-        state_rows.update(is_enabled=False, due_at=None)
         # Both directions wait for the one approval, so one test counts once.
         if direction == next(d for d in Direction if mailbox.uses(d)):
             cause = wall.Cause("", code="not_approved")
             wall.raise_alert("not_approved", now=now, mailbox=mailbox, cause=cause)
-    elif failure.permanent:
-        state_rows.update(is_enabled=False, due_at=None)
-        wall.raise_alert(f"{direction}_untested", now=now, mailbox=mailbox, cause=cause)
-        if failure.scope is Scope.PROFILE and mailbox.server_profile:
-            about = f"{failure.error_code}:{direction}"
-            wall.raise_alert(
-                "profile_failing", now=now, profile=mailbox.server_profile, cause=cause, about=about
-            )
     else:
-        wall.raise_alert(f"{direction}_test_interrupted", now=now, mailbox=mailbox, cause=cause)
+        tell_untested(mailbox, direction, failure, retry_at=tested_again, now=now)
+
+
+def cause_of(step: Step) -> wall.Cause:
+    """Return what an alert says of a step that failed."""
+    return wall.Cause(step.title, step.remedy, step.error_code, step.seen.removeprefix(SAID), step.transcript)
+
+
+def tell_untested(
+    mailbox: Mailbox, direction: str, failure: Step, *, retry_at: datetime | None, now: datetime
+) -> None:
+    """Say that a test failed, or was interrupted, and when it is repeated by itself."""
+    cause = cause_of(failure)
+    kind = f"{direction}_untested" if failure.permanent else f"{direction}_test_interrupted"
+    words = {"retry_at": retry_at.isoformat() if retry_at else ""}
+    wall.raise_alert(kind, now=now, mailbox=mailbox, cause=cause, words=words)
+    if failure.permanent and failure.scope is Scope.PROFILE and mailbox.server_profile:
+        about = f"{failure.error_code}:{direction}"
+        wall.raise_alert("profile_failing", now=now, profile=mailbox.server_profile, cause=cause, about=about)
 
 
 def _finish(lease: scheduling.Lease, diagnosis: Diagnosis, results: dict[str, Outcome]) -> None:

@@ -1,8 +1,10 @@
 """What a run leaves behind on its worker state and on the walls, whichever way it ended."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db.models import F
 from django.utils import timezone
 
 from emailsync.mail.errors import MailError, Scope
@@ -13,17 +15,27 @@ from mailboxes.models import Mailbox, WorkerState
 
 #: How often a direction that may not run (inactive, not approved) is looked at again.
 PARKED = timedelta(seconds=60)
+#: What a direction that works knows of failures.
+FORGOTTEN: Mapping[str, object] = {
+    "transient_failures": 0,
+    "last_error_code": "",
+    "last_error": "",
+    "stopped_on": None,
+    "tests_since": 0,
+}
 
 
 def succeeded(
     lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState, *, items: int, due_at: datetime | None
 ) -> None:
-    """Record a run that ended well: failures are forgotten, their alerts resolved."""
+    """Record a run that ended well: its failures are forgotten once it lasts, their alerts resolved."""
     now = timezone.now()
     with scheduling.fenced(lease, last_success_on=now, last_items=items):
         # Asked here and not before the run: a test may have failed in the meantime.
         troubled = lease.rows.exclude(transient_failures=0, last_error_code="")
-        recovered = troubled.update(transient_failures=0, last_error_code="", last_error="")
+        recovered = troubled.update(
+            **{**FORGOTTEN, "failures_before": F("transient_failures"), "recovered_on": now}
+        )
         if recovered:
             wall.resolve_direction(mailbox, state.direction, now=now)
     scheduling.release(lease, due_at=due_at)
@@ -39,16 +51,34 @@ def parked(lease: scheduling.Lease) -> None:
 def failed(lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState, error: MailError) -> None:
     """Record a failed run: try again later, or stop the direction and say what to do."""
     now = timezone.now()
-    failures = state.transient_failures + 1
-    decision = policy.after_failure(
-        error, failures=failures, delay=settings.RETRY_DELAY, limit=settings.RETRY_LIMIT
+    streak = policy.counted(
+        failures=state.transient_failures,
+        before=state.failures_before,
+        since=state.failing_since,
+        recovered_on=state.recovered_on,
+        now=now,
     )
-    noted = {"last_error_code": error.code, "last_error": str(error)[:2000], "last_error_on": now}
+    decision = policy.after_failure(
+        error,
+        failures=streak.failures,
+        delay=settings.RETRY_DELAY,
+        limit=settings.RETRY_LIMIT,
+        lasted=now - streak.since,
+    )
+    noted = {
+        "last_error_code": error.code,
+        "last_error": str(error)[:2000],
+        "last_error_on": now,
+        "transient_failures": streak.failures,
+        "failing_since": streak.since,
+    }
     cause = wall.Cause.of(error)
     if isinstance(decision, policy.Disable):
-        with scheduling.fenced(lease, is_enabled=False, status=ResultStatus.FAILURE, due_at=None, **noted):
+        due_at = now + policy.next_test(permanent=error.permanent, tests=0)
+        stopped = {"is_enabled": False, "status": ResultStatus.FAILURE, "stopped_on": now, "tests_since": 0}
+        with scheduling.fenced(lease, **noted, **stopped):
             wall.resolve(f"{state.direction}_retrying", mailbox=mailbox, now=now)
-            wall.raise_alert(f"{state.direction}_stopped", now=now, mailbox=mailbox, cause=cause)
+            tell_stopped(mailbox, state.direction, cause, retry_at=due_at, now=now)
             if error.scope is Scope.PROFILE and mailbox.server_profile:
                 wall.raise_alert(
                     "profile_failing",
@@ -57,11 +87,11 @@ def failed(lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState, error:
                     cause=cause,
                     about=f"{error.code}:{state.direction}",
                 )
-        scheduling.release(lease)
+        scheduling.release(lease, due_at=due_at)
         major_events.look(mailbox, cause, now=now)
         return
     retry_at = now + decision.delay
-    with scheduling.fenced(lease, transient_failures=failures, **noted):
+    with scheduling.fenced(lease, **noted):
         wall.raise_alert(
             f"{state.direction}_retrying",
             now=now,
@@ -75,3 +105,11 @@ def failed(lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState, error:
         )
     scheduling.release(lease, due_at=retry_at)
     major_events.look(mailbox, cause, now=now)
+
+
+def tell_stopped(
+    mailbox: Mailbox, direction: str, cause: wall.Cause, *, retry_at: datetime, now: datetime
+) -> None:
+    """Say that a direction is stopped, why, and when it is tested again by itself."""
+    words = {"retry_at": retry_at.isoformat()}
+    wall.raise_alert(f"{direction}_stopped", now=now, mailbox=mailbox, cause=cause, words=words)

@@ -46,6 +46,7 @@ from mailboxes.engine import (
     reading,
     recognising,
     reconciling,
+    recovering,
     scheduling,
     storing,
     tracking,
@@ -84,6 +85,9 @@ def run(state_pk: int) -> None:
 def _run(lease: scheduling.Lease) -> None:
     state = WorkerState.objects.get(pk=lease.pk)
     mailbox = Mailbox.objects.select_related("server_profile", "environment").get(pk=state.mailbox_id)
+    if not state.is_enabled:
+        recovering.run(lease, mailbox, state)
+        return
     if eligibility.blockers(mailbox, Direction.INCOMING):
         outcomes.parked(lease)
         return

@@ -1,6 +1,6 @@
 """What operators edit (mailbox), what workers write (state, ledger, message), what people read (alert)."""
 
-from mailboxes.models.alert import Alert, AlertReading
+from mailboxes.models.alert import Alert, AlertReading, AlertTranscript
 from mailboxes.models.authorization import OAuthToken, OAuthVisit
 from mailboxes.models.claim import SyncClaim, TokenCounter
 from mailboxes.models.diagnosis import Diagnosis, DiagnosisStep
@@ -16,6 +16,7 @@ from mailboxes.models.state import WorkerState
 __all__ = [
     "Alert",
     "AlertReading",
+    "AlertTranscript",
     "Attachment",
     "Correspondent",
     "Diagnosis",

@@ -119,6 +119,17 @@ class Alert(models.Model):
         return f"{self.kind} {self.key}"
 
 
+class AlertTranscript(models.Model):
+    """What was said to the server when it last failed, without secrets; it goes with its alert."""
+
+    alert = models.OneToOneField(Alert, on_delete=models.CASCADE, related_name="transcript")
+    text = models.TextField()
+    recorded_on = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"Transcript of alert {self.alert_id}"
+
+
 class AlertReading(models.Model):
     """Somebody has read an alert: it no longer counts on their bell."""
 

@@ -27,12 +27,19 @@ class WorkerStateQuerySet(models.QuerySet["WorkerState"]):
     """Named questions about due work. All filters are on the row's own columns: claims must stay atomic."""
 
     def due(self, now: datetime) -> "WorkerStateQuerySet":
-        """Return the enabled directions whose time has come and that nobody works on or waits for."""
+        """Return the directions whose time has come and that nobody works on or waits for."""
         return self.workable(now).unqueued(now).order_by("due_at", "pk")
 
     def workable(self, now: datetime) -> "WorkerStateQuerySet":
-        """Return the enabled directions whose time has come and that nobody works on."""
-        return self.filter(is_enabled=True, due_at__lte=now).unleased(now)
+        """Return the directions whose time has come and that nobody works on.
+
+        One that is enabled is to be run, one that is not is to be tested again.
+        """
+        return self.filter(due_at__lte=now).unleased(now)
+
+    def stopped(self) -> "WorkerStateQuerySet":
+        """Return the directions that worked until a failure stopped them."""
+        return self.filter(is_enabled=False, stopped_on__isnull=False)
 
     def unleased(self, now: datetime) -> "WorkerStateQuerySet":
         """Return those that no living lease holds."""
@@ -64,7 +71,15 @@ class WorkerState(models.Model):
     leased_until = models.DateTimeField(null=True)
     fence = models.PositiveBigIntegerField(default=0)
 
+    #: Failures in a row, and when the first of them was.
     transient_failures = models.PositiveIntegerField(default=0)
+    failing_since = models.DateTimeField(null=True)
+    #: When it last worked again after failures, and how many there had been: see `engine.policy.counted`.
+    recovered_on = models.DateTimeField(null=True)
+    failures_before = models.PositiveIntegerField(default=0)
+    #: When a failure stopped it; a person who switches it off leaves this empty. And its tests since then.
+    stopped_on = models.DateTimeField(null=True)
+    tests_since = models.PositiveIntegerField(default=0)
     last_error_code = models.CharField(max_length=100, blank=True)
     last_error = models.CharField(max_length=2000, blank=True)
     last_error_on = models.DateTimeField(null=True)
@@ -81,7 +96,7 @@ class WorkerState(models.Model):
             models.CheckConstraint(condition=Q(status__in=ResultStatus.values), name="state_status"),
         ]
         indexes: ClassVar[list[models.Index]] = [
-            models.Index(fields=["due_at"], condition=Q(is_enabled=True), name="state_due"),
+            models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="state_due"),
             # The list of mailboxes, by status.
             models.Index(fields=["direction", "status", "mailbox"], name="state_by_status"),
             models.Index(moment_tested(), F("mailbox"), name="state_by_test"),
