@@ -118,6 +118,7 @@ namespaced: list[URLPattern | URLResolver] = [
     path("alerts/", alerts.alert_list, name="alert_list"),
     path("alerts/read/", alerts.alert_read, name="alert_read"),
     path("alerts/<int:pk>/mailboxes/", alerts.alert_members, name="alert_members"),
+    path("alerts/<int:pk>/conversation/", alerts.alert_transcript, name="alert_transcript"),
     path("alerts/delete/", alerts.alert_delete, name="alert_delete"),
 ]
 urlpatterns = [

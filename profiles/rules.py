@@ -10,6 +10,7 @@ from cryptography import x509
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from emailsync.mail.certificates import parse_pins, shown
 from emailsync.mail.endpoint import NetworkPolicy, Protocol, Security, check_host, check_plain, default_port
 from emailsync.mail.errors import MailError
 from profiles.choices import AuthenticationProtocol, AuthenticationType, ServerType
@@ -96,6 +97,12 @@ def profile_errors(profile: "ServerProfile", *, policy: NetworkPolicy) -> dict[s
             errors["ca_certificates"] = _(
                 "These are not PEM certificates. Paste the text from BEGIN CERTIFICATE to END CERTIFICATE."
             )
+    try:
+        pins = parse_pins(profile.pinned_certificates)
+    except ValueError as error:
+        errors["pinned_certificates"] = str(error)
+    else:
+        profile.pinned_certificates = "\n".join(shown(pin) for pin in pins)
     return errors
 
 

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 from emailsync.crypto.fields import Secret
 from emailsync.mail.auth import BearerToken, Credential, Password
+from emailsync.mail.certificates import parse_pins
 from emailsync.mail.errors import MailError, TokenRefused
 from emailsync.mail.incoming import IncomingClient
 from emailsync.mail.registry import INCOMING, OUTGOING
 from emailsync.mail.smtp import SmtpClient
-from emailsync.mail.wire import Wire
+from emailsync.mail.wire import Transcript, Wire
 from mailboxes.choices import Direction
 from mailboxes.engine import authorizing
 from mailboxes.engine.eligibility import authentication_type
@@ -36,6 +38,12 @@ def profile_of(mailbox: Mailbox) -> ServerProfile:
     """Return the profile of a mailbox that passed the checklist."""
     assert mailbox.server_profile is not None
     return mailbox.server_profile
+
+
+def mail_wire(profile: ServerProfile, *, seconds: float | None = None) -> Wire:
+    """Return how to talk to the mail servers of `profile`: with its pins, and recorded."""
+    pins = parse_pins(profile.pinned_certificates)
+    return replace(wire(profile, seconds=seconds), pins=pins, transcript=Transcript())
 
 
 def credential(mailbox: Mailbox, direction: str) -> Credential:
@@ -81,7 +89,7 @@ def open_incoming(mailbox: Mailbox, *, seconds: float | None = None) -> Iterator
     It may be used for `seconds`, or as long as a run takes.
     """
     profile = profile_of(mailbox)
-    endpoint, spoken = profile.incoming_endpoint, wire(profile, seconds=seconds)
+    endpoint, spoken = profile.incoming_endpoint, mail_wire(profile, seconds=seconds)
     opener = INCOMING[endpoint.protocol]
     with (
         _recorded(spoken),
@@ -94,7 +102,7 @@ def open_incoming(mailbox: Mailbox, *, seconds: float | None = None) -> Iterator
 def open_outgoing(mailbox: Mailbox) -> Iterator[SmtpClient]:
     """Give a signed-in client for the server that `mailbox` sends through. Raises MailError."""
     profile = profile_of(mailbox)
-    endpoint, spoken = profile.outgoing_endpoint, wire(profile)
+    endpoint, spoken = profile.outgoing_endpoint, mail_wire(profile)
     opener = OUTGOING[endpoint.protocol]
     with (
         _recorded(spoken),

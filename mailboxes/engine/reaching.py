@@ -8,7 +8,7 @@ from django.utils.translation import gettext_noop
 from emailsync.crypto.fields import Secret
 from emailsync.crypto.keyring import KeyRingError, SecretUnreadable
 from emailsync.mail.errors import MailError, Scope
-from emailsync.mail.wire import Deadline, Transcript, Wire
+from emailsync.mail.wire import Deadline, Wire
 from profiles.models import ServerProfile
 
 #: A probe may take this long in all, and so may a question to an OAuth provider; a run RUN_DEADLINE.
@@ -38,6 +38,5 @@ def wire(profile: ServerProfile, *, seconds: float | None = None) -> Wire:
         policy=settings.NETWORK_POLICY,
         deadline=Deadline.after(seconds or settings.RUN_DEADLINE.total_seconds()),
         ca_certificates=profile.ca_certificates,
-        transcript=Transcript(),
     )
     return replace(made, timeout=profile.timeout_ms / 1000) if profile.timeout_enabled else made

@@ -11,7 +11,7 @@ from django.db.models.functions import Lower
 from mailboxes import access
 from mailboxes.choices import AddressStatus, MailboxKind
 from mailboxes.engine import approving, orders
-from mailboxes.models import Job, Mailbox, SyncClaim
+from mailboxes.models import Alert, Job, Mailbox, SyncClaim, WorkerState
 from mailboxes.services import editing
 from profiles import access as profile_access
 from profiles.access import Permission, refusal
@@ -83,6 +83,16 @@ def held_elsewhere(mailboxes: QuerySet[Mailbox], environment: Environment) -> Qu
     """Return by whom addresses of `mailboxes` are synchronized in other environments."""
     addresses = mailboxes.order_by().annotate(key=Lower("address")).values("key")
     return SyncClaim.objects.exclude(environment=environment).filter(address__in=addresses)
+
+
+def stopped(mailboxes: QuerySet[Mailbox]) -> QuerySet[Mailbox]:
+    """Return those of `mailboxes` that worked until a failure stopped them."""
+    return mailboxes.filter(Exists(WorkerState.objects.stopped().filter(mailbox=OuterRef("pk"))))
+
+
+def stopped_by(alert: Alert, mailboxes: QuerySet[Mailbox]) -> QuerySet[Mailbox]:
+    """Return those of `mailboxes` that the alert of a profile gathers and that have not recovered."""
+    return mailboxes.filter(pk__in=Alert.objects.open().filter(parent=alert).values("mailbox"))
 
 
 @transaction.atomic

@@ -13,7 +13,7 @@ from mailboxes import access as mailbox_access
 from mailboxes.alerts import wall
 from mailboxes.choices import AlertLevel, JobKind
 from mailboxes.engine import orders
-from mailboxes.models import Alert, AlertReading, Job, Mailbox
+from mailboxes.models import Alert, AlertReading, AlertTranscript, Job, Mailbox
 from mailboxes.models.alert import ABOUT_THE_PROFILE, AlertQuerySet
 from profiles import access
 from profiles.access import Permission, Person
@@ -103,6 +103,15 @@ def members_of(alerts: Collection[Alert]) -> dict[int, Members]:
         all=Count("mailbox", distinct=True),
     )
     return {row["parent"]: Members(row["open"], row["all"]) for row in counted if row["parent"]}
+
+
+def transcript_of(alert: Alert, *, by: Person | None) -> AlertTranscript | None:
+    """Return what was said to the server before it failed. Raises PermissionDenied without Test & Enable."""
+    record = alert.mailbox or alert.server_profile
+    access.require(
+        by, Permission.DIAGNOSE, alert.environment_id, owner_id=record.owner_id if record else None
+    )
+    return AlertTranscript.objects.filter(alert=alert).first()
 
 
 def with_readable_email(user: Person, alerts: Collection[Alert]) -> set[object]:

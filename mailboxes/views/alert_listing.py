@@ -21,7 +21,7 @@ from mailboxes import access as mailbox_access
 from mailboxes.alerts.kinds import KINDS, SPEAKS_OF_EMAIL, Link
 from mailboxes.alerts.presenting import Presented, present
 from mailboxes.choices import AlertLevel
-from mailboxes.models import Alert, AlertReading, Mailbox
+from mailboxes.models import Alert, AlertReading, AlertTranscript, Mailbox
 from mailboxes.models.alert import AlertQuerySet
 from mailboxes.services import wall
 from mailboxes.views.email_listing import inside_json
@@ -153,7 +153,9 @@ class AlertListing(Listing[Alert]):
             "mailbox__owner",
             "server_profile__owner",
         )
-        return loaded.annotate(is_read=Exists(read)).order_by(*self._ordering())
+        spoken = AlertTranscript.objects.filter(alert=OuterRef("pk"))
+        annotated = loaded.annotate(is_read=Exists(read), has_transcript=Exists(spoken))
+        return annotated.order_by(*self._ordering())
 
     @property
     def shows_resolved(self) -> bool:
@@ -243,6 +245,14 @@ class Card:
     words: Presented
     members: wall.Members | None
     may_delete: bool
+    #: Whether its reader may test the mailbox or profile it is about, and so see what was said to the server.
+    may_diagnose: bool
+
+    @property
+    def is_outage(self) -> bool:
+        """Say whether it stopped mailboxes that can be enabled again together."""
+        is_open = self.alert.resolved_on is None and self.alert.level == AlertLevel.ERROR
+        return bool(is_open and self.members and self.members.open and self.alert.server_profile_id)
 
 
 @dataclass(frozen=True)
@@ -297,6 +307,7 @@ class Wall:
                 self._words(alert, members.get(alert.pk), shows_email=alert.mailbox_id in readable),
                 members.get(alert.pk),
                 self.may_delete or self._owns(alert),
+                self._may_diagnose(alert),
             )
             for alert in alerts
         ]
@@ -304,6 +315,11 @@ class Wall:
     def _owns(self, alert: Alert) -> bool:
         owned = (alert.mailbox, alert.server_profile)
         return any(record is not None and record.owner_id == self.listing.user.pk for record in owned)
+
+    def _may_diagnose(self, alert: Alert) -> bool:
+        record = alert.mailbox or alert.server_profile
+        owner = record.owner_id if record else None
+        return access.may(self.listing.user, Permission.DIAGNOSE, alert.environment_id, owner_id=owner)
 
     def _words(self, alert: Alert, members: wall.Members | None, *, shows_email: bool) -> Presented:
         return words_of(alert, members, user=self.listing.user, shows_email=shows_email)

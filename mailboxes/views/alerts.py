@@ -163,6 +163,27 @@ def alert_members(request: HttpRequest, pk: int) -> HttpResponse:
     return page_response(request, "mailboxes/alert_members.html", "mailboxes/_alert_members.html", context)
 
 
+@require_safe
+def alert_transcript(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show what was said to the server before a failure, without secrets."""
+    user = _user(request)
+    alert = get_object_or_404(Alert.objects.select_related("environment", "server_profile", "mailbox"), pk=pk)
+    if not access.belongs(user, alert.environment):
+        raise Http404("There is no such alert.")
+    transcript = wall.transcript_of(alert, by=user)
+    if transcript is None:
+        raise Http404("Nothing was recorded of this alert.")
+    context = {
+        "environment": alert.environment,
+        "alert": alert,
+        "card": words_of(alert, wall.members_of([alert]).get(alert.pk), user=user),
+        "transcript": transcript,
+    }
+    return page_response(
+        request, "mailboxes/alert_transcript.html", "mailboxes/_alert_transcript.html", context
+    )
+
+
 def _owner_of(alert: Alert) -> int | None:
     return alert.server_profile.owner_id if alert.server_profile else None
 

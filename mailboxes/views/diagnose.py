@@ -17,7 +17,7 @@ from emailsync.web.responses import Page, dialog_response, redirect_response, sa
 from mailboxes import access as mailbox_access
 from mailboxes.choices import Direction
 from mailboxes.forms.diagnose import DiagnoseForm
-from mailboxes.models import Job, Mailbox
+from mailboxes.models import Alert, Job, Mailbox
 from mailboxes.services import diagnosis
 from mailboxes.services.editing import StartTooEarly
 from mailboxes.views.mailbox_form import detail_page
@@ -43,6 +43,8 @@ class Asked:
     selection: Selection | None = None
     profile: ServerProfile | None = None
     is_from_page: bool = False
+    #: Only those are tested that a failure has stopped.
+    is_again: bool = False
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -79,12 +81,23 @@ def mailbox_diagnose(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile_diagnose(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
-    """Ask about, and then start, Test & Enable for all active mailboxes of a server profile."""
+    """Ask about, and then start, Test & Enable for all active mailboxes of a server profile.
+
+    Or only for those that failures have stopped (`stopped`), or those that one alert gathers (`alert`).
+    """
     user = cast("User", request.user)
     environment = enter(user, slug, Permission.DIAGNOSE)
     profile = get_object_or_404(ServerProfile, environment=environment, pk=pk)
-    mailboxes = Mailbox.objects.active().filter(environment=environment, server_profile=profile)
+    mailboxes: QuerySet[Mailbox] = Mailbox.objects.active().filter(
+        environment=environment, server_profile=profile
+    )
     back_url = reverse("profiles:profile_list", args=[slug])
+    is_again = "stopped" in request.GET or "alert" in request.GET
+    if is_again:
+        mailboxes = _again(request, profile, mailboxes)
+    if is_again and not mailboxes.exists():
+        text = _("No mailbox of %(profile)s is stopped by a failure now.") % {"profile": profile.name}
+        return saved_response(request, back_url, title=_("Nothing to enable again"), text=text)
     if not mailboxes.exists():
         return saved_response(
             request,
@@ -99,12 +112,23 @@ def profile_diagnose(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
         Asked(
             environment=environment,
             mailboxes=mailbox_access.within(mailboxes, user, Permission.DIAGNOSE, environment=environment),
-            url=request.path,
+            url=request.get_full_path(),
             back_url=back_url,
+            is_again=is_again,
             page=lambda: profile_list.list_page(environment, state=QueryDict()),
             profile=profile,
         ),
     )
+
+
+def _again(request: HttpRequest, profile: ServerProfile, mailboxes: QuerySet[Mailbox]) -> QuerySet[Mailbox]:
+    """Return those of `mailboxes` that an outage has stopped."""
+    asked = request.GET.get("alert", "")
+    if not asked:
+        return diagnosis.stopped(mailboxes)
+    number = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 19 else 0
+    alert = get_object_or_404(Alert, server_profile=profile, mailbox=None, pk=number)
+    return diagnosis.stopped_by(alert, mailboxes)
 
 
 def _question(request: HttpRequest, asked: Asked) -> HttpResponse:
@@ -131,6 +155,7 @@ def _question(request: HttpRequest, asked: Asked) -> HttpResponse:
         "outlook": outlook,
         "mailbox": only,
         "profile": asked.profile,
+        "is_again": asked.is_again,
         "left_out": _left_out(asked),
         "selection": asked.selection,
         "from_page": asked.is_from_page,
@@ -155,7 +180,7 @@ def _only(asked: Asked) -> Mailbox:
 
 def _left_out(asked: Asked) -> int:
     """Count the mailboxes of the profile that are not tested because they are inactive."""
-    if asked.profile is None:
+    if asked.profile is None or asked.is_again:
         return 0
     return Mailbox.objects.filter(server_profile=asked.profile, is_active=False).count()
 

@@ -129,6 +129,7 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
             "timeout_enabled",
             "encoding_code_page",
             "ca_certificates",
+            "pinned_certificates",
             "owner",
             "notes",
         ]
@@ -153,6 +154,14 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
                     "class": "mono",
                     "spellcheck": "false",
                     "placeholder": "-----BEGIN CERTIFICATE-----",
+                }
+            ),
+            "pinned_certificates": forms.Textarea(
+                attrs={
+                    "rows": 2,
+                    "class": "mono",
+                    "spellcheck": "false",
+                    "placeholder": "3A:5F:…",
                 }
             ),
             "notes": forms.Textarea(attrs={"rows": 2}),

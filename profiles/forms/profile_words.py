@@ -53,6 +53,7 @@ LABELS: Words = {
     "timeout_seconds": _("Timeout after"),
     "encoding_code_page": _("Encoding code page"),
     "ca_certificates": _("Additional trusted certificates"),
+    "pinned_certificates": _("Pinned certificates"),
     "notes": _("Notes"),
 }
 #: The full form keeps the names of the form it replaces.
@@ -171,6 +172,11 @@ TIPS: Words = {
         "For servers whose certificate comes from an authority of your own. They are trusted "
         "beside the usual "
         "ones, by this profile alone."
+    ),
+    "pinned_certificates": _(
+        "SHA-256 fingerprints of the servers' certificates or of their keys, one a line, for servers that no "
+        "authority vouches for. With any, only these are trusted, and no other certificate, however valid. "
+        "A failed Test & Enable shows the fingerprint; compare it with what the operator of the server says."
     ),
     "owner": _("Sees the alerts of this profile, the errors of its mailboxes, and gets its alert email."),
     "notes": _("For yourselves; nothing depends on them."),

@@ -80,6 +80,8 @@ class ServerProfile(Versioned):
     )
     #: PEM certificates trusted beside the system's, for servers with an authority of their own.
     ca_certificates = models.TextField("additional trusted certificates", blank=True)
+    #: SHA-256 fingerprints of certificates or their keys, one a line; with any, nothing else is trusted.
+    pinned_certificates = models.TextField(blank=True)
 
     authentication_type = models.CharField(
         max_length=40, choices=AuthenticationType, default=AuthenticationType.BY_USER_OR_QUEUE
@@ -233,6 +235,7 @@ class ServerProfile(Versioned):
             getattr(self, f"{side}_port"),
             getattr(self, f"{side}_security"),
             self.ca_certificates.strip(),
+            self.pinned_certificates.strip(),
             getattr(self, f"{own}authentication_type"),
             getattr(self, f"{own}user_name"),
             getattr(self, f"{own}impersonation"),

@@ -154,6 +154,10 @@ def _command(action: str, allowed: Words) -> list[Visit]:
     ]
 
 
+def _pk_of(which: str) -> Args:
+    return lambda world: (getattr(world.here, which).pk,)
+
+
 def _alert(which: str) -> Sent:
     return lambda world: {"alert": str(getattr(world.here, which).pk)}
 
@@ -309,6 +313,8 @@ VISITS: list[Visit] = [
     # alerts
     get("mailboxes:environment_alerts", READ_ALERTS),
     get("mailboxes:alert_members", READ_ALERTS | OWNER, of_gathered, blind=BELONGS),
+    get("mailboxes:alert_transcript", DIAGNOSE | OWNER, _pk_of("own_alert"), about="own"),
+    get("mailboxes:alert_transcript", DIAGNOSE, _pk_of("other_alert"), about="other"),
     get("mailboxes:alert_list", EVERYBODY, nothing),
     get("mailboxes:alert_list", EVERYBODY, nothing, query="?whose=everybody", about="everybody's"),
     post("mailboxes:alert_read", EVERYBODY, nothing, sent=_alert("other_alert"), about="other"),

@@ -17,6 +17,7 @@ from django.test import Client
 from mailboxes.choices import AddressStatus, Direction, OutgoingStatus, RunState, StepOutcome
 from mailboxes.models import (
     Alert,
+    AlertTranscript,
     Attachment,
     Diagnosis,
     Job,
@@ -243,7 +244,7 @@ def _sent(mailbox: Mailbox, word: str) -> OutgoingMessage:
 
 
 def _alert(mailbox: Mailbox, word: str) -> Alert:
-    return Alert.objects.create(
+    alert = Alert.objects.create(
         environment=mailbox.environment,
         mailbox=mailbox,
         kind="email_failed",
@@ -261,6 +262,8 @@ def _alert(mailbox: Mailbox, word: str) -> Alert:
         first_seen_on=NOW,
         last_seen_on=NOW,
     )
+    AlertTranscript.objects.create(alert=alert, text="S: 550 No.", recorded_on=NOW)
+    return alert
 
 
 def _gathered(*mailboxes: Mailbox) -> Alert:
