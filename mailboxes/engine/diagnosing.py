@@ -179,7 +179,7 @@ def steps_of(
         yield _forward_step(mailbox, now=now)
         return
     profile = connecting.profile_of(mailbox)
-    wire = connecting.wire(profile, seconds=connecting.PROBE_SECONDS)
+    wire = connecting.mail_wire(profile, seconds=connecting.PROBE_SECONDS)
     try:
         credential = connecting.credential(mailbox, direction)
     except MailError as error:

@@ -170,8 +170,8 @@ def test_the_rotated_refresh_token_is_stored_before_the_access_token_is_used(
         raise RuntimeError
 
     monkeypatch.setitem(INCOMING, Protocol.IMAP, opener)
-    with pytest.raises(RuntimeError):
-        connecting.open_incoming(oauth_mailbox)
+    with pytest.raises(RuntimeError), connecting.open_incoming(oauth_mailbox):
+        pass
     assert stored == list(authorization.memory.refresh)
 
 
