@@ -16,7 +16,7 @@ def forget_due_times(apps: Apps, _schema_editor: BaseDatabaseSchemaEditor) -> No
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailboxes', '0025_reports_copies_and_automatic_mail'),
+        ('mailboxes', '0027_search_mailboxes_by_index'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
