@@ -367,6 +367,10 @@ class ImapClient:
             self._dialogue.settle()
             return self.session.sent_folder()
 
+    def finish(self) -> None:
+        """End the conversation."""
+        self.close()
+
     def close(self) -> None:
         """Say goodbye, unless answers are still on their way, and close."""
         if not self.connection.closed and not self._dialogue.is_waiting:

@@ -205,8 +205,15 @@ class IncomingClient(Protocol):
         """
         ...
 
+    def finish(self) -> None:
+        """End the conversation, everything that was handed out being stored.
+
+        Some POP3 servers remove then what was read (RFC 2449, section 6.7, EXPIRE 0).
+        """
+        ...
+
     def close(self) -> None:
-        """End the conversation; closing twice does no harm."""
+        """End the conversation, whatever was stored; closing twice does no harm."""
         ...
 
     def __enter__(self) -> Self: ...

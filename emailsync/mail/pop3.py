@@ -5,8 +5,8 @@ UIDL, tell names that are too long, or give several messages one name; those nam
 messages of a conversation ever share one, so that none can hide another.
 
 Whatever was marked by DELE is removed when the server has heard QUIT, and some servers then also remove
-what was only read (RFC 2449, section 6.7, EXPIRE 0). So once a message was fetched, QUIT is said by `delete`
-alone, and otherwise the connection just ends: nothing is removed that was not asked for.
+what was only read (RFC 2449, section 6.7, EXPIRE 0). So once a message was fetched, QUIT is said only by
+`delete` and by `finish`, when all is stored; otherwise the connection just ends, and nothing is removed.
 """
 
 import hashlib
@@ -281,13 +281,19 @@ class Pop3Client:
                 "The server did not remove a message.", server_reply=self.connection.clean(refused.text)
             )
 
-    def close(self) -> None:
-        """End the conversation; see above why not always by saying so."""
-        if not self.connection.closed and not self._dialogue.waiting and not self._has_fetched:
+    def finish(self) -> None:
+        """Say goodbye, unless answers are still on their way, and close."""
+        if not self.connection.closed and not self._dialogue.waiting:
             with suppress(MailError, OSError):
                 self.connection.wait_at_most(FAREWELL)
                 self._dialogue.ask(b"QUIT")
         self.connection.close()
+
+    def close(self) -> None:
+        """End the conversation; see above why not always by saying so."""
+        if self._has_fetched:
+            self.connection.close()
+        self.finish()
 
     def __enter__(self) -> Self:
         return self

@@ -102,6 +102,8 @@ def _run(lease: scheduling.Lease) -> None:
         with connecting.open_incoming(mailbox) as client:
             result = sync(lease, mailbox, client)
             filing.run(lease, mailbox, client)
+            if result.is_complete:
+                client.finish()
     except FolderRenumbered:
         numbering.put_off(lease, mailbox, now=timezone.now())
         return

@@ -442,11 +442,18 @@ def test_deletion_that_was_refused_or_cut_off_is_a_failure(enter: Enter, command
             client.delete([1])
 
 
-def test_a_server_that_removes_what_was_read_hears_no_farewell_after_reading(enter: Enter) -> None:
+def test_a_server_that_removes_what_was_read_hears_a_farewell_only_when_that_is_stored(enter: Enter) -> None:
     with ScriptedPop3({b"a": b"1\r\n"}) as server:
         with enter(server) as client:
             fetched(client)
         assert b"QUIT" not in server.heard
         with enter(server) as client:
-            client.status()
+            fetched(client)
+            client.finish()
         assert server.heard[-1] == b"QUIT"
+
+
+def test_whoever_only_asked_says_goodbye(enter: Enter) -> None:
+    with ScriptedPop3({b"a": b"1\r\n"}) as server:
+        enter(server).close()
+    assert server.heard[-1] == b"QUIT"

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from emailsync.mail.errors import SpoolFailed
 from emailsync.management.selftest.certificates import Authority
 from emailsync.management.selftest.scripted import Peer
 from emailsync.management.selftest.scripted_pop3 import Letter, ScriptedPop3, answer, hang_up
 from mailboxes.choices import LedgerOutcome, MailboxKind
-from mailboxes.engine import preparing, syncing
+from mailboxes.engine import preparing, storing, syncing
 from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, Message, WorkerState
 from profiles.choices import IncomingProtocol
 from profiles.models import ServerProfile
@@ -142,6 +143,22 @@ def test_another_message_of_the_same_size_is_found_within_the_hour(
 
 
 # Failures
+
+
+def test_only_a_complete_run_says_goodbye(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pop.letters = [letter(1)]
+
+    def full(*_: Any, **__: Any) -> None:
+        raise SpoolFailed("The disk is full.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(storing, "save", full)
+        receive(box)
+    assert b"QUIT" not in pop.heard
+    receive(box)
+    assert (stored(), pop.heard[-1]) == (["Letter 1"], b"QUIT")
 
 
 def test_a_locked_maildrop_is_told_as_such_and_tried_again(
