@@ -50,8 +50,9 @@ format: .venv/test.stamp ## Format the code and the templates
 	@$(BIN)/djade $(TEMPLATES)
 
 .PHONY: bench
-bench: packages .venv/test.stamp ## Measure an initial sync beside mbsync on the same server
+bench: packages .venv/test.stamp ## Measure an initial sync beside mbsync, and POP3 beside poplib, on the same server
 	@$(BIN)/python -m bench.initial_sync
+	@$(BIN)/python -m bench.pop3_fetch
 
 .PHONY: screenshots
 screenshots: packages .venv/test.stamp ## Take pictures of every screen for docs/images
