@@ -10,6 +10,7 @@ that the worker's process uses, its ticker and heart included; server and databa
 
 import argparse
 import contextlib
+import resource
 import shutil
 import statistics
 import subprocess
@@ -73,10 +74,12 @@ def main() -> int:
         _mbsync(folder, dovecot, authority, "warm")
         database = postgres.create_database("bench")
         installation = Installation(folder / "data", database_url=database, broker_url=redis.url())
-        peer, ours, cpu = list[float](), list[float](), list[float]()
+        peer, ours, cpu, peer_cpu = list[float](), list[float](), list[float](), list[float]()
         with installation.worker() as worker:
             for number in range(1, arguments.rounds + 1):
+                used = _cpu_of_children()
                 peer.append(arguments.messages / _mbsync(folder, dovecot, authority, str(number)))
+                peer_cpu.append((_cpu_of_children() - used) * 1000 / arguments.messages)
                 used = worker.cpu_seconds()
                 prepare(installation, authority, f"round-{number}", dovecot.ports.imaps)
                 ours.append(
@@ -85,12 +88,15 @@ def main() -> int:
                 cpu.append((worker.cpu_seconds() - used) * 1000 / arguments.messages)
                 print(
                     f"round {number}: mbsync {peer[-1]:.0f} messages/s, emailsync {ours[-1]:.0f} messages/s, "
-                    f"{cpu[-1]:.2f} ms of CPU a message"
+                    f"{peer_cpu[-1]:.2f} and {cpu[-1]:.2f} ms of CPU a message"
                 )
             memory = worker.peak_memory_mb()
             large_memory = _large(installation, dovecot, authority, worker)
-    cpu_for_usual = statistics.median(cpu) * USUAL_SIZE * arguments.messages / size
-    return _report(peer, ours, cpu_for_usual, memory, large_memory)
+    usual = USUAL_SIZE * arguments.messages / size
+    print(
+        f"mbsync    {statistics.median(peer_cpu) * usual:6.2f} ms of CPU for a message of {USUAL_SIZE // 1000} KB"
+    )
+    return _report(peer, ours, statistics.median(cpu) * usual, memory, large_memory)
 
 
 def _arguments() -> argparse.Namespace:
@@ -151,6 +157,12 @@ def _large(installation: Installation, dovecot: Dovecot, authority: Authority, w
         f"SELECT count(*) FROM mailboxes_message WHERE size > {LARGE // 2}", equals=1, seconds=PATIENCE
     )
     return worker.peak_memory_mb()
+
+
+def _cpu_of_children() -> float:
+    """Return the processor time, in seconds, of the child processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _report(peer: list[float], ours: list[float], cpu: float, memory: float, large_memory: float) -> int:

@@ -31,6 +31,17 @@ RARE = 1_000
 
 _SIGN = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_SIGN}]|[^\W_{_SIGN}]+")
+
+
+class _Bare(dict[int, int | None]):
+    """What `str.translate` makes of each sign: accents go. It is looked up once for each sign there is."""
+
+    def __missing__(self, sign: int) -> int | None:
+        self[sign] = None if unicodedata.combining(chr(sign)) else sign
+        return self[sign]
+
+
+_BARE = _Bare()
 _ASCII = str.maketrans({mark: " " for mark in map(chr, range(128)) if not mark.isalnum()})
 
 
@@ -38,15 +49,14 @@ def cut(text: str) -> list[str]:
     """Return the words of a text, folded, in their order."""
     if text.isascii():
         return text.lower().translate(_ASCII).split()
-    plain = unicodedata.normalize("NFKD", text)
-    return _WORD.findall("".join(c for c in plain if not unicodedata.combining(c)).casefold())
+    return _WORD.findall(unicodedata.normalize("NFKD", text).translate(_BARE).casefold())
 
 
 def words(subject: str, people: Iterable[str], text: str) -> str:
     """Return what is stored for an email: " ana invoice northpeak"."""
-    pieces = dict.fromkeys(
-        word[:LONGEST_WORD] for word in cut(f"{subject} {' '.join(people)} {text[:TEXT_CHARACTERS]}")
-    )
+    pieces = dict.fromkeys(cut(f"{subject} {' '.join(people)} {text[:TEXT_CHARACTERS]}"))
+    if any(len(word) > LONGEST_WORD for word in pieces):
+        pieces = dict.fromkeys(word[:LONGEST_WORD] for word in pieces)
     return f" {' '.join(pieces)}" if pieces else ""
 
 

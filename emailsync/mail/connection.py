@@ -49,6 +49,7 @@ class Connection:
         self.sent = 0
         self.closed = False
         self._patience = wire.timeout
+        self._allowed = 0.0
         self._secrets: tuple[str, ...] = ()
         self._buffer = bytearray(BUFFER)
         self._view = memoryview(self._buffer)
@@ -80,7 +81,7 @@ class Connection:
     def wait_at_most(self, seconds: float, *, longer: bool = False) -> None:
         """Set the time that each further call may take; it may grow only when that is asked for."""
         self._patience = seconds if longer else min(self._patience, seconds)
-        self.sock.settimeout(self._patience)
+        self._allow(self._patience)
 
     @property
     def is_encrypted(self) -> bool:
@@ -239,6 +240,7 @@ class Connection:
 
     def _use(self, sock: ssl.SSLSocket) -> None:
         self.sock = sock
+        self._allowed = 0.0
         self._receive_into = sock.recv_into
 
     def describe_tls(self) -> str:
@@ -309,7 +311,13 @@ class Connection:
         deadline = self.wire.deadline
         if deadline is not None:
             deadline.check()
-            self.sock.settimeout(min(self._patience, max(deadline.remaining(), 0.001)))
+            self._allow(min(self._patience, max(deadline.remaining(), 0.001)))
+
+    def _allow(self, seconds: float) -> None:
+        """Set how long the next call may take; setting it anew costs as much as a small read."""
+        if seconds != self._allowed:
+            self._allowed = seconds
+            self.sock.settimeout(seconds)
 
 
 def connect(endpoint: Endpoint, wire: Wire) -> Connection:

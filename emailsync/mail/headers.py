@@ -58,8 +58,6 @@ PARAMETER = re.compile(
 )
 CONTINUED = re.compile(r"(.+?)\*(\d{1,3})?(\*?)$")
 MESSAGE_ID = re.compile(r"<[^<>\s]{1,996}>")
-END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
-NAMES_ITSELF = re.compile(rb"^message-id[ \t]*:", re.IGNORECASE | re.MULTILINE)
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -90,11 +88,13 @@ def fingerprint(raw: bytes, size: int) -> str:
     server calls its size, in bytes. The fingerprint is empty when the block is longer or has no Message-ID:
     then nothing in it need be the message's own.
     """
-    end = END_OF_HEADERS.search(raw, 0, HEADERS_LIMIT)
-    if end is None and len(raw) >= HEADERS_LIMIT:
+    block = raw[:HEADERS_LIMIT]
+    for empty_line in (b"\n\r\n", b"\n\n"):
+        block = block.partition(empty_line)[0]
+    if len(block) == HEADERS_LIMIT:
         return ""
-    block = (raw if end is None else raw[: end.start()]).rstrip(b"\r\n")
-    if not NAMES_ITSELF.search(block):
+    block = block.rstrip(b"\r\n")
+    if b"\nmessage-id:" not in b"\n" + block.lower():
         return ""
     return hashlib.sha256(b"%d\n%b" % (size, block)).hexdigest()[:32]
 

@@ -28,7 +28,7 @@ INBOX = "INBOX"
 WINDOW = 1000
 #: One transaction stores at most this many messages or bytes.
 BATCH_MESSAGES = 200
-BATCH_BYTES = 8 * 1024 * 1024
+BATCH_BYTES = 4 * 1024 * 1024
 #: What a slow server has sent is stored after this many seconds at the latest.
 BATCH_SECONDS = 10.0
 #: Batches that may wait, fetched, while one is being stored. It bounds the memory.

@@ -158,10 +158,12 @@ def _store(
     with scheduling.fenced(lease):
         keys = [p.source.key for p in prepared] + [n.remote.key for n in batch.noted]
         entries = cursor.named(keys + [each.remote.key for each in batch.recognised])
-        # What was withheld or too old before is accounted for anew; what is stored already is not.
-        entries.to_be_read_again().delete()
-        headers = _asked_for(cursor, entries)
-        known = set(cursor.keys(entries))
+        known, headers = set(cursor.keys(entries)), dict[Key, int]()
+        if known:
+            # What was withheld or too old before is accounted for anew; what is stored already is not.
+            entries.to_be_read_again().delete()
+            headers = _asked_for(cursor, entries)
+            known = set(cursor.keys(entries))
         fresh = [p for p in prepared if p.source.key not in known]
         rows = Rows(folder.rules, now=now)
         moved = _add(rows, folder, fresh, saved, headers=headers)

@@ -185,6 +185,8 @@ class Tracker:
         return first or parsed.message_id
 
     def _smart_key(self, parsed: ParsedMessage) -> str:
+        if not self._rules.settings.use_smart_matching:
+            return ""
         people = (_sender(parsed), *(each.address for each in (*parsed.to, *parsed.cc)))
         return self._rules.smart_key(parsed.subject, people)
 

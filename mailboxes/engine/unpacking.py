@@ -57,6 +57,8 @@ class Sorted:
 def sort(rules: Rules, outers: Sequence[Prepared]) -> Sorted:
     """Find whom the messages attached to `outers` are for."""
     found = Sorted([], [])
+    if not outers:
+        return found
     known = _mailboxes(rules, {address for outer in outers for address in _candidates(outer)})
     for outer in outers:
         if not outer.attached:
