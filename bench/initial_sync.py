@@ -93,9 +93,7 @@ def main() -> int:
             memory = worker.peak_memory_mb()
             large_memory = _large(installation, dovecot, authority, worker)
     usual = USUAL_SIZE * arguments.messages / size
-    print(
-        f"mbsync    {statistics.median(peer_cpu) * usual:6.2f} ms of CPU for a message of {USUAL_SIZE // 1000} KB"
-    )
+    print(f"mbsync    {statistics.median(peer_cpu) * usual:6.2f} ms of CPU for a message of that size")
     return _report(peer, ours, statistics.median(cpu) * usual, memory, large_memory)
 
 

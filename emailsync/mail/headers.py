@@ -88,13 +88,14 @@ def fingerprint(raw: bytes, size: int) -> str:
     server calls its size, in bytes. The fingerprint is empty when the block is longer or has no Message-ID:
     then nothing in it need be the message's own.
     """
-    block = raw[:HEADERS_LIMIT]
+    # An empty line may be the first.
+    block = b"\n" + raw[: HEADERS_LIMIT - 1]
     for empty_line in (b"\n\r\n", b"\n\n"):
         block = block.partition(empty_line)[0]
     if len(block) == HEADERS_LIMIT:
         return ""
     block = block.rstrip(b"\r\n")
-    if b"\nmessage-id:" not in b"\n" + block.lower():
+    if b"\nmessage-id:" not in block.lower():
         return ""
     return hashlib.sha256(b"%d\n%b" % (size, block)).hexdigest()[:32]
 

@@ -229,11 +229,18 @@ class ImapClient:
         What is expunged meanwhile moves the numbers of the messages above it, which are listed already: a
         message may be listed twice and is never left out. The first set is open, for messages that come.
         """
-        first = max(1, self._messages - SEARCH_WINDOW + 1)
+        window = self._window()
+        first = max(1, self._messages - window + 1)
         yield (b"%d:*" % first,) if first > 1 else ()
         while (last := min(first - 1, self._messages)) > 0:
-            first = max(1, last - SEARCH_WINDOW + 1)
+            first = max(1, last - window + 1)
             yield (b"%d:%d" % (first, last),)
+
+    def _window(self) -> int:
+        """Return how many messages one search may be about: a server may look at no more (RFC 9738)."""
+        told = (word.partition("=") for word in self.capabilities)
+        limits = [int(limit) for name, _, limit in told if name == "MESSAGELIMIT" and limit.isdigit()]
+        return max(1, min([SEARCH_WINDOW, *limits]))
 
     def describe(self, uids: Sequence[int], *, dates: bool = True) -> list[RemoteMessage]:
         """Ask for sizes and dates; vanished messages are left out.

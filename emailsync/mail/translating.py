@@ -209,7 +209,7 @@ CODE = re.compile(r"\[([A-Z-]+)[^\]]*\]", re.IGNORECASE)
 POP3_CODE = re.compile(r"\[([A-Z/-]+)\]", re.IGNORECASE)
 TRY_LATER = re.compile(
     r"temporar|try again|later|too many|maximum number|rate.?limit|throttl|unavailable|overload"
-    r"|exceeded.{0,20}connect",
+    r"|exceeded.{0,20}connect|bandwidth limit|system error|not connected",
     re.IGNORECASE,
 )
 
@@ -221,7 +221,8 @@ def imap_login_failure(text: str) -> MailError:
         return kind(NO_PASSWORDS, server_reply=text)
     if (told := meaning(text, SIGN_IN)) is not None:
         return told
-    if kind is errors.ServerBusy or (kind is None and TRY_LATER.search(text)):
+    passing = {errors.ServerBusy, errors.QuotaExceeded}
+    if kind in passing or (kind is None and TRY_LATER.search(text)):
         return errors.LoginThrottled(NOT_NOW, server_reply=text)
     if kind is errors.AuthorizationRefused:
         return kind(gettext_noop("The account may not act for this mailbox."), server_reply=text)

@@ -47,6 +47,19 @@ def test_a_folder_that_is_busy_is_not_missing(sign_in: Opened) -> None:
             client.open_folder()
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [b"User is authenticated but not connected.", b"Request is throttled. Suggested Backoff Time: 9"],
+)
+def test_a_server_that_takes_a_sign_in_and_then_nothing_is_tried_again(
+    sign_in: Opened, answer: bytes
+) -> None:
+    with ScriptedImap() as server, sign_in(server) as client:
+        server.on("STATUS", refuse(answer, status=b"BAD"))
+        with pytest.raises(ServerBusy):
+            client.status()
+
+
 def test_a_folder_without_uidvalidity_cannot_be_followed(sign_in: Opened) -> None:
     with ScriptedImap() as server, sign_in(server) as client:
         server.on("EXAMINE", say(b"* 3 EXISTS\r\n"))

@@ -68,6 +68,14 @@ def test_what_is_new_in_a_large_folder_is_found_without_listing_the_rest(opened:
     assert server.windows == [b"950001:* UID 1999997:*", b"900001:950000 UID 1999997:*"]
 
 
+def test_a_server_that_looks_at_few_messages_at_once_is_asked_about_as_many(opened: Opened) -> None:
+    with Crowded(2500) as server:
+        server.capabilities += b" MESSAGELIMIT=1000"
+        with opened(server) as client:
+            assert list(client.ids_after(0)) == list(server.uids)
+    assert server.windows == [b"1501:* UID 1:*", b"501:1500 UID 1:*", b"1:500 UID 1:*"]
+
+
 def test_what_is_expunged_between_two_windows_hides_no_other_message(opened: Opened) -> None:
     with Crowded(3 * SEARCH_WINDOW) as server, opened(server) as client:
         server.expunged_each_time = 7

@@ -161,6 +161,8 @@ def test_signing_in_for_another_mailbox_needs_sasl(wire: Wire) -> None:
         (b"[UNAVAILABLE] Temporary authentication failure.", LoginThrottled, False),
         (b"[INUSE] locked", MailboxLocked, False),
         (b"[LIMIT] enough", LoginThrottled, False),
+        (b"[OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)", LoginThrottled, False),
+        (b"System Error (Failure)", LoginThrottled, False),
         (b"[ALERT] Too many simultaneous connections. (Failure)", TooManyConnections, False),
     ],
 )
