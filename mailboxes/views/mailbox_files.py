@@ -102,7 +102,7 @@ def _import(request: HttpRequest, environment: Environment, *, user: User) -> Ht
             by=user,
             now=now,
             imports="check" not in request.POST,
-            title=request.POST.get("name", ""),
+            title=request.POST.get("name", "").replace("\0", ""),
         )
         return redirect_response(request, job.get_absolute_url())
     try:

@@ -257,7 +257,7 @@ def work() -> Job:
 
 
 def test_a_large_file_is_checked_and_imported_by_jobs(large: None, client: Client, bring: Send) -> None:
-    response = bring(THREE, name="people.csv")
+    response = bring(THREE, name="people\0.csv")
     check = work()
     assert response["Location"] == check.get_absolute_url()
     assert not Mailbox.objects.exists()
