@@ -53,6 +53,7 @@ format: .venv/test.stamp ## Format the code and the templates
 bench: packages .venv/test.stamp ## Measure an initial sync beside mbsync, and POP3 beside poplib, on the same server
 	@$(BIN)/python -m bench.initial_sync
 	@$(BIN)/python -m bench.pop3_fetch
+	@$(BIN)/python -m bench.sending
 
 .PHONY: screenshots
 screenshots: packages .venv/test.stamp ## Take pictures of every screen for docs/images

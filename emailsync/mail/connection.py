@@ -66,7 +66,9 @@ class Connection:
     def clean(self, reply: bytes | str) -> str:
         """Turn what the server said into text that may be shown."""
         text = reply.decode("utf-8", "replace") if isinstance(reply, bytes) else reply
-        return redact("".join(mark if mark.isprintable() else " " for mark in text), self._secrets).strip()
+        if not text.isprintable():
+            text = "".join(mark if mark.isprintable() else " " for mark in text)
+        return redact(text, self._secrets).strip()
 
     def note_client(self, line: str) -> None:
         """Record a line of ours."""

@@ -116,7 +116,7 @@ def wire_form(content: bytes) -> bytes:
 
     A lone CR or LF before a dot is what SMTP smuggling is made of; none is left.
     """
-    if content.count(b"\r\n") != content.count(b"\n") or content.count(b"\r") != content.count(b"\n"):
+    if not content.count(b"\r\n") == content.count(b"\n") == content.count(b"\r"):
         content = LINE_END.sub(b"\r\n", content)
     if not content.endswith(b"\r\n"):
         content += b"\r\n"
