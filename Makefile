@@ -50,7 +50,7 @@ format: .venv/test.stamp ## Format the code and the templates
 	@$(BIN)/djade $(TEMPLATES)
 
 .PHONY: bench
-bench: packages .venv/test.stamp ## Measure an initial sync beside mbsync, and POP3 beside poplib, on the same server
+bench: packages .venv/test.stamp ## Measure syncing beside mbsync and poplib, and sending beside smtplib
 	@$(BIN)/python -m bench.initial_sync
 	@$(BIN)/python -m bench.pop3_fetch
 	@$(BIN)/python -m bench.sending

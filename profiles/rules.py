@@ -38,6 +38,7 @@ SUPPORTED_AUTHENTICATION = (
 SUPPORTED_MECHANISMS = (
     AuthenticationProtocol.AUTO_DETECT,
     AuthenticationProtocol.BASIC,
+    AuthenticationProtocol.NTLM,
     AuthenticationProtocol.OAUTH,
 )
 
@@ -54,10 +55,13 @@ AUTHENTICATION_REASONS: Reasons = {
     AuthenticationType.WINDOWS_INTEGRATED: gettext_lazy("Exchange servers only"),
     AuthenticationType.ANONYMOUS: gettext_lazy("never valid"),
 }
-MECHANISM_REASONS: Reasons = {
-    kind: gettext_lazy("not spoken here")
-    for kind in AuthenticationProtocol
-    if kind not in SUPPORTED_MECHANISMS
+OUTGOING_MECHANISM_REASONS: Reasons = {
+    AuthenticationProtocol.NEGOTIATE: gettext_lazy("needs a Windows domain"),
+}
+#: By the side of the profile: IMAP and POP servers are not asked for what only Exchange takes over SMTP.
+MECHANISM_REASONS: dict[str, Reasons] = {
+    "incoming": OUTGOING_MECHANISM_REASONS | {AuthenticationProtocol.NTLM: gettext_lazy("SMTP only")},
+    "outgoing": OUTGOING_MECHANISM_REASONS,
 }
 
 
@@ -188,6 +192,8 @@ def _mechanism_errors(profile: "ServerProfile") -> dict[str, str]:
         if mechanism not in SUPPORTED_MECHANISMS:
             sentence = _("%(label)s is not spoken by this installation. Choose Auto Detect or Basic.")
             errors[name] = sentence % {"label": mechanism.label}
+        elif mechanism == AuthenticationProtocol.NTLM and side == "incoming":
+            errors[name] = _("NTLM is spoken to SMTP servers only. Choose Auto Detect or Basic.")
         elif mechanism != AuthenticationProtocol.AUTO_DETECT:
             takes_token = mechanism == AuthenticationProtocol.OAUTH
             if takes_token and not uses_oauth(profile, side):

@@ -12,8 +12,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import spnego
+import spnego.exceptions
+
 from emailsync.mail.endpoint import check_plain
-from emailsync.mail.errors import LoginMechanismMissing
+from emailsync.mail.errors import LoginMechanismMissing, ProtocolViolation
 
 # Questions that a server may ask during one sign-in.
 ROUNDS = 10
@@ -112,6 +115,28 @@ class Login(Mechanism):
         return self._answers.pop(0) if self._answers else b""
 
 
+class Ntlm(Mechanism):
+    """NTLM version 2 (MS-NLMP) as Exchange takes it over SMTP (MS-SMTPNTLM)."""
+
+    name = "NTLM"
+
+    def __init__(self, credential: Password) -> None:
+        options = spnego.NegotiateOptions.use_ntlm
+        self._context = spnego.client(
+            credential.user_name, credential.password, protocol="ntlm", options=options
+        )
+        self._is_begun = False
+
+    def respond(self, challenge: bytes) -> bytes:
+        """Begin, whatever the server says first, then answer its challenge."""
+        try:
+            token = self._context.step(challenge if self._is_begun else None)
+        except spnego.exceptions.SpnegoError as problem:
+            raise ProtocolViolation("The server's part of NTLM cannot be understood.") from problem
+        self._is_begun = True
+        return token or b""
+
+
 class _Bearer(Mechanism):
     """What both ways to carry an access token share: a refusal that comes as JSON in a challenge."""
 
@@ -166,6 +191,7 @@ MECHANISMS: dict[str, tuple[type[Credential], type[Mechanism]]] = {
     for kind, each in (
         (Password, Plain),
         (Password, Login),
+        (Password, Ntlm),
         (BearerToken, OAuthBearer),
         (BearerToken, XOAuth2),
     )

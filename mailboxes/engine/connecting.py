@@ -18,7 +18,7 @@ from mailboxes.engine import authorizing
 from mailboxes.engine.eligibility import authentication_type
 from mailboxes.engine.reaching import PROBE_SECONDS, CredentialUnreadable, reveal, wire
 from mailboxes.models import Mailbox
-from profiles.choices import AuthenticationType, Impersonation
+from profiles.choices import AuthenticationProtocol, AuthenticationType, Impersonation
 from profiles.models import ServerProfile
 
 __all__ = [
@@ -54,8 +54,9 @@ def credential(mailbox: Mailbox, direction: str) -> Credential:
     """
     profile = profile_of(mailbox)
     kind = authentication_type(profile, direction)
+    mechanisms = _mechanisms(profile, direction)
     if kind == AuthenticationType.BY_USER_OR_QUEUE:
-        return _password(mailbox.user_name, mailbox.password)
+        return _password(mailbox.user_name, mailbox.password, mechanisms=mechanisms)
     identity = mailbox.user_name or mailbox.address
     if kind == AuthenticationType.OAUTH:
         token = authorizing.access_token(mailbox, profile)
@@ -65,14 +66,23 @@ def credential(mailbox: Mailbox, direction: str) -> Credential:
     secret = profile.outgoing_password if own else profile.password
     impersonation = profile.outgoing_impersonation if own else profile.impersonation
     if impersonation == Impersonation.MASTER_USER:
-        return _password(f"{identity}*{user_name}", secret)
+        return _password(f"{identity}*{user_name}", secret, mechanisms=mechanisms)
     if impersonation == Impersonation.SASL_AUTHORIZATION_IDENTITY:
-        return _password(user_name, secret, identity=identity)
-    return _password(user_name, secret)
+        return _password(user_name, secret, identity=identity, mechanisms=mechanisms)
+    return _password(user_name, secret, mechanisms=mechanisms)
 
 
-def _password(user_name: str, secret: Secret, *, identity: str = "") -> Credential:
-    return _sendable(Password, user_name=user_name, password=reveal(secret), authorization_identity=identity)
+def _mechanisms(profile: ServerProfile, direction: str) -> tuple[str, ...]:
+    """Return the SASL mechanisms that may carry a password: NTLM where it was chosen, over SMTP."""
+    ntlm = profile.outgoing_authentication_protocol == AuthenticationProtocol.NTLM
+    return ("NTLM",) if direction == Direction.OUTGOING and ntlm else Password.mechanisms
+
+
+def _password(
+    user_name: str, secret: Secret, *, mechanisms: tuple[str, ...], identity: str = ""
+) -> Credential:
+    words = {"user_name": user_name, "password": reveal(secret), "authorization_identity": identity}
+    return _sendable(lambda **given: Password(mechanisms=mechanisms, **given), **words)
 
 
 def _sendable(kind: Callable[..., Credential], **words: str) -> Credential:

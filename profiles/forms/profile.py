@@ -203,7 +203,7 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
             self._list(name, kinds, rules.AUTHENTICATION_REASONS)
         for side in ("incoming", "outgoing"):
             name = f"{side}_authentication_protocol"
-            self._list(name, AuthenticationProtocol.choices, rules.MECHANISM_REASONS)
+            self._list(name, AuthenticationProtocol.choices, rules.MECHANISM_REASONS[side])
             security = f"{side}_security"
             self._offer(security, self._securities(getattr(self.instance, security)))
 

@@ -17,7 +17,7 @@ Typed = dict[str, str]
         ("exchange_server", "not reached over IMAP and SMTP here"),
         ("windows_integrated", "Exchange servers only"),
         ("anonymous", "never valid"),
-        ("ntlm", "not spoken here"),
+        ("ntlm", "SMTP only"),
     ],
 )
 def test_what_does_not_work_here_is_listed_with_its_reason(

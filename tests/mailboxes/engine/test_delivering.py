@@ -7,10 +7,12 @@ import pytest
 
 from emailsync.mail.composing import Draft
 from emailsync.mail.parsing import Address
-from mailboxes.choices import AddressStatus, Direction, OutgoingStatus
-from mailboxes.engine import delivering, scheduling
+from mailboxes.choices import AddressStatus, Direction, OutgoingStatus, SentCopy
+from mailboxes.engine import connecting, delivering, scheduling
 from mailboxes.models import Alert, Mailbox, OutgoingMessage, WorkerState
 from mailboxes.services import outgoing
+from profiles.choices import AppendToSent
+from profiles.models import ServerProfile
 from tests.conftest import Account
 from tests.servers.dovecot import Dovecot
 from tests.servers.postfix import Postfix
@@ -178,3 +180,44 @@ def test_a_person_can_have_an_uncertain_message_sent_again(
     send(mailbox)
     message.refresh_from_db()
     assert message.status == OutgoingStatus.SENT
+
+
+def test_a_batch_goes_over_one_connection_and_arrives_once(
+    mailbox: Mailbox, other: Account, send: Send, dovecot: Dovecot, now: datetime
+) -> None:
+    queued = [outgoing.queue(mailbox, draft(mailbox, other.address), by=None, now=now) for _ in range(12)]
+    assert send(mailbox).last_items == 12
+    for message in queued:
+        dovecot.wait_for_message(other.user_name, containing=message.message_id.encode())
+    assert len(dovecot.messages(other.user_name)) == 12
+
+
+def test_what_postfix_cannot_deliver_comes_back_to_its_message(
+    mailbox: Mailbox, send: Send, receive: Send, dovecot: Dovecot, now: datetime
+) -> None:
+    lost = f"nobody@{Postfix.bouncing_domain}"
+    message = outgoing.queue(mailbox, draft(mailbox, lost), by=None, now=now)
+    send(mailbox)
+    dovecot.wait_for_message(mailbox.user_name, containing=message.message_id.encode())
+    receive(mailbox)
+    message.refresh_from_db()
+    assert (message.status, message.reports[lost]["action"]) == (OutgoingStatus.SENT, "failed")
+    assert Alert.objects.filter(kind="email_bounced").exists()
+
+
+def test_dovecot_gets_the_copy_of_a_sent_message_once(
+    mailbox: Mailbox, other: Account, send: Send, receive: Send, now: datetime
+) -> None:
+    ServerProfile.objects.update(append_to_sent=AppendToSent.ALWAYS)
+    message = outgoing.queue(mailbox, draft(mailbox, other.address), by=None, now=now)
+    send(mailbox)
+    receive(mailbox)
+    # As if nobody had seen the end of that attempt.
+    OutgoingMessage.objects.update(sent_copy=SentCopy.WANTED)
+    receive(mailbox)
+    message.refresh_from_db()
+    assert message.sent_copy == SentCopy.APPENDED
+    with connecting.open_incoming(mailbox) as client:
+        assert client.folders is not None
+        assert client.folders.find_by_message_id(message.message_id, folders=["Sent"]) == "Sent"
+        assert client.folders.status("Sent").messages == 1
