@@ -194,6 +194,12 @@ POLL_INTERVAL = timedelta(seconds=env.float("EMAILSYNC_POLL_INTERVAL", default=3
 RETRY_DELAY = timedelta(seconds=env.float("EMAILSYNC_RETRY_DELAY", default=300.0))
 RETRY_LIMIT = env.int("EMAILSYNC_RETRY_LIMIT", default=10)
 LEASE = timedelta(seconds=env.float("EMAILSYNC_LEASE", default=60.0))
+# The brake against bans: so many refused sign-ins at one host, or of so many mailboxes, within the window.
+BRAKE_REFUSALS = env.int("EMAILSYNC_BRAKE_REFUSALS", default=10)
+BRAKE_MAILBOXES = env.int("EMAILSYNC_BRAKE_MAILBOXES", default=5)
+BRAKE_WINDOW = timedelta(seconds=env.float("EMAILSYNC_BRAKE_WINDOW", default=600.0))
+BRAKE_PAUSE = timedelta(seconds=env.float("EMAILSYNC_BRAKE_PAUSE", default=60.0))
+BRAKE_LONGEST_PAUSE = timedelta(seconds=env.float("EMAILSYNC_BRAKE_LONGEST_PAUSE", default=3600.0))
 # How long before its end a client secret or a permission of OAuth is told of.
 EXPIRY_NOTICE = timedelta(days=env.float("EMAILSYNC_EXPIRY_NOTICE_DAYS", default=14.0))
 RUN_DEADLINE = timedelta(seconds=env.float("EMAILSYNC_RUN_DEADLINE", default=120.0))

@@ -39,6 +39,21 @@ class Kind:
 
 _ALL = (
     Kind(
+        "sign_ins_paused",
+        AlertLevel.ERROR,
+        gettext_noop("Sign-ins at {host} are paused"),
+        gettext_noop(
+            "{refusals} sign-ins of {mailboxes} mailboxes were refused within minutes. Servers shut out "
+            "whoever goes on like that, so no mailbox of this host receives or sends; one tries again at "
+            "{retry_at}."
+        ),
+        gettext_noop(
+            "Correct the credentials of the mailboxes that were refused, and test one of them. The first "
+            "success ends the pause by itself."
+        ),
+        (Link.PROFILE,),
+    ),
+    Kind(
         "oauth_secret_expiring",
         AlertLevel.WARNING,
         gettext_noop("The client secret of {profile} expires on {date}"),

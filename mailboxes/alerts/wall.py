@@ -167,6 +167,12 @@ def resolve_of_profile(code: str, *, profile: ServerProfile, now: datetime) -> b
     return bool(_of_profile(code, profile).update(resolved_on=now))
 
 
+def resolve_about(code: str, *, about: str, now: datetime) -> None:
+    """Resolve the open alerts of this kind on all profiles that are about the same."""
+    found = Alert.objects.open().filter(mailbox=None, kind=code, key__endswith=f":{about}")
+    found.update(resolved_on=now)
+
+
 def _of_profile(code: str, profile: ServerProfile) -> AlertQuerySet:
     return Alert.objects.open().filter(mailbox=None, server_profile=profile, kind=code)
 

@@ -14,7 +14,7 @@ from emailsync.mail.registry import INCOMING, OUTGOING
 from emailsync.mail.smtp import SmtpClient
 from emailsync.mail.wire import Transcript, Wire
 from mailboxes.choices import Direction
-from mailboxes.engine import authorizing
+from mailboxes.engine import authorizing, braking
 from mailboxes.engine.eligibility import authentication_type
 from mailboxes.engine.reaching import PROBE_SECONDS, CredentialUnreadable, reveal, wire
 from mailboxes.models import Mailbox
@@ -136,10 +136,12 @@ def _signed_in(mailbox: Mailbox, direction: Direction, opener: Callable[[Credent
     """Sign in; once more where an access token was refused that may have been withdrawn before its time."""
     who = credential(mailbox, direction)
     try:
-        return opener(who)
+        with braking.watching(mailbox, direction):
+            return opener(who)
     except TokenRefused:
         if not isinstance(who, BearerToken) or not authorizing.forget(
             mailbox, profile_of(mailbox), who.token
         ):
             raise
-    return opener(credential(mailbox, direction))
+    with braking.watching(mailbox, direction):
+        return opener(credential(mailbox, direction))

@@ -25,7 +25,7 @@ from emailsync.mail.envelope import Letter, SendResult
 from emailsync.mail.errors import ConnectionLost, MailError, OutcomeUnknown, ServerBusy, TimedOut
 from emailsync.mail.smtp import SmtpClient
 from mailboxes.choices import Direction, OutgoingStatus
-from mailboxes.engine import connecting, eligibility, outcomes, recording, recovering, scheduling
+from mailboxes.engine import braking, connecting, eligibility, outcomes, recording, recovering, scheduling
 from mailboxes.models import Mailbox, OutgoingMessage, WorkerState
 
 log = logging.getLogger(__name__)
@@ -56,6 +56,9 @@ def _run(lease: scheduling.Lease) -> None:
         outcomes.parked(lease)
         return
     if scheduling.must_wait_for_place(connecting.profile_of(mailbox), lease):
+        return
+    is_asked = next_attempt(mailbox) is not None
+    if is_asked and braking.must_wait(mailbox, Direction.OUTGOING, lease, now=timezone.now()):
         return
     ends = time.monotonic() + settings.RUN_DEADLINE.total_seconds() / 2
     sending = Sending(lease, mailbox, ends=ends)

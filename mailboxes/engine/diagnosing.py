@@ -22,6 +22,7 @@ from emailsync.mail.trial import SAID, Outcome, Step
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, ResultStatus, RunState, StepOutcome
 from mailboxes.engine import (
+    braking,
     claiming,
     connecting,
     eligibility,
@@ -181,21 +182,23 @@ def steps_of(
     profile = connecting.profile_of(mailbox)
     wire = connecting.mail_wire(profile, seconds=connecting.PROBE_SECONDS)
     try:
+        braking.check(mailbox, direction, now=now)
         credential = connecting.credential(mailbox, direction)
     except MailError as error:
         blocker = eligibility.Blocker(error.code, str(error), error.remedy)
         yield replace(_failed_step(direction, blocker, now=now, permanent=error.permanent), name="credential")
         return
     if direction == Direction.INCOMING:
-        yield from probe_incoming(profile.incoming_endpoint, credential, wire, now=now)
+        steps = probe_incoming(profile.incoming_endpoint, credential, wire, now=now)
     else:
         draft = _probe_draft(mailbox)
         arrival = None
         if sees_arrival:
             arrival = Arrival(profile.incoming_endpoint, connecting.credential(mailbox, Direction.INCOMING))
-        yield from probe_outgoing(
+        steps = probe_outgoing(
             profile.outgoing_endpoint, credential, wire, now=now, draft=draft, arrival=arrival
         )
+    yield from braking.watched(steps, mailbox, direction)
 
 
 def _forward_step(mailbox: Mailbox, *, now: datetime) -> Step:

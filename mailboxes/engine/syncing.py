@@ -36,6 +36,7 @@ from emailsync.mail.incoming import MADE_UP, FolderStatus, IncomingClient
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, LedgerOutcome, Reason
 from mailboxes.engine import (
+    braking,
     connecting,
     eligibility,
     filing,
@@ -53,6 +54,7 @@ from mailboxes.engine import (
 )
 from mailboxes.models import Alert, FolderCursor, Mailbox, WorkerState
 from mailboxes.models.ledger import Key
+from profiles.models import ServerProfile
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +98,7 @@ def _run(lease: scheduling.Lease) -> None:
         scheduling.release(lease, due_at=None)
         return
     profile = connecting.profile_of(mailbox)
-    if scheduling.must_wait_for_place(profile, lease):
+    if _must_wait(mailbox, profile, lease):
         return
     try:
         with connecting.open_incoming(mailbox) as client:
@@ -118,6 +120,13 @@ def _run(lease: scheduling.Lease) -> None:
     pause = max(settings.POLL_INTERVAL, timedelta(minutes=profile.minimum_polling_interval))
     due_at = timezone.now() + (pause if result.is_complete else timedelta(0))
     outcomes.succeeded(lease, mailbox, state, items=result.stored, due_at=due_at)
+
+
+def _must_wait(mailbox: Mailbox, profile: ServerProfile, lease: scheduling.Lease) -> bool:
+    """Give the row back when all connections are in use, or sign-ins at the host are paused; say so."""
+    return scheduling.must_wait_for_place(profile, lease) or braking.must_wait(
+        mailbox, Direction.INCOMING, lease, now=timezone.now()
+    )
 
 
 def sync(lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient) -> Result:

@@ -2,6 +2,7 @@
 
 from mailboxes.models.alert import Alert, AlertReading, AlertTranscript
 from mailboxes.models.authorization import OAuthToken, OAuthVisit
+from mailboxes.models.brake import RefusedSignIn, SignInBrake
 from mailboxes.models.claim import SyncClaim, TokenCounter
 from mailboxes.models.diagnosis import Diagnosis, DiagnosisStep
 from mailboxes.models.job import Job, JobOrder, JobRemark
@@ -37,6 +38,8 @@ __all__ = [
     "RawMessage",
     "Recipient",
     "Reconciliation",
+    "RefusedSignIn",
+    "SignInBrake",
     "SyncClaim",
     "TokenCounter",
     "WorkerState",

@@ -41,6 +41,7 @@ PARTS = {
 NOT_APPROVED = "not_approved"
 #: Causes that are mended in the mailbox, whatever step they stopped.
 _CREDENTIALS = {"login_refused", "login_mechanism_missing", "credentials_missing", "credentials_not_allowed"}
+_CONNECTION = {"oauth_not_connected", "oauth_expired", "token_refused"}
 _MAILBOX = {
     "method_none",
     "mailbox_inactive",
@@ -276,6 +277,8 @@ def where_to_mend(code: str, *, direction: str, mailbox: Mailbox) -> tuple[str, 
         return _("Approve the address"), page
     if code in _MAILBOX or profile is None:
         return _("Open mailbox"), page
+    if code in _CONNECTION:
+        return _("Connect the mailbox"), f"{page}#connection"
     if code in _CREDENTIALS and authentication_type(profile, direction) != AuthenticationType.IN_PROFILE:
         return _("Update credentials"), f"{page}#id_user_name"
     if Permission.READ_SETTINGS not in mailbox.environment.may:

@@ -11,11 +11,13 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import Count, Exists, OuterRef
 from django.urls import reverse
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from mailboxes.choices import AddressStatus, Direction, LedgerOutcome, MailboxKind, ResultStatus
-from mailboxes.engine import heartbeat
+from mailboxes.engine import braking, heartbeat
 from mailboxes.engine.eligibility import Blocker, authentication_type, blockers
 from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, SyncClaim, WorkerState
 from mailboxes.services import progress
@@ -138,7 +140,7 @@ def _checks(known: _Known, direction: Direction, state: WorkerState) -> list[Che
             _("The server profile %(profile)s is active.") % {"profile": mailbox.server_profile},
         ),
         "credentials": (
-            ("credentials_not_allowed", "credentials_missing"),
+            ("credentials_not_allowed", "credentials_missing", "oauth_not_connected", "oauth_expired"),
             _credentials_sentence(mailbox, direction),
         ),
         "approval": (("not_approved",), _approval_sentence(mailbox)),
@@ -157,6 +159,7 @@ def _checks(known: _Known, direction: Direction, state: WorkerState) -> list[Che
     if known.is_claimed_elsewhere:
         checks.append(_claimed_elsewhere(mailbox))
     is_blocked = any(check.state == PROBLEM for check in checks)
+    checks += _brake_checks(mailbox, direction)
     checks += _run_checks(known, direction, state, is_blocked=is_blocked)
     return [*checks, _workers(known)]
 
@@ -173,7 +176,10 @@ def _blocked(name: str, blocker: Blocker, direction: Direction, mailbox: Mailbox
 
 def _credentials_sentence(mailbox: Mailbox, direction: Direction) -> str:
     profile = mailbox.server_profile
-    if profile and authentication_type(profile, direction) != AuthenticationType.BY_USER_OR_QUEUE:
+    kind = authentication_type(profile, direction) if profile else ""
+    if kind == AuthenticationType.OAUTH:
+        return _("It signs in with OAuth, and the permission is there.")
+    if kind == AuthenticationType.IN_PROFILE:
         return _("The server profile signs in with an account of its own.")
     return _("User name and password are saved, and may be used.")
 
@@ -243,6 +249,18 @@ def _run_checks(known: _Known, direction: Direction, state: WorkerState, *, is_b
     else:
         checks.append(Check("failures", OK, _("It is not paused after failures.")))
     return checks
+
+
+def _brake_checks(mailbox: Mailbox, direction: Direction) -> list[Check]:
+    """Return whether sign-ins at the host are paused because too many were refused."""
+    brake = braking.brake_on(mailbox, direction)
+    if brake is None:
+        return []
+    words = {"host": brake.host, "refusals": brake.refusals, "mailboxes": brake.mailboxes}
+    sentence = _("Sign-ins at %(host)s are paused: %(refusals)s of %(mailboxes)s mailboxes were refused.")
+    at = {"at": date_format(localtime(brake.next_try_on), "DATETIME_FORMAT")}
+    remedy = _("The next one is tried at %(at)s. Correct the credentials that were refused.") % at
+    return [Check("brake", WAITING, sentence % words, remedy)]
 
 
 def _workers(known: _Known) -> Check:

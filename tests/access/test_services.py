@@ -119,7 +119,7 @@ def connectable(mailbox: Mailbox) -> Mailbox:
     """Return a mailbox whose profile asks people for a permission."""
     found: Mailbox = again(mailbox)
     assert found.server_profile is not None
-    found.server_profile.authentication_type = "oauth"
+    found.server_profile.authentication_type, found.server_profile.oauth_provider = "oauth", "google"
     return found
 
 
