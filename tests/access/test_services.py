@@ -142,6 +142,18 @@ WRITTEN = drafts.Written(to="", cc="", bcc="", subject="s", text="t")
 UPLOAD = Upload(b"address,name\npier@outside.example,Pier\n", updates=False, takes_credentials=False)
 SERVICES: list[Service] = [
     Service(
+        wall.transcript_of,
+        DIAGNOSE | OWNER,
+        lambda w, by: wall.transcript_of(w.here.own_alert, by=by),
+        "own",
+    ),
+    Service(
+        wall.transcript_of,
+        DIAGNOSE,
+        lambda w, by: wall.transcript_of(w.here.other_alert, by=by),
+        "other",
+    ),
+    Service(
         services.save_environment,
         SUPERUSER,
         lambda _, by: services.save_environment(Environment(name="Pier"), by=by),

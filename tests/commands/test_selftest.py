@@ -11,8 +11,9 @@ from pytest_django import DjangoDbBlocker
 
 from emailsync.management.commands import selftest
 from emailsync.management.selftest import journey, table
+from emailsync.management.selftest.failures import SCENARIOS
 from emailsync.management.selftest.proving import Result, prove
-from emailsync.management.selftest.scenarios import SCENARIOS, Scenario
+from emailsync.management.selftest.scenarios import Scenario
 
 ROOT = Path(__file__).parents[2]
 

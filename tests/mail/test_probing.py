@@ -1,15 +1,18 @@
 """Trying servers out, step by step."""
 
+import re
+import ssl
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from emailsync.mail.auth import Password, Plain
+from emailsync.mail.certificates import fingerprints, shown
 from emailsync.mail.composing import Draft
 from emailsync.mail.endpoint import Security
 from emailsync.mail.headers import Address
-from emailsync.mail.probing import probe_incoming, probe_outgoing
+from emailsync.mail.probing import Arrival, probe_incoming, probe_outgoing
 from emailsync.mail.trial import Outcome, Step
 from emailsync.mail.wire import Wire
 from emailsync.management.selftest.certificates import Authority
@@ -177,3 +180,57 @@ def test_giving_up_half_way_closes_the_connection(wire: Wire) -> None:
         assert [next(steps).name for _ in range(3)] == ["resolve", "connect", "greet"]
         steps.close()  # type: ignore[attr-defined]  # it is a generator
     assert server.heard[-1].endswith(b"LOGOUT")
+
+
+def test_a_pinned_certificate_is_trusted_whoever_signed_it(wire: Wire, certificates: Authority) -> None:
+    own = certificates.issue("pinned", names=("elsewhere.example",), self_signed=True)
+    pins = fingerprints(ssl.PEM_cert_to_DER_cert(own.certificate.read_text()))
+    for pin in pins:
+        with ScriptedImap({1: b"x"}, certificate=own, implicit_tls=True) as server:
+            steps = incoming(server, replace(wire, pins=(pin,), ca_certificates=""), Security.TLS)
+        assert names(steps, Outcome.FAILURE) == []
+        assert "pinned certificate for localhost" in steps[2].title
+
+
+def test_with_a_pin_even_a_trusted_certificate_is_refused(wire: Wire, certificates: Authority) -> None:
+    with ScriptedImap(certificate=certificates.server, implicit_tls=True) as server:
+        step = failure(incoming(server, replace(wire, pins=("0" * 64,)), Security.TLS))
+    assert (step.name, step.error_code) == ("secure", "certificate_not_pinned")
+
+
+@pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS])
+def test_an_untrusted_certificate_is_shown_for_pinning_and_no_password_is_sent(
+    wire: Wire, certificates: Authority, security: Security
+) -> None:
+    own = certificates.issue("shown", names=("localhost",), self_signed=True)
+    whole, _key = fingerprints(ssl.PEM_cert_to_DER_cert(own.certificate.read_text()))
+    with ScriptedImap(certificate=own, implicit_tls=security is Security.TLS) as server:
+        step = failure(incoming(server, wire, security))
+    assert step.error_code == "certificate_self_signed"
+    assert shown(whole) in step.seen
+    assert not any(b"AUTHENTICATE" in line or b"LOGIN" in line for line in server.heard)
+
+
+def test_the_round_trip_of_the_message_is_measured(wire: Wire) -> None:
+    with ScriptedImap() as inbox, ScriptedSmtp() as server:
+
+        def deliver(body: bytes) -> None:
+            inbox.messages[1] = body
+
+        server.take = deliver  # type: ignore[method-assign]  # it goes straight into the INBOX
+        arrival = Arrival(endpoint_of(inbox, Security.NONE), PASSWORD)
+        steps = list(
+            probe_outgoing(endpoint_of(server), PASSWORD, wire, now=NOW, draft=DRAFT, arrival=arrival)
+        )
+    assert steps[-1].name == "arrive"
+    assert re.fullmatch(r"The message arrived in the INBOX after \d+ ms", steps[-1].title)
+
+
+def test_a_message_that_is_not_seen_arriving_is_a_warning(wire: Wire) -> None:
+    with ScriptedImap({1: b"x"}) as inbox, ScriptedSmtp() as server:
+        arrival = Arrival(endpoint_of(inbox, Security.NONE), PASSWORD, patience=0.1)
+        steps = list(
+            probe_outgoing(endpoint_of(server), PASSWORD, wire, now=NOW, draft=DRAFT, arrival=arrival)
+        )
+    assert (steps[-1].outcome, steps[-1].error_code) == (Outcome.WARNING, "not_seen_arriving")
+    assert names(steps, Outcome.FAILURE) == []

@@ -88,6 +88,7 @@ def test_a_port_outside_the_policy_is_refused_in_its_field(
         ("maximum_concurrent_connections", "301", "at most 300 connections"),
         ("timeout_seconds", "101", "at most 100 seconds"),
         ("ca_certificates", "not a certificate", "BEGIN CERTIFICATE"),
+        ("pinned_certificates", "3A:5F", "64 hexadecimal digits"),
         ("authentication_type", "anonymous", "never read or sent without credentials"),
         ("authentication_type", "windows_integrated", "Exchange servers only"),
         ("authentication_type", "gopher", "Select a valid choice"),

@@ -18,8 +18,10 @@ from emailsync.mail.trial import Outcome, Step
 from emailsync.mail.wire import Deadline, Wire
 from emailsync.management.selftest import scenarios
 from emailsync.management.selftest.certificates import Authority, ServerCertificate
-from emailsync.management.selftest.scenarios import SCENARIOS, Scenario
-from emailsync.management.selftest.scripted import ScriptedImap, ScriptedSmtp
+from emailsync.management.selftest.failures import SCENARIOS
+from emailsync.management.selftest.scenarios import Scenario
+from emailsync.management.selftest.scripted import Peer, ScriptedImap, ScriptedSmtp
+from emailsync.management.selftest.scripted_pop3 import Pop3Behaviour, ScriptedPop3
 
 PASSWORD = Password("ann", "correct horse")
 ANN = Address("Ann", "ann@example.com")
@@ -27,6 +29,11 @@ DRAFT = Draft(sender=ANN, to=(ANN,), subject="Selftest", text="It works.\n")
 #: To a multicast address TCP sends nothing: the system itself says that there is no way.
 NO_WAY = "224.0.0.1"
 AT_ONCE = 8
+KINDS: dict[Protocol, type[ScriptedImap | ScriptedPop3 | ScriptedSmtp]] = {
+    Protocol.IMAP: ScriptedImap,
+    Protocol.POP3: ScriptedPop3,
+    Protocol.SMTP: ScriptedSmtp,
+}
 PATIENCE, LITTLE_PATIENCE = 10.0, 1.0
 ARRIVAL_PATIENCE = 0.3
 
@@ -139,8 +146,7 @@ def _server(scenario: Scenario, issued: Certificates) -> Iterator[int]:
         with _full_port() as port:
             yield port
         return
-    kind = ScriptedSmtp if scenario.protocol is Protocol.SMTP else ScriptedImap
-    server = kind(
+    server = KINDS[scenario.protocol](
         certificate=issued.by_name[scenario.certificate],
         implicit_tls=scenario.security is Security.TLS,
     )
@@ -148,6 +154,9 @@ def _server(scenario: Scenario, issued: Certificates) -> Iterator[int]:
         if isinstance(server, ScriptedSmtp):
             assert not callable(answer)
             server.replies[name] = answer
+        elif isinstance(server, ScriptedPop3):
+            assert not callable(answer)
+            server.on(name, _saying(answer))
         else:
             assert callable(answer)
             server.on(name, answer)
@@ -155,6 +164,19 @@ def _server(scenario: Scenario, issued: Certificates) -> Iterator[int]:
         scenario.arrange(server)
     with server:
         yield server.port
+
+
+def _saying(line: bytes | None) -> Pop3Behaviour:
+    """Answer with a line; an empty one is silence, and none closes the connection."""
+
+    def behave(peer: Peer, _rest: bytes) -> None:
+        if line is None:
+            raise ConnectionResetError
+        if not line:
+            peer.keep_silent()
+        peer.send(line + b"\r\n")
+
+    return behave
 
 
 @contextmanager
