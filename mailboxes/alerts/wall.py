@@ -10,7 +10,7 @@ mailbox's alert, then the profile's.
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +26,8 @@ from profiles.models import EmailSettings, ServerProfile
 
 MAXIMUM_DETAILS = 2048
 MAXIMUM_TRANSCRIPT = 64 * 1024
+#: What was said to a server is of no use to anybody after this.
+TRANSCRIPTS_KEPT = timedelta(days=30)
 DELETED_AT_ONCE = 500
 
 
@@ -98,6 +100,7 @@ def raise_alert(
         if kind.gathered_as and kind.mended_by and shown_profile and cause.code:
             _gather(pk, kind.mended_by, KINDS[kind.gathered_as], columns, now=now)
     if cause.transcript:
+        AlertTranscript.objects.filter(recorded_on__lt=now - TRANSCRIPTS_KEPT).delete()
         AlertTranscript.objects.update_or_create(
             alert_id=pk, defaults={"text": cause.transcript[:MAXIMUM_TRANSCRIPT], "recorded_on": now}
         )
