@@ -295,7 +295,7 @@ def test_what_others_do_meanwhile_confuses_no_command(opened: Opened) -> None:
 
 
 def test_a_message_is_found_by_its_message_id(opened: Opened) -> None:
-    with ScriptedImap(SMALL) as server, opened(server) as client:
+    with ScriptedImap({1: b"Message-ID: <a@b>\r\n\r\n"}) as server, opened(server) as client:
         assert client.find_by_message_id("<a@b>", folders=["Sent"]) == "Sent"
     assert b'UID SEARCH HEADER Message-ID "<a@b>"' in server.heard[-3]
 
