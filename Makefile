@@ -52,6 +52,7 @@ format: .venv/test.stamp ## Format the code and the templates
 .PHONY: bench
 bench: packages .venv/test.stamp ## Measure syncing beside mbsync and poplib, and sending beside smtplib
 	@$(BIN)/python -m bench.initial_sync
+	@$(BIN)/python -m bench.distant_sync
 	@$(BIN)/python -m bench.pop3_fetch
 	@$(BIN)/python -m bench.sending
 
