@@ -50,11 +50,12 @@ format: .venv/test.stamp ## Format the code and the templates
 	@$(BIN)/djade $(TEMPLATES)
 
 .PHONY: bench
-bench: packages .venv/test.stamp ## Measure syncing beside mbsync and poplib, and sending beside smtplib
+bench: packages .venv/test.stamp ## Measure syncing, sending, and the lists of a large database (MAILBOXES, MESSAGES)
 	@$(BIN)/python -m bench.initial_sync
 	@$(BIN)/python -m bench.distant_sync
 	@$(BIN)/python -m bench.pop3_fetch
 	@$(BIN)/python -m bench.sending
+	@$(BIN)/python -m bench.lists $(if $(MAILBOXES),--mailboxes $(MAILBOXES)) $(if $(MESSAGES),--messages $(MESSAGES))
 
 .PHONY: screenshots
 screenshots: packages .venv/test.stamp ## Take pictures of every screen for docs/images

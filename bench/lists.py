@@ -185,15 +185,21 @@ def _measure_change() -> bool:
     from mailboxes.models import Mailbox  # noqa: PLC0415
     from profiles.models import ServerProfile  # noqa: PLC0415
 
-    profile = ServerProfile.objects.get(environment__slug="large", name="Profile 07")
-    pks = list(Mailbox.objects.active().order_by("name").values_list("pk", flat=True)[:10_000])
-    started = time.perf_counter()
-    outcome = changing.apply(
-        pks, changing.Change({"server_profile_id": profile.pk}), by=None, now=timezone.now()
+    chosen = list(Mailbox.objects.active().order_by("name").values_list("pk", "server_profile")[:10_000])
+    # Another than the last time, where the database is kept.
+    profile = (
+        ServerProfile.objects.filter(environment__slug="large").exclude(pk=chosen[0][1]).order_by("name")[0]
     )
-    seconds = time.perf_counter() - started
-    print(f"Change Multiple Records: {outcome.changed:,} of {len(pks):,} mailboxes in {seconds:.1f} s")
-    return seconds <= GOAL_CHANGE_SECONDS
+    pks, change = [pk for pk, _ in chosen], changing.Change({"server_profile_id": profile.pk})
+    outcomes: list[changing.Outcome] = []
+    taken, own, its = _timed(
+        lambda: outcomes.append(changing.apply(pks, change, by=None, now=timezone.now()))
+    )
+    print(
+        f"Change Multiple Records: {outcomes[0].changed:,} of {len(pks):,} mailboxes in {taken / 1000:.1f} s "
+        f"(CPU {own / 1000:.1f} s, of the database {its / 1000:.1f} s)"
+    )
+    return taken <= GOAL_CHANGE_SECONDS * 1000
 
 
 if __name__ == "__main__":
