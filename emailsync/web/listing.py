@@ -38,6 +38,8 @@ MOST_WORDS = 8
 COUNTED = 10_000
 COUNTED_BY_FACET = 1_000
 LAST_PAGE = 1_000_000
+#: As many records that a search finds are asked for by key.
+FEW = 1_000
 
 
 class Listing(Generic[M]):
@@ -75,6 +77,8 @@ class Listing(Generic[M]):
         self.everything = self.offers_all and state.get("all") == "1"
         self._asked_page = state.get("page", "")
         self._queryset = queryset
+        #: Whether a search finds so few that they are asked for by key.
+        self._finds_few = False
         #: The filters set, with their values.
         self.filtered = [(each, self._known_value(each, state.get(each.name, ""))) for each in self.filters]
         self.filtered = [(each, value) for each, value in self.filtered if value]
@@ -112,8 +116,9 @@ class Listing(Generic[M]):
 
     def _narrowed(self, found: QuerySet[M]) -> QuerySet[M]:
         """Return what is rare by its keys: the counts and the rows would look for it again and again."""
-        keys = list(found.order_by().values_list("pk", flat=True)[: COUNTED_BY_FACET + 1])
-        return found if len(keys) > COUNTED_BY_FACET else self._queryset.filter(pk__in=keys)
+        keys = list(found.order_by().values_list("pk", flat=True)[: FEW + 1])
+        self._finds_few = len(keys) <= FEW
+        return self._queryset.filter(pk__in=keys) if self._finds_few else found
 
     @property
     def search_words(self) -> list[str]:
@@ -190,6 +195,10 @@ class Listing(Generic[M]):
         """Return the records of this page."""
         start = (self.page - 1) * self.size
         stop = min(start + self.size, self.total)
+        if self._finds_few and self.total:
+            # With a limit PostgreSQL would go through all records by name until it meets these.
+            keys = list(self._sorted().values_list("pk", flat=True))[start:stop]
+            return self.fetch(self._sorted().filter(pk__in=keys))
         if start > self.total // 2 and not self.is_more:
             # The shorter way to the last pages is from the end.
             return self.fetch(self._sorted().reverse()[self.total - stop : self.total - start])[::-1]
