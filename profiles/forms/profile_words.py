@@ -148,7 +148,7 @@ TIPS: Words = {
     "move_failed_to_undeliverable": _(
         "Incoming mail that could not be stored is moved to a folder named Undeliverable on the "
         "server, where "
-        "somebody can look at it. Turned off, it stays in the Inbox and is only recorded."
+        "somebody can look at it. Turned off, or over POP3, it stays in the Inbox and is only recorded."
     ),
     "append_to_sent": _(
         "Keeps a copy of each sent email in the mailbox, over IMAP and apart from sending. Gmail, Exchange "

@@ -131,6 +131,15 @@ def test_ports_that_are_left_out_follow_protocol_and_security(provision: Provisi
     assert (profile.incoming_port, profile.outgoing_port) == (993, 465)
 
 
+def test_a_profile_may_read_over_pop3(provision: Provisioner) -> None:
+    """Its port follows the protocol."""
+    profile = "- name: One account for all\n        server_type: other\n        incoming_protocol: "
+    provision.apply(EXAMPLE.replace(f"{profile}imap", f"{profile}pop3"))
+
+    made = ServerProfile.objects.get(name="One account for all")
+    assert (made.incoming_protocol, made.incoming_port) == ("pop3", 995)
+
+
 def test_a_second_run_changes_nothing_and_says_so(provision: Provisioner) -> None:
     """Not even a version number moves."""
     provision.apply()

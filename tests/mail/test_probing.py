@@ -22,6 +22,7 @@ from emailsync.management.selftest.scripted import (
     ScriptedSmtp,
     refuse,
 )
+from emailsync.management.selftest.scripted_pop3 import ScriptedPop3
 from tests.mail.conftest import PASSWORD, endpoint_of
 from tests.servers.ports import free_port
 
@@ -49,6 +50,17 @@ def failure(steps: list[Step]) -> Step:
     """Return the one step that failed."""
     (step,) = (step for step in steps if step.outcome is Outcome.FAILURE)
     return step
+
+
+def test_every_step_of_a_good_pop3_server_succeeds(wire: Wire, certificates: Authority) -> None:
+    letters = {b"a": b"x\r\n", b"b": b"y\r\n"}
+    with ScriptedPop3(letters, certificate=certificates.server) as server:
+        steps = list(probe_incoming(endpoint_of(server, Security.STARTTLS), PASSWORD, wire, now=NOW))
+    assert names(steps, Outcome.SUCCESS) == [
+        *("resolve", "connect", "greet", "secure", "capabilities", "authenticate", "open_inbox")
+    ]
+    assert (steps[-1].title, steps[-1].seen) == ("2 messages in INBOX", "6 bytes")
+    assert "PIPELINING" in steps[4].seen
 
 
 def test_every_step_of_a_good_incoming_server_succeeds(wire: Wire, certificates: Authority) -> None:

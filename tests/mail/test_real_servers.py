@@ -13,6 +13,7 @@ from emailsync.mail.errors import LoginRefused, RecipientsRefused
 from emailsync.mail.headers import Address
 from emailsync.mail.imap import open_imap
 from emailsync.mail.incoming import PIECE
+from emailsync.mail.pop3 import open_pop3
 from emailsync.mail.probing import probe_incoming, probe_outgoing
 from emailsync.mail.smtp import open_smtp
 from emailsync.mail.trial import Outcome
@@ -33,6 +34,12 @@ def imap(server: Dovecot, security: Security = Security.TLS) -> Endpoint:
     """Return where Dovecot listens."""
     port = server.ports.imaps if security is Security.TLS else server.ports.imap
     return Endpoint(Protocol.IMAP, server.host, port, security)
+
+
+def pop3(server: Dovecot, security: Security = Security.TLS) -> Endpoint:
+    """Return where Dovecot listens for POP3."""
+    port = server.ports.pop3s if security is Security.TLS else server.ports.pop3
+    return Endpoint(Protocol.POP3, server.host, port, security)
 
 
 def smtp(server: Postfix, security: Security = Security.STARTTLS) -> Endpoint:
@@ -94,6 +101,34 @@ def test_the_master_opens_another_mailbox(dovecot: Dovecot, account: Account, wi
     master = Password(dovecot.master_name, dovecot.master_password, account.user_name)
     with open_imap(imap(dovecot), master, wire) as client:
         assert client.open_folder().messages == 1
+
+
+@pytest.mark.parametrize("security", list(Security))
+def test_mail_is_fetched_over_pop3_and_stays(
+    dovecot: Dovecot, account: Account, wire: Wire, security: Security
+) -> None:
+    mails = [b"Subject: %d\r\n\r\n.\r\n..%s\r\n" % (number, b"x" * number * 50) for number in range(1, 201)]
+    for mail in mails:
+        dovecot.deliver(account.user_name, mail)
+    with open_pop3(pop3(dovecot, security), password(account), wire) as client:
+        fetched = list(client.fetch(client.describe(client.ids_after(0), dates=False)))
+    with open_pop3(pop3(dovecot, security), password(account), wire) as client:
+        names = list(client.uidls.values())
+    assert [message.body.content for message in fetched] == mails
+    assert [message.key for message in fetched] == names
+    assert len(set(names)) == 200
+
+
+def test_the_master_opens_another_mailbox_over_pop3(dovecot: Dovecot, account: Account, wire: Wire) -> None:
+    dovecot.deliver(account.user_name, b"Subject: theirs\r\n\r\n\r\n")
+    master = Password(dovecot.master_name, dovecot.master_password, account.user_name)
+    with open_pop3(pop3(dovecot), master, wire) as client:
+        assert client.status().messages == 1
+
+
+def test_dovecot_passes_every_step_over_pop3(dovecot: Dovecot, account: Account, wire: Wire) -> None:
+    steps = list(probe_incoming(pop3(dovecot), password(account), wire, now=NOW))
+    assert {step.outcome for step in steps} == {Outcome.SUCCESS}
 
 
 def test_dovecot_refuses_a_wrong_password_for_good(dovecot: Dovecot, account: Account, wire: Wire) -> None:
