@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from emailsync.web.channel import callback_url
-from emailsync.web.responses import page_response, redirect_response, saved_response
+from emailsync.web.responses import is_fragment, redirect_response, saved_response
 from mailboxes import access
 from mailboxes.models import Mailbox
 from mailboxes.services import authorization
@@ -24,7 +24,7 @@ MANY = 10
 
 def connection_context(mailbox: Mailbox) -> dict[str, Any]:
     """Return what the card about the connection is drawn from."""
-    return {"connection": authorization.connection(mailbox), "now": timezone.now()}
+    return {"connection": authorization.connection(mailbox)}
 
 
 @require_safe
@@ -32,9 +32,9 @@ def mailbox_connection(request: HttpRequest, slug: str, pk: UUID) -> HttpRespons
     """Show the card alone; it asks for itself while a code is exchanged."""
     environment, mailbox = _enter(request, slug, pk, Permission.READ_MAILBOXES)
     context = {**connection_context(mailbox), "mailbox": mailbox, "environment": environment}
-    if not request.headers.get("HX-Request"):
+    if not is_fragment(request) or context["connection"] is None:
         return redirect_response(request, mailbox.get_absolute_url())
-    return page_response(request, "mailboxes/_connection.html", "mailboxes/_connection.html", context)
+    return render(request, "mailboxes/_connection.html", context)
 
 
 @require_POST
@@ -51,6 +51,9 @@ def mailbox_connect(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
             request, mailbox.get_absolute_url(), title=title, text=str(error), intent="error"
         )
     request.session[STATES] = [*request.session.get(STATES, [])[1 - MANY :], state]
+    if not is_fragment(request):
+        # Browsers let no form lead to another site (form-action), but a link may.
+        return render(request, "mailboxes/oauth_leave.html", {"provider_url": url, "mailbox": mailbox})
     return redirect_response(request, url)
 
 

@@ -1,6 +1,7 @@
 """A password that would sing wherever it appears: no log, file, row, page, command or exception holds it."""
 
 import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from emailsync.management.selftest.certificates import Authority
 from emailsync.management.selftest.scripted import Peer, ScriptedImap, ScriptedSmtp
 from tests.installation import Installation
+from tests.servers.authorization import AuthorizationServer
 
 pytestmark = pytest.mark.servers
 
@@ -41,11 +43,26 @@ environments:
         authentication_type: credentials_in_profile
         user_name: service
         password: {canary}
+      - name: Tokens
+        incoming_location: localhost
+        incoming_port: {refusing}
+        outgoing_location: localhost
+        outgoing_port: {refusing_smtp}
+        ca_certificate_file: {authority}
+        authentication_type: oauth
+        outgoing_authentication_type: oauth
+        oauth_grant: client_credentials
+        oauth_client_id: the-application
+        oauth_client_secret: {canary}
+        oauth_token_url: {provider}/token
+        oauth_scopes: mail
     mailboxes:
       - {{address: ana@contoso.example, name: Ana, user_name: ana, password: {canary}, approved: true}}
       - {{address: wrong@contoso.example, name: Wrong, user_name: wrong, password: {canary},
           server_profile: Refusing, approved: true}}
       - {{address: plain@contoso.example, name: Plain, user_name: plain, server_profile: Untrusted,
+          allow_credentials: false, approved: true}}
+      - {{address: token@contoso.example, name: Token, user_name: token, server_profile: Tokens,
           allow_credentials: false, approved: true}}
 """
 PAGES = """
@@ -113,7 +130,7 @@ def written(text: str) -> str:
 def songs() -> list[bytes]:
     """Return every form in which the password can travel."""
     sasl = [f"\0{user}\0{CANARY}" for user in USERS]
-    return [CANARY.encode(), *(written(text).rstrip("=").encode() for text in (CANARY, *sasl))]
+    return [CANARY.encode(), *(written(text).rstrip("=").encode() for text in (CANARY, *sasl, BEARER))]
 
 
 def sings(content: bytes | str) -> bool:
@@ -122,7 +139,9 @@ def sings(content: bytes | str) -> bool:
     return any(song in raw for song in songs())
 
 
-ECHO = " and ".join([CANARY, written(CANARY), written(f"\0wrong\0{CANARY}")]).encode()
+#: The canary as an access token, as XOAUTH2 carries it.
+BEARER = f"user=token\x01auth=Bearer {CANARY}\x01\x01"
+ECHO = " and ".join([CANARY, *map(written, (CANARY, f"\0wrong\0{CANARY}", BEARER))]).encode()
 
 
 def parrot(peer: Peer, tag: bytes, rest: bytes) -> None:
@@ -131,7 +150,9 @@ def parrot(peer: Peer, tag: bytes, rest: bytes) -> None:
 
 
 @pytest.fixture
-def installation(tmp_path: Path, certificates: Authority) -> Iterator[Installation]:
+def installation(
+    tmp_path: Path, certificates: Authority, authorization: AuthorizationServer
+) -> Iterator[Installation]:
     """Give an installation with a mailbox that works, one that is refused and one that trusts nobody."""
     mail = {1: b"Subject: One\r\n\r\nHello.\r\n"}
     with (
@@ -140,6 +161,9 @@ def installation(tmp_path: Path, certificates: Authority) -> Iterator[Installati
         ScriptedImap(certificate=certificates.server, implicit_tls=True) as refusing,
         ScriptedSmtp(certificate=certificates.server, implicit_tls=True) as refusing_smtp,
     ):
+        refusing.capabilities += b" AUTH=XOAUTH2"
+        refusing_smtp.extensions = [b"AUTH PLAIN XOAUTH2"]
+        authorization.instead = (200, json.dumps({"access_token": CANARY, "token_type": "Bearer"}))
         refusing.on("AUTHENTICATE", parrot)
         refusing_smtp.replies["AUTH"] = b"535 5.7.8 you said " + ECHO
         installation = Installation(
@@ -155,6 +179,7 @@ def installation(tmp_path: Path, certificates: Authority) -> Iterator[Installati
                 refusing_smtp=refusing_smtp.port,
                 authority=certificates.file,
                 canary=CANARY,
+                provider=authorization.url,
             )
         )
         assert not sings(installation.manage("provision", str(description)))
@@ -165,7 +190,7 @@ def test_a_password_appears_nowhere(installation: Installation) -> None:
     with installation.worker("--loglevel=DEBUG") as worker:
         printed = installation.manage("diagnose", "--environment", "contoso")
         done = "SELECT count(*) FROM mailboxes_diagnosis WHERE state = 'done'"
-        installation.wait_until(done, equals=3, seconds=PATIENCE)
+        installation.wait_until(done, equals=4, seconds=PATIENCE)
         installation.python(SEND)
         sent = "SELECT count(*) FROM mailboxes_outgoingmessage WHERE status = 'sent'"
         installation.wait_until(sent, equals=1, seconds=PATIENCE)
@@ -174,6 +199,7 @@ def test_a_password_appears_nowhere(installation: Installation) -> None:
     failures = "SELECT DISTINCT error_code FROM mailboxes_diagnosisstep WHERE outcome = 'failure'"
     assert {code for (code,) in installation.sql(failures)} == {
         "login_refused",
+        "token_refused",
         "certificate_unknown_authority",
     }
     printed += installation.manage(
