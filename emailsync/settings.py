@@ -232,6 +232,7 @@ CELERY_TASK_QUEUES = [
     Queue(name, Exchange(name), routing_key=name) for name in ("interactive", "deliver", "sync")
 ]
 CELERY_TASK_ROUTES = {
+    "mailboxes.tasks.detect": {"queue": "interactive"},
     "mailboxes.tasks.diagnose": {"queue": "interactive"},
     "mailboxes.tasks.run_job": {"queue": "interactive"},
     "mailboxes.tasks.exchange_code": {"queue": "interactive"},

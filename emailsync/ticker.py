@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 from mailboxes import searching, tasks
 from mailboxes.choices import Direction
 from mailboxes.engine import heartbeat, scheduling
-from mailboxes.models import Diagnosis, Job, OAuthToken, OAuthVisit, WorkerState
+from mailboxes.models import Detection, Diagnosis, Job, OAuthToken, OAuthVisit, WorkerState
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,8 @@ def tick() -> None:
     heartbeat.beat(now)
     for diagnosis in scheduling.claim_due(Diagnosis, now=now):
         _send(tasks.diagnose, diagnosis.pk)
+    for detection in scheduling.claim_due(Detection, now=now):
+        _send(tasks.detect, str(detection.pk))
     for job in scheduling.claim_due(Job, now=now):
         _send(tasks.run_job, job.pk)
     for visit in scheduling.claim_due(OAuthVisit, now=now):

@@ -6,7 +6,7 @@ from celery import shared_task
 from django.conf import settings
 
 from mailboxes import searching
-from mailboxes.engine import authorizing, delivering, diagnosing, jobs, syncing
+from mailboxes.engine import authorizing, delivering, detecting, diagnosing, jobs, syncing
 
 #: Threads of a worker that long receiving runs must leave to tests and sending.
 KEPT_FREE = 2
@@ -34,6 +34,12 @@ def deliver(state_pk: int) -> None:
 def diagnose(diagnosis_pk: int) -> None:
     """Test one mailbox and enable what works."""
     diagnosing.run(diagnosis_pk)
+
+
+@shared_task
+def detect(detection_pk: str) -> None:
+    """Search for the mail servers of a domain."""
+    detecting.run(detection_pk)
 
 
 @shared_task

@@ -12,6 +12,7 @@ from mailboxes.views import (
     compose,
     conversation,
     course,
+    detection,
     diagnose,
     email_list,
     emails,
@@ -93,6 +94,12 @@ environment_mail: list[URLPattern | URLResolver] = [
 namespaced: list[URLPattern | URLResolver] = [
     path("environments/<slug:slug>/mailboxes/", include(mailboxes)),
     path("environments/<slug:slug>/emails/", include(environment_mail)),
+    path("environments/<slug:slug>/server-profiles/detect/", detection.profile_detect, name="profile_detect"),
+    path(
+        "environments/<slug:slug>/server-profiles/detect/<uuid:pk>/",
+        detection.detection_detail,
+        name="detection_detail",
+    ),
     path(
         "environments/<slug:slug>/server-profiles/<uuid:pk>/diagnose/",
         diagnose.profile_diagnose,

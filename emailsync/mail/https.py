@@ -1,4 +1,4 @@
-"""Ask a web server one question over the guarded connection: POST a form, read a short answer.
+"""Ask a web server one question over the guarded connection, and read a short answer.
 
 The standard library's HTTP speaks on a connection of ours, so that the address guard, the trusted
 certificates, the timeouts and the deadline hold here as they do for mail. Redirects are not followed: what
@@ -78,6 +78,16 @@ def endpoint_of(url: str) -> Endpoint:
 
 def post_form(url: str, form: str, wire: Wire) -> Answer:
     """Send `form` (application/x-www-form-urlencoded) and return the answer. Raises MailError."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+    return _ask("POST", url, form.encode(), headers, wire)
+
+
+def get(url: str, wire: Wire) -> Answer:
+    """Return what is at `url`. Raises MailError."""
+    return _ask("GET", url, None, {}, wire)
+
+
+def _ask(method: str, url: str, content: bytes | None, headers: dict[str, str], wire: Wire) -> Answer:
     endpoint = endpoint_of(url)
     parts = urlsplit(url.strip())
     connection = connect(endpoint, wire)
@@ -85,14 +95,9 @@ def post_form(url: str, form: str, wire: Wire) -> Answer:
         connection.start_tls()
         http = HTTPConnection(endpoint.host, endpoint.port)
         http.sock = _Socket(connection)  # as much of a socket as it uses
-        headers = {
-            "Content-Type": "application/x-www-form-urlencoded",
-            "Accept": "application/json",
-            "Connection": "close",
-        }
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         with translated(connection.clean):
-            http.request("POST", target, form.encode(), headers)
+            http.request(method, target, content, {**headers, "Connection": "close"})
             response = http.getresponse()
             body = response.read(ANSWER_LIMIT)
         return Answer(response.status, body.decode("utf-8", "replace"))

@@ -35,7 +35,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from mailboxes.choices import RunState
-from mailboxes.models import Diagnosis, Job, OAuthToken, OAuthVisit, WorkerState
+from mailboxes.models import Detection, Diagnosis, Job, OAuthToken, OAuthVisit, WorkerState
 from profiles.choices import AuthenticationType
 from profiles.models import ServerProfile
 
@@ -49,7 +49,7 @@ PLACE_PATIENCE = timedelta(seconds=2)
 CLAIM_LIMIT = 100
 
 
-Workable = TypeVar("Workable", WorkerState, Diagnosis, Job, OAuthToken, OAuthVisit)
+Workable = TypeVar("Workable", WorkerState, Detection, Diagnosis, Job, OAuthToken, OAuthVisit)
 
 
 class LeaseLost(Exception):

@@ -4,6 +4,7 @@ from mailboxes.models.alert import Alert, AlertReading, AlertTranscript
 from mailboxes.models.authorization import OAuthToken, OAuthVisit
 from mailboxes.models.brake import RefusedSignIn, SignInBrake
 from mailboxes.models.claim import SyncClaim, TokenCounter
+from mailboxes.models.detection import Detection
 from mailboxes.models.diagnosis import Diagnosis, DiagnosisStep
 from mailboxes.models.job import Job, JobOrder, JobRemark
 from mailboxes.models.ledger import FolderCursor, LedgerEntry
@@ -20,6 +21,7 @@ __all__ = [
     "AlertTranscript",
     "Attachment",
     "Correspondent",
+    "Detection",
     "Diagnosis",
     "DiagnosisStep",
     "DraftFile",

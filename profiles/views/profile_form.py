@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.datastructures import MultiValueDict
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
@@ -18,7 +19,7 @@ from emailsync.web.channel import callback_url, is_protected
 from emailsync.web.responses import dialog_response, page_response, redirect_response, saved_response
 from profiles import access, services
 from profiles.access import Permission
-from profiles.forms.profile import ServerProfileForm
+from profiles.forms.profile import SECRETS, ServerProfileForm
 from profiles.models import Environment, ServerProfile, StaleRecord
 from profiles.views.figures import add_figures
 from profiles.views.profile_list import list_page
@@ -31,10 +32,15 @@ def profile_create(request: HttpRequest, slug: str, *, full: bool = False) -> Ht
     user = cast("User", request.user)
     origin = _find(environment, request.GET["from"]) if "from" in request.GET else None
     start = services.copy_of(origin) if origin else ServerProfile(environment=environment, owner=user)
+    is_filled = "fill" in request.POST or "fill" in request.GET
     form = ServerProfileForm(
-        request.POST or None, instance=start, credentials_locked=not is_protected(request), full=full
+        None if is_filled else request.POST or None,
+        initial=_filled(request.POST or request.GET) if is_filled else None,
+        instance=start,
+        credentials_locked=not is_protected(request),
+        full=full,
     )
-    if request.method == "POST" and _save(request, form) is not None:
+    if request.method == "POST" and not is_filled and _save(request, form) is not None:
         title, text = _("%(name)s was created"), _("Mailboxes can use it now.")
         url = _full_url(form.instance) if full else _list_url(environment)
         named = title % {"name": form.instance.name}
@@ -63,6 +69,16 @@ def profile_edit(request: HttpRequest, slug: str, pk: UUID, *, full: bool = Fals
         if changed is not None:
             return _saved(request, form, used_by=used_by if changed else 0, full=full)
     return _show(request, environment, form, {"used_by": used_by}, full=full)
+
+
+def _filled(data: QueryDict) -> dict[str, Any]:
+    """Return what the form shows when detected settings were put among what was typed so far."""
+    fields = {name: field for name, field in ServerProfileForm.base_fields.items() if name not in SECRETS}
+    return {
+        name: field.widget.value_from_datadict(data, MultiValueDict(), name)
+        for name, field in fields.items()
+        if name in data
+    }
 
 
 def _saved(request: HttpRequest, form: ServerProfileForm, *, used_by: int, full: bool) -> HttpResponse:

@@ -23,6 +23,7 @@ from mailboxes.services import (
     authorization,
     changing,
     completeness,
+    detection,
     diagnosis,
     drafts,
     editing,
@@ -391,6 +392,11 @@ SERVICES: list[Service] = [
         APPROVE,
         lambda w, by: jobs.start(JobKind.APPROVE, environment=w.here.environment, targets=[], by=by, now=NOW),
         "approve",
+    ),
+    Service(
+        detection.start,
+        WRITE_SETTINGS,
+        lambda w, by: detection.start("a@example.org", environment=w.here.environment, by=by, now=NOW),
     ),
     Service(
         received.read_again,

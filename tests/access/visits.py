@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.access.world import PEOPLE, SIGNED_IN, World
+from mailboxes.models import Detection
+from tests.access.world import NOW, PEOPLE, SIGNED_IN, World
 
 Words = frozenset[str]
 Args = Callable[[World], tuple[Any, ...]]
@@ -76,6 +77,13 @@ def of_profile(world: World) -> tuple[Any, ...]:
 
 def of_job(world: World) -> tuple[Any, ...]:
     return (world.here.environment.slug, world.here.job.pk)
+
+
+def of_detection(world: World) -> tuple[Any, ...]:
+    found = Detection.objects.create(
+        environment=world.here.environment, domain="outside.example", created_on=NOW
+    )
+    return (world.here.environment.slug, found.pk)
 
 
 def of_gathered(world: World) -> tuple[Any, ...]:
@@ -229,6 +237,8 @@ VISITS: list[Visit] = [
             ("delete", {"confirm": "1"}),
         ]
     ),
+    post("mailboxes:profile_detect", WRITE_SETTINGS, sent=sends(address="ana@example.org")),
+    get("mailboxes:detection_detail", WRITE_SETTINGS, of_detection),
     get("profiles:profile_create_full", WRITE_SETTINGS),
     post("profiles:profile_create_full", WRITE_SETTINGS, sent=sends(name="Pier")),
     get("profiles:profile_detail", READ_SETTINGS, of_profile),
