@@ -1,5 +1,6 @@
 """The library against Dovecot and Postfix."""
 
+import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -7,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from emailsync.mail.auth import Password
+from emailsync.mail.certificates import fingerprints, shown
 from emailsync.mail.composing import Draft, compose
 from emailsync.mail.endpoint import Endpoint, Protocol, Security
 from emailsync.mail.errors import LoginRefused, RecipientsRefused
@@ -14,10 +16,11 @@ from emailsync.mail.headers import Address
 from emailsync.mail.imap import open_imap
 from emailsync.mail.incoming import PIECE
 from emailsync.mail.pop3 import open_pop3
-from emailsync.mail.probing import probe_incoming, probe_outgoing
+from emailsync.mail.probing import Arrival, probe_incoming, probe_outgoing
 from emailsync.mail.smtp import open_smtp
 from emailsync.mail.trial import Outcome
 from emailsync.mail.wire import Wire
+from emailsync.management.selftest.certificates import Authority
 from tests.conftest import Account
 from tests.servers.dovecot import Dovecot
 from tests.servers.postfix import Postfix
@@ -182,3 +185,48 @@ def test_postfix_passes_every_step(postfix: Postfix, dovecot: Dovecot, account: 
     steps = list(probe_outgoing(smtp(postfix), password(account), wire, now=NOW, draft=draft))
     assert {step.outcome for step in steps} == {Outcome.SUCCESS}
     assert dovecot.wait_for_message(account.user_name, containing=b"Your mailbox is connected")
+
+
+def fingerprint(certificates: Authority) -> str:
+    """Return the fingerprint of the private servers' certificate."""
+    return fingerprints(ssl.PEM_cert_to_DER_cert(certificates.server.certificate.read_text()))[0]
+
+
+@pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS])
+def test_dovecot_and_postfix_are_trusted_by_their_pin_alone(
+    dovecot: Dovecot,
+    postfix: Postfix,
+    account: Account,
+    wire: Wire,
+    certificates: Authority,
+    security: Security,
+) -> None:
+    pinned = replace(wire, ca_certificates="", pins=(fingerprint(certificates),))
+    with open_imap(imap(dovecot, security), password(account), pinned) as client:
+        assert client.open_folder().messages == 0
+    with open_smtp(smtp(postfix, security), password(account), pinned) as sender:
+        assert "8BITMIME" in sender.capabilities
+
+
+@pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS])
+def test_without_their_authority_both_are_refused_and_their_fingerprint_is_shown(
+    dovecot: Dovecot, account: Account, wire: Wire, certificates: Authority, security: Security
+) -> None:
+    strange = replace(wire, ca_certificates="")
+    steps = list(probe_incoming(imap(dovecot, security), password(account), strange, now=NOW))
+    (step,) = (step for step in steps if step.outcome is Outcome.FAILURE)
+    assert step.error_code == "certificate_unknown_authority"
+    assert shown(fingerprint(certificates)) in step.seen
+
+
+def test_a_message_through_postfix_is_seen_arriving_in_dovecot(
+    dovecot: Dovecot, postfix: Postfix, account: Account, wire: Wire
+) -> None:
+    own = Address("", account.address)
+    draft = Draft(sender=own, to=(own,), subject="Round trip", text="Hello.\n")
+    arrival = Arrival(imap(dovecot), password(account))
+    steps = list(
+        probe_outgoing(smtp(postfix), password(account), wire, now=NOW, draft=draft, arrival=arrival)
+    )
+    assert (steps[-1].name, steps[-1].outcome) == ("arrive", Outcome.SUCCESS)
+    assert "The message arrived in the INBOX after" in steps[-1].title

@@ -57,7 +57,7 @@ def test_whoever_lost_the_lease_commits_nothing(state: WorkerState, now: datetim
     assert state.last_items == 0
 
 
-def test_a_direction_that_is_not_enabled_is_never_due(state: WorkerState, now: datetime) -> None:
-    WorkerState.objects.update(is_enabled=False)
+def test_a_direction_without_a_due_time_is_never_due(state: WorkerState, now: datetime) -> None:
+    WorkerState.objects.update(is_enabled=False, due_at=None)
     assert scheduling.claim_due(WorkerState, now=now) == []
     assert scheduling.claim_running(WorkerState, state.pk, now=now) is None

@@ -176,7 +176,8 @@ def test_a_server_that_is_away_is_tried_again_later(mailbox: Mailbox, receive: R
 
 def test_the_eleventh_failure_in_a_row_stops_under_the_same_code(mailbox: Mailbox, receive: Receive) -> None:
     ServerProfile.objects.update(incoming_port=1)
-    WorkerState.objects.update(transient_failures=10)
+    an_hour_ago = timezone.now() - timedelta(hours=1)
+    WorkerState.objects.update(transient_failures=10, failing_since=an_hour_ago)
     state = receive(mailbox)
     assert (state.is_enabled, state.last_error_code) == (False, "connection_refused")
 
