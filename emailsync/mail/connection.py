@@ -100,7 +100,12 @@ class Connection:
         """Return whether received bytes wait to be read, or come within so many seconds."""
         if self.buffered or (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()):
             return True
-        return not self.closed and bool(select.select([self.sock], [], [], within)[0])
+        if self.closed:
+            return False
+        # Not select(), which takes no more than 1,024 open files.
+        waiting = select.poll()
+        waiting.register(self.sock, select.POLLIN)
+        return bool(waiting.poll(within * 1000))
 
     def send(self, data: bytes | memoryview) -> None:
         """Send all of it; `sent` tells how much the network has taken when that fails."""
