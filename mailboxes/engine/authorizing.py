@@ -19,7 +19,7 @@ from emailsync.mail.wire import Deadline
 from mailboxes.alerts import wall
 from mailboxes.engine import scheduling
 from mailboxes.engine.reaching import PROBE_SECONDS, reveal, wire
-from mailboxes.models import Mailbox, OAuthToken, OAuthVisit
+from mailboxes.models import Mailbox, OAuthToken, OAuthVisit, WorkerState
 from profiles.choices import OAuthGrant
 from profiles.models import ServerProfile
 from profiles.oauth import client_key, client_of, is_connected_by_people, provider_of
@@ -199,6 +199,8 @@ def _exchange(lease: scheduling.Lease, visit: OAuthVisit) -> None:
         token.refresh_token = ""
         _keep(token, tokens, profile, now=now)
         wall.resolve("oauth_expiring", mailbox=visit.mailbox, now=now)
+        # A direction that was stopped is tested again at once: see `mailboxes.engine.recovering`.
+        WorkerState.objects.filter(mailbox=visit.mailbox, due_at__isnull=False).update(due_at=now)
 
 
 def _end(lease: scheduling.Lease, error: MailError) -> None:

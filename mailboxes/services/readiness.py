@@ -256,10 +256,10 @@ def _brake_checks(mailbox: Mailbox, direction: Direction) -> list[Check]:
     brake = braking.brake_on(mailbox, direction)
     if brake is None:
         return []
-    words = {"host": brake.host, "refusals": brake.refusals, "mailboxes": brake.mailboxes}
-    sentence = _("Sign-ins at %(host)s are paused: %(refusals)s of %(mailboxes)s mailboxes were refused.")
+    words = {"host": brake.host, "mailboxes": brake.mailboxes}
+    sentence = _("Sign-ins at %(host)s are paused: too many were refused, of %(mailboxes)s mailboxes.")
     at = {"at": date_format(localtime(brake.next_try_on), "DATETIME_FORMAT")}
-    remedy = _("The next one is tried at %(at)s. Correct the credentials that were refused.") % at
+    remedy = _("At %(at)s one mailbox tries again. Correct the credentials that were refused.") % at
     return [Check("brake", WAITING, sentence % words, remedy)]
 
 

@@ -216,16 +216,16 @@ def test_a_withdrawn_permission_stops_the_mailbox_and_asks_to_reconnect(
     assert authorization.asked.count("refresh_token") == 1
 
 
-def test_connecting_again_mends_it(
-    oauth_mailbox: Mailbox, connect: Connect, authorization: AuthorizationServer
+def test_connecting_again_mends_it_without_another_click(
+    oauth_mailbox: Mailbox, connect: Connect, receive: Receive, authorization: AuthorizationServer
 ) -> None:
     expire(connect(oauth_mailbox))
     authorization.memory.refresh.clear()
-    with pytest.raises(GrantExpired):
-        connecting.credential(oauth_mailbox, "incoming")
+    assert not receive(oauth_mailbox).is_enabled
     connect(oauth_mailbox)
-    with connecting.open_incoming(oauth_mailbox) as client:
-        assert client.status().messages == 0
+    assert WorkerState.objects.due(timezone.now()).filter(direction="incoming").exists()
+    state = receive(oauth_mailbox)
+    assert (state.is_enabled, state.status) == (True, ResultStatus.SUCCESS)
 
 
 @pytest.mark.parametrize("answer", [(503, "busy"), (429, ""), (200, "<html>"), (200, "[]")])
