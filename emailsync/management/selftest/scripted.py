@@ -213,11 +213,16 @@ class ScriptedImap(Scripted):
         peer.begin_tls(self.certificate)
 
     def _do_examine(self, peer: Peer, tag: bytes, rest: bytes) -> None:
-        peer.send(b"* %d EXISTS\r\n* OK [UIDVALIDITY %d] valid\r\n" % (len(self.messages), self.uidvalidity))
-        peer.send(b"* OK [UIDNEXT %d] next\r\n" % self._next())
+        self._folder(peer)
         peer.send(tag + b" OK [READ-ONLY] done\r\n")
 
-    _do_select = _do_examine
+    def _do_select(self, peer: Peer, tag: bytes, rest: bytes) -> None:
+        self._folder(peer)
+        peer.send(tag + b" OK [READ-WRITE] done\r\n")
+
+    def _folder(self, peer: Peer) -> None:
+        peer.send(b"* %d EXISTS\r\n* OK [UIDVALIDITY %d] valid\r\n" % (len(self.messages), self.uidvalidity))
+        peer.send(b"* OK [UIDNEXT %d] next\r\n" % self._next())
 
     def _do_status(self, peer: Peer, tag: bytes, rest: bytes) -> None:
         told = (len(self.messages), self._next(), self.uidvalidity)

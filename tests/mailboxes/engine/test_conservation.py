@@ -59,7 +59,7 @@ class ImapStore:
 
     def messages(self) -> dict[Key, bytes]:
         """Return what lies on the server, by what the ledger knows it by."""
-        return dict(self.server.messages)
+        return {**self.server.messages}
 
     def remove(self, position: int) -> None:
         """Have somebody delete a message."""
@@ -314,5 +314,5 @@ def test_every_message_ends_stored_once(
     store_type: type[ImapStore | Pop3Store], certificates: Authority
 ) -> None:
     Conservation.store_type, Conservation.authority = store_type, certificates
-    bounds = settings(max_examples=4, stateful_step_count=15, deadline=None, database=None)
+    bounds = settings(max_examples=12, stateful_step_count=15, deadline=None, database=None)
     run_state_machine_as_test(Conservation, settings=bounds)
