@@ -45,17 +45,22 @@ def cursor_for(
         return cursor
     if _is_parked(cursor, now=now):
         raise FolderRenumbered("The server gives the messages of the Inbox new numbers again and again.")
-    is_one_of_many = cursor.renumbered_on is not None and now - cursor.renumbered_on < SPAN
+    cursor.is_by_uidl = client.folders is None
     with scheduling.fenced(lease):
-        _keep_entries(mailbox, cursor, status.uidvalidity)
-        cursor.uidvalidity, cursor.last_uid, cursor.uidnext = status.uidvalidity, 0, 0
-        cursor.is_rescan, cursor.asked_on = True, now
-        cursor.is_by_uidl, cursor.listed_on = client.folders is None, None
-        cursor.renumberings = cursor.renumberings + 1 if is_one_of_many else 1
-        cursor.renumbered_on = now
-        cursor.save()
-        wall.raise_alert("folder_renumbered", now=now, mailbox=mailbox)
+        start_over(mailbox, cursor, uidvalidity=status.uidvalidity, now=now)
     return cursor
+
+
+def start_over(mailbox: Mailbox, cursor: FolderCursor, *, uidvalidity: int, now: datetime) -> None:
+    """Have the folder read again from its first message, and tell so. Call it under the fence."""
+    is_one_of_many = cursor.renumbered_on is not None and now - cursor.renumbered_on < SPAN
+    _keep_entries(mailbox, cursor, uidvalidity)
+    cursor.uidvalidity, cursor.last_uid, cursor.uidnext = uidvalidity, 0, 0
+    cursor.is_rescan, cursor.asked_on, cursor.listed_on = True, now, None
+    cursor.renumberings = cursor.renumberings + 1 if is_one_of_many else 1
+    cursor.renumbered_on = now
+    cursor.save()
+    wall.raise_alert("folder_renumbered", now=now, mailbox=mailbox)
 
 
 def put_off(lease: scheduling.Lease, mailbox: Mailbox, *, now: datetime) -> None:

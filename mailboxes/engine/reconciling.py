@@ -5,12 +5,17 @@ or it was overlooked: some server gave it a number below the cursor, or said not
 Such a gap is told, and every message of it gets an entry in the ledger, by which the next run reads it; that
 run counts again. The list is asked for by windows (`IncomingClient.ids_after`) and compared window by window.
 
+A server that gives the number of a message to another one, and says nothing, hides it behind the entry of the
+first. So a sample of the numbers is asked for INTERNALDATE too, which no server changes (RFC 9051, section
+2.3.3): where it is another than the ledger's, the folder was renumbered, and is read again.
+
 A count runs after a run, on a connection of its own, once a day and whenever somebody asks. If it fails,
 that is told in its report and stops nothing.
 """
 
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -20,7 +25,7 @@ from emailsync.mail.errors import MailError
 from emailsync.mail.incoming import IncomingClient
 from mailboxes.alerts import wall
 from mailboxes.choices import LedgerOutcome, Reason
-from mailboxes.engine import connecting, reading, scheduling
+from mailboxes.engine import connecting, numbering, reading, scheduling
 from mailboxes.models import FolderCursor, LedgerEntry, Mailbox, Reconciliation
 from mailboxes.models.ledger import Key
 
@@ -31,6 +36,8 @@ INTERVAL = timedelta(days=1)
 PATIENCE = 1800.0
 #: Messages compared with one question to the database.
 WINDOW = 2000
+#: Of how many messages at most the date is compared, evenly spread.
+SAMPLE = 1000
 
 
 @dataclass
@@ -42,6 +49,8 @@ class Count:
     waiting: int = 0
     missed: list[Key] = field(default_factory=list)
     gone: int = 0
+    #: A number names another message than it did.
+    is_renumbered: bool = False
     trouble: str = ""
 
 
@@ -96,7 +105,19 @@ def _count(client: IncomingClient, cursor: FolderCursor) -> Count:
             else:
                 count.missed.append(key)
     count.gone = cursor.entries().count() - count.outcomes.total()
+    if client.folders is not None:
+        count.is_renumbered = _is_renumbered(client, cursor, numbers)
     return count
+
+
+def _is_renumbered(client: IncomingClient, cursor: FolderCursor, numbers: Sequence[int]) -> bool:
+    """Say whether a number names a message of another INTERNALDATE than the ledger's."""
+    chosen = numbers[:: max(1, -(-len(numbers) // SAMPLE))]
+    entries = cursor.named(chosen).filter(received_at__isnull=False)
+    known = dict(entries.values_list("uid", "received_at"))
+    # What a server lists and does not describe comes with a size of 1 and no date of its own.
+    described = [message for message in client.describe(chosen) if message.size > 1]
+    return any(known.get(message.uid, message.received_at) != message.received_at for message in described)
 
 
 def _note(lease: scheduling.Lease, mailbox: Mailbox, cursor: FolderCursor, count: Count) -> None:
@@ -104,7 +125,7 @@ def _note(lease: scheduling.Lease, mailbox: Mailbox, cursor: FolderCursor, count
     now = timezone.now()
     with scheduling.fenced(lease):
         Reconciliation.objects.filter(mailbox=mailbox).update(
-            due_on=now if count.missed else now + INTERVAL,
+            due_on=now if count.missed or count.is_renumbered else now + INTERVAL,
             tried_on=now,
             counted_on=now,
             on_server=count.on_server,
@@ -114,6 +135,9 @@ def _note(lease: scheduling.Lease, mailbox: Mailbox, cursor: FolderCursor, count
             gone=count.gone,
             trouble=count.trouble,
         )
+        if count.is_renumbered:
+            numbering.start_over(mailbox, cursor, uidvalidity=cursor.uidvalidity, now=now)
+            return
         if not count.missed:
             wall.resolve("ledger_gap", mailbox=mailbox, now=now)
             return

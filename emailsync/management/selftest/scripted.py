@@ -171,6 +171,8 @@ class ScriptedImap(Scripted):
         self.uidvalidity = 7
         self.uidnext: int | None = None
         self.claimed_sizes: dict[int, int] = {}
+        #: INTERNALDATE by UID, where it is another than that of all others.
+        self.dates: dict[int, bytes] = {}
         self._behaviours: dict[str, ImapBehaviour] = {}
 
     def on(self, command: str, behaviour: ImapBehaviour) -> None:
@@ -256,7 +258,8 @@ class ScriptedImap(Scripted):
                 peer.send(self.fetched(uid, content))
             else:
                 size = self.claimed_sizes.get(uid, len(content))
-                told = b'RFC822.SIZE %d INTERNALDATE " 5-Feb-2024 10:20:30 +0100"' % size
+                date = self.dates.get(uid, b" 5-Feb-2024 10:20:30 +0100")
+                told = b'RFC822.SIZE %d INTERNALDATE "%s"' % (size, date)
                 peer.send(b"* %d FETCH (UID %d %s)\r\n" % (uid, uid, told))
         peer.send(tag + b" OK done\r\n")
 

@@ -47,6 +47,7 @@ class ImapStore:
         self.server.on("UID STORE", self._mark)
         self.server.on("UID EXPUNGE", self._expunge)
         self.server.uidnext = 1
+        self.count = 0
         self.marked: set[int] = set()
         self.vanishing: int | None = None
         self.server.on("UID FETCH", self._fetch)
@@ -54,12 +55,14 @@ class ImapStore:
     def deliver(self, content: bytes) -> None:
         """Put a message behind the others."""
         assert self.server.uidnext is not None
+        self.count += 1
         self.server.messages[self.server.uidnext] = content
+        self.server.dates[self.server.uidnext] = b" 5-Feb-2024 10:%02d:%02d +0100" % divmod(self.count, 60)
         self.server.uidnext += 1
 
     def messages(self) -> dict[Key, bytes]:
         """Return what lies on the server, by what the ledger knows it by."""
-        return {**self.server.messages}
+        return {uid: content for uid, content in self.server.messages.items()}  # noqa: C416  (to other types)
 
     def remove(self, position: int) -> None:
         """Have somebody delete a message."""
@@ -70,10 +73,11 @@ class ImapStore:
         """Give all messages new numbers: with another UIDVALIDITY, or without a word."""
         if openly:
             self.server.uidvalidity += 1
-        contents = list(self.server.messages.values())
+        there, dates = sorted(self.server.messages.items()), dict(self.server.dates)
         self.server.messages.clear()
-        self.server.messages.update(enumerate(contents, 1))
-        self.server.uidnext = len(contents) + 1
+        for new, (old, content) in enumerate(there, 1):
+            self.server.messages[new], self.server.dates[new] = content, dates[old]
+        self.server.uidnext = len(there) + 1
 
     def _fetch(self, peer: Peer, tag: bytes, rest: bytes) -> None:
         if b"BODY" in rest and self.vanishing is not None:

@@ -155,3 +155,16 @@ def test_a_server_that_lists_fewer_than_it_counts_is_not_believed(
     imap.on("UID SEARCH", list_only(b"1"))
     receive(box)
     assert "holds 2 messages and lists 1" in Reconciliation.objects.get().trouble
+
+
+def test_a_message_under_the_number_of_another_is_found_by_its_date(
+    box: Mailbox, imap: ScriptedImap, receive: Receive
+) -> None:
+    imap.messages |= {1: numbered(1), 2: numbered(2)}
+    receive(box)
+    imap.messages[2], imap.dates[2] = numbered(3), b" 6-Feb-2024 10:20:30 +0100"
+    ask()
+    receive(box)
+    assert Alert.objects.open().get().kind == "folder_renumbered"
+    receive(box)
+    assert Message.objects.count() == 3
