@@ -104,6 +104,7 @@ class Pop3Store:
     def __init__(self, authority: Authority) -> None:
         self.server = ScriptedPop3(certificate=authority.server, implicit_tls=True)
         self.count = 0
+        #: Nobody deletes while a maildrop is open: it is locked (RFC 1939, section 3).
         self.vanishing: int | None = None
 
     def deliver(self, content: bytes) -> None:
@@ -235,6 +236,7 @@ class Conservation(RuleBasedStateMachine):
     def work_while_somebody_deletes(self, position: int) -> None:
         self.store.vanishing = position
         self.work()
+        self.store.vanishing = None
 
     @rule(before_commit=st.booleans(), batches=st.integers(0, 1))
     def die_while_storing(self, *, before_commit: bool, batches: int) -> None:
