@@ -309,6 +309,12 @@ def test_odd_message_ids_are_kept() -> None:
     assert message.references == ("<a@example.com>", "<b@example.com>")
 
 
+@pytest.mark.parametrize("sign", ["a", "é", "識", "😀"])
+def test_a_message_id_is_never_longer_than_an_index_takes(sign: str) -> None:
+    parsed = parsing.parse(f"Message-ID: <{sign * 3000}@example.org>\r\n\r\nHello.\r\n".encode())
+    assert 990 < len(parsed.message_id.encode()) <= 998
+
+
 @pytest.mark.parametrize("name", ["bad-date", "date-overflow"])
 def test_an_unreadable_date_is_a_defect(name: str) -> None:
     message = read(name)
