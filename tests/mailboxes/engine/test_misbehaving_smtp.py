@@ -303,6 +303,19 @@ def test_a_recipient_put_off_too_often_is_refused(
     assert open_alerts() == {"email_refused_in_part"}
 
 
+def test_a_message_put_off_too_often_fails_and_is_tried_no_more(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send, message: OutgoingMessage, settings: Settings
+) -> None:
+    settings.RETRY_LIMIT = 2
+    smtp.replies["body"] = b"451 4.7.1 Try again later"
+    for _ in range(5):
+        OutgoingMessage.objects.waiting().update(next_attempt_at=timezone.now())
+        send(box)
+    assert status_after(message) == OutgoingStatus.FAILED
+    assert (message.attempts, len(smtp.bodies)) == (3, 3)
+    assert open_alerts() == {"email_failed"}
+
+
 def test_more_recipients_than_the_server_takes_at_once_get_a_second_turn(
     box: Mailbox, smtp: ScriptedSmtp, send: Send
 ) -> None:

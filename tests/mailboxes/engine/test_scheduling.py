@@ -61,3 +61,23 @@ def test_a_direction_without_a_due_time_is_never_due(state: WorkerState, now: da
     WorkerState.objects.update(is_enabled=False, due_at=None)
     assert scheduling.claim_due(WorkerState, now=now) == []
     assert scheduling.claim_running(WorkerState, state.pk, now=now) is None
+
+
+def test_whoever_had_a_turn_goes_behind_those_who_wait(state: WorkerState, now: datetime) -> None:
+    environment = state.mailbox.environment
+    for number in range(3):
+        mailbox = Mailbox.objects.create(
+            environment=environment, name=f"Box {number}", address=f"box{number}@example.org"
+        )
+        WorkerState.objects.create(mailbox=mailbox, direction=Direction.INCOMING, is_enabled=True, due_at=now)
+    turns = []
+    for _ in range(8):
+        [turn] = scheduling.claim_due(WorkerState, now=now, limit=1)
+        lease = scheduling.claim_running(WorkerState, turn.pk, now=now)
+        assert lease is not None
+        turns.append(turn.pk)
+        # It was not done in its time and wants to go on at once.
+        now += timedelta(seconds=1)
+        scheduling.release(lease, due_at=now)
+    assert len(set(turns[:4])) == 4
+    assert turns[4:] == turns[:4]
