@@ -117,7 +117,9 @@ def _course(known: _Known, direction: Direction, state: WorkerState) -> Course:
         return Course(direction, "none", ())
     checks = _checks(known, direction, state)
     word = _word(known, state, checks)
-    next_on, why = _next(known, direction, state) if word in {"running", "busy", "retrying"} else (None, "")
+    next_on, why = (
+        _next(known, direction, state) if word in {"running", "busy", "retrying", "stopped"} else (None, "")
+    )
     return Course(direction, word, checks, next_on, why, _last(mailbox, direction, state))
 
 

@@ -269,3 +269,13 @@ def test_a_member_gives_credentials_and_changes_nothing_else(
     member.post(mailbox.get_absolute_url(), typed)
     mailbox.refresh_from_db()
     assert (mailbox.name, mailbox.user_name, mailbox.password.reveal()) == ("Support", "ana", "new")
+
+
+def test_what_a_failure_stopped_tells_when_it_is_tested_again(mailbox: Mailbox) -> None:
+    now = timezone.now()
+    WorkerState.objects.filter(mailbox=mailbox, direction="incoming").update(
+        is_enabled=False, status="failure", stopped_on=now, due_at=now + timedelta(minutes=15)
+    )
+    course = readiness.courses(mailbox, now=now)[0]
+    assert (course.word, course.why) == ("stopped", "it is tested again by itself then")
+    assert course.next_on == now + timedelta(minutes=15)
