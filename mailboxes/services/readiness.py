@@ -117,9 +117,12 @@ def _course(known: _Known, direction: Direction, state: WorkerState) -> Course:
         return Course(direction, "none", ())
     checks = _checks(known, direction, state)
     word = _word(known, state, checks)
-    next_on, why = (
-        _next(known, direction, state) if word in {"running", "busy", "retrying", "stopped"} else (None, "")
-    )
+    next_on: datetime | None = None
+    why = ""
+    if word == "stopped" and state.due_at:
+        next_on, why = state.due_at, _("it is tested again by itself then")
+    elif word in {"running", "busy", "retrying"}:
+        next_on, why = _next(known, direction, state)
     return Course(direction, word, checks, next_on, why, _last(mailbox, direction, state))
 
 
