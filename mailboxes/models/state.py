@@ -41,6 +41,10 @@ class WorkerStateQuerySet(models.QuerySet["WorkerState"]):
         """Return the directions that worked until a failure stopped them."""
         return self.filter(is_enabled=False, stopped_on__isnull=False)
 
+    def doubtful(self) -> "WorkerStateQuerySet":
+        """Return the directions that failed when they were last tried, or that a failure stopped."""
+        return self.filter(Q(transient_failures__gt=0) | Q(is_enabled=False))
+
     def unleased(self, now: datetime) -> "WorkerStateQuerySet":
         """Return those that no living lease holds."""
         return self.filter(unleased(now))

@@ -1,11 +1,15 @@
 """Claims, leases and fences."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from types import ModuleType
 
 import pytest
+from django.conf import settings as django_settings
 
+from mailboxes import tasks
 from mailboxes.choices import Direction
-from mailboxes.engine import scheduling
+from mailboxes.engine import delivering, scheduling, syncing
 from mailboxes.models import Mailbox, WorkerState
 from profiles.models import Environment
 
@@ -81,3 +85,42 @@ def test_whoever_had_a_turn_goes_behind_those_who_wait(state: WorkerState, now: 
         scheduling.release(lease, due_at=now)
     assert len(set(turns[:4])) == 4
     assert turns[4:] == turns[:4]
+
+
+@pytest.mark.parametrize(
+    ("task", "engine", "room"),
+    [
+        (tasks.deliver, delivering, django_settings.WORKER_CONCURRENCY),
+        (tasks.sync_mailbox, syncing, django_settings.WORKER_CONCURRENCY - tasks.KEPT_FREE),
+    ],
+)
+def test_servers_that_hang_leave_half_of_the_threads_to_the_others(
+    environment: Environment,
+    monkeypatch: pytest.MonkeyPatch,
+    task: Callable[[int], None],
+    engine: ModuleType,
+    room: int,
+) -> None:
+    def directions(word: str, **fields: object) -> list[int]:
+        found = []
+        for number in range(8):
+            mailbox = Mailbox.objects.create(
+                environment=environment, name=word, address=f"{word}{number}@example.org"
+            )
+            found.append(WorkerState.objects.create(mailbox=mailbox, direction="outgoing", **fields).pk)
+        return found
+
+    hanging, stopped = directions("hanging", is_enabled=True, transient_failures=1), directions("stopped")
+    working = directions("working", is_enabled=True)
+    waiting, begun = [*hanging, *stopped, *working], list[int]()
+
+    def hang(pk: int) -> None:
+        begun.append(pk)
+        while waiting and len(begun) < room:
+            # While this one hangs, the next wake-up comes.
+            task(waiting.pop(0))
+
+    monkeypatch.setattr(engine, "run", hang)
+    task(waiting.pop(0))
+    half = django_settings.WORKER_CONCURRENCY // 2
+    assert begun == hanging[:half] + working[: room - half]
