@@ -301,6 +301,17 @@ def test_nobody_listening_is_a_refused_connection(wire: Wire) -> None:
         open_imap(replace(endpoint_of(server), port=free_port()), PASSWORD, wire)
 
 
+@pytest.mark.parametrize("silent", ["::1", "127.0.0.2"])
+def test_after_an_address_without_an_answer_the_next_is_tried(wire: Wire, silent: str) -> None:
+    policy = replace(wire.policy, allowed_networks=parse_networks("127.0.0.0/8,::1/128"))
+    wire = replace(wire, policy=policy, look_up=lambda _host: [silent, "127.0.0.1"])
+    with ScriptedImap({1: b"Subject: Hello\r\n\r\n"}) as server:
+        endpoint = replace(endpoint_of(server), host="mail.example.org")
+        client = open_imap(endpoint, PASSWORD, wire)
+        assert client.status().messages == 1
+        client.close()
+
+
 def test_a_forbidden_address_is_not_reached(wire: Wire) -> None:
     policy = NetworkPolicy(allowed_ports=(range(1, 65536),), allow_plain=True)
     with ScriptedImap() as server, pytest.raises(AddressForbidden):
