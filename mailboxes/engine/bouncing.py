@@ -41,7 +41,7 @@ def _note(message: OutgoingMessage, bounce: Bounce, *, now: datetime) -> None:
     }
     if not news:
         return
-    if message.status == OutgoingStatus.UNCERTAIN:
+    if message.status == OutgoingStatus.UNCERTAIN and not news.keys().isdisjoint(message.recipients):
         recording.found_sent(message, now=now)
     for address, report in news.items():
         told = {"action": report.action.value, "status": report.status, "text": report.text}

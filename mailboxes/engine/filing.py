@@ -73,10 +73,14 @@ def _ask(messages: Iterable[OutgoingMessage], mailbox: Mailbox, *, now: datetime
 def _settle(
     lease: scheduling.Lease, message: OutgoingMessage, folders: FolderClient | None, sent: str | None
 ) -> None:
-    proven = _is_received(message) or (
-        folders is not None
-        and sent is not None
-        and folders.find_by_message_id(message.message_id, folders=[sent]) is not None
+    # A copy, or an answer, may come from those who took it in an earlier attempt.
+    proven = not message.accepted and (
+        _is_received(message)
+        or (
+            folders is not None
+            and sent is not None
+            and folders.find_by_message_id(message.message_id, folders=[sent]) is not None
+        )
     )
     now = timezone.now()
     with scheduling.fenced(lease):

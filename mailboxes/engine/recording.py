@@ -220,6 +220,7 @@ def doubtful(message: OutgoingMessage, mailbox: Mailbox, *, fence: int | None, n
     if unknown.update(
         status=OutgoingStatus.UNCERTAIN,
         attempts=F("attempts") + 1,
+        sent_copy_attempts=0,
         error_code="outcome_unknown",
         error=gettext_noop(
             "The connection ended after the message was handed over and before the server answered."

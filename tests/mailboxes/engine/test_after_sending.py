@@ -367,6 +367,56 @@ def test_an_answer_proves_that_it_was_sent(
     assert uncertain.status == OutgoingStatus.SENT
 
 
+def test_people_are_asked_again_after_another_attempt(
+    box: Mailbox, send: Work, receive: Work, uncertain: OutgoingMessage, sent_folder: SentFolder
+) -> None:
+    receive(box)
+    outgoing.retry(uncertain, by=None, now=timezone.now())
+    assert kinds() == set()
+    send(box)
+    receive(box)
+    uncertain.refresh_from_db()
+    assert uncertain.status == OutgoingStatus.UNCERTAIN
+    assert kinds() == {"email_uncertain"}
+
+
+@pytest.fixture
+def half_sent(box: Mailbox, smtp: ScriptedSmtp, send: Work, now: datetime) -> OutgoingMessage:
+    """Give a message that one recipient took, and of which nobody knows whether the other one did."""
+    to = (Address("", BEN), Address("", "cara@example.org"))
+    own = Address(box.name, box.address)
+    message = outgoing.queue(box, Draft(sender=own, to=to, subject="Offer", text="x"), by=None, now=now)
+    smtp.replies["RCPT cara@example.org"] = b"452 4.2.2 full"
+    send(box)
+    smtp.replies.clear()
+    smtp.replies["body"] = None
+    OutgoingMessage.objects.update(next_attempt_at=now)
+    send(box)
+    message.refresh_from_db()
+    assert (message.status, message.accepted) == (OutgoingStatus.UNCERTAIN, [BEN])
+    return message
+
+
+def test_a_copy_of_an_earlier_attempt_proves_nothing(
+    box: Mailbox, receive: Work, half_sent: OutgoingMessage, sent_folder: SentFolder
+) -> None:
+    sent_folder.holds = True
+    receive(box)
+    half_sent.refresh_from_db()
+    assert half_sent.status == OutgoingStatus.UNCERTAIN
+    assert "email_uncertain" in kinds()
+
+
+def test_a_report_about_an_earlier_attempt_proves_nothing(
+    box: Mailbox, imap: ScriptedImap, receive: Work, half_sent: OutgoingMessage
+) -> None:
+    deliver(imap, report("exim", half_sent))
+    receive(box)
+    half_sent.refresh_from_db()
+    assert half_sent.status == OutgoingStatus.UNCERTAIN
+    assert half_sent.reports[BEN]["action"] == "failed"
+
+
 def test_people_are_asked_at_once_when_nothing_is_received(
     box: Mailbox, smtp: ScriptedSmtp, send: Work, message: OutgoingMessage
 ) -> None:
