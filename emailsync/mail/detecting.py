@@ -81,7 +81,10 @@ class Detected:
 
 def domain_of(address: str) -> str:
     """Return the domain of an address, or a domain as it is. Raises ValueError with a sentence."""
-    return check_host(address.strip().rpartition("@")[2])
+    domain = check_host(address.strip().rpartition("@")[2])
+    if ":" in domain or domain.rpartition(".")[2].isdigit():
+        raise ValueError("Enter the name of a domain; an IP address publishes no mail servers.")
+    return domain
 
 
 class Detector:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from emailsync.mail.connection import Connection, connect
 from emailsync.mail.endpoint import Endpoint, Protocol, Security, check_host
-from emailsync.mail.errors import ProtocolViolation
+from emailsync.mail.errors import HostNotFound, ProtocolViolation
 from emailsync.mail.translating import translated
 from emailsync.mail.wire import Wire
 
@@ -88,7 +88,10 @@ def get(url: str, wire: Wire) -> Answer:
 
 
 def _ask(method: str, url: str, content: bytes | None, headers: dict[str, str], wire: Wire) -> Answer:
-    endpoint = endpoint_of(url)
+    try:
+        endpoint = endpoint_of(url)
+    except ValueError as problem:
+        raise HostNotFound(f"{url} cannot be asked. {problem}") from problem
     parts = urlsplit(url.strip())
     connection = connect(endpoint, wire)
     try:

@@ -274,3 +274,17 @@ def test_the_domain_is_taken_out_of_an_address() -> None:
     assert domain_of("bücher.example") == "xn--bcher-kva.example"
     with pytest.raises(ValueError, match="server"):
         domain_of("ana@")
+
+
+@pytest.mark.parametrize("address", ["ana@192.0.2.1", "ana@[192.0.2.1]", "::ffff:192.0.2.1"])
+def test_an_ip_address_is_no_domain(address: str) -> None:
+    with pytest.raises(ValueError, match="domain"):
+        domain_of(address)
+
+
+def test_a_domain_too_long_for_the_usual_names_ends_the_search_all_the_same(
+    wire: Wire, name_server: NameServer
+) -> None:
+    domain = ".".join(["a" * 60] * 4) + ".example"
+    detector = Detector(domain_of(domain), wire, Names(name_server.resolver))
+    assert detector.run().note == NOT_FOUND

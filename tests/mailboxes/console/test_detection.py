@@ -73,7 +73,9 @@ def test_asking_writes_a_row_and_the_fragment_asks_again(reader: Client, url: st
     assert Detection.objects.due(timezone.now()).get() == found
 
 
-@pytest.mark.parametrize("address", ["", "ana", "ana@", "ana@exa mple.org", "ana@example.org/x"])
+@pytest.mark.parametrize(
+    "address", ["", "ana", "ana@", "ana@exa mple.org", "ana@example.org/x", "ana@192.0.2.1"]
+)
 def test_what_is_no_address_is_said_at_once(reader: Client, url: str, address: str) -> None:
     answer = reader.post(url, {"address": address}, headers=HTMX).content.decode()
     assert 'role="alert"' in answer
