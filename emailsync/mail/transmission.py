@@ -166,11 +166,19 @@ class Transmission:
             return envelope
         if data.code == 354:
             # RFC 2920, section 3.1: a body for nobody is ended at once.
-            self._connection.send(END_OF_BODY)
-            self._dialogue.reply()
+            self._end_for_nobody()
         else:
             self._is_open = mail.code == 250
         raise problem or smtp_failure("data", *data)
+
+    def _end_for_nobody(self) -> None:
+        try:
+            self._connection.send(END_OF_BODY)
+            self._dialogue.reply()
+        except (MailError, OSError):
+            # An answer that comes late would be taken for that to the next letter.
+            self._connection.close()
+            raise
 
     def _next_reply(self, flight: Flight) -> Reply:
         try:

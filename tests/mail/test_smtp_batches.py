@@ -15,6 +15,7 @@ from emailsync.mail.errors import (
     RecipientsRefused,
     SenderRefused,
     ServerBusy,
+    TimedOut,
 )
 from emailsync.mail.smtp import SmtpClient
 from emailsync.mail.transmission import Outcome
@@ -150,6 +151,14 @@ def test_a_body_for_nobody_is_empty(sender: Sender) -> None:
         assert kinds(send(client, letters(1))) == [None]
     assert begun == []
     assert server.bodies == [b"\r\n", letters(1)[0].content]
+
+
+def test_silence_after_a_body_for_nobody_ends_the_connection(sender: Sender) -> None:
+    with ScriptedSmtp() as server, sender(server) as client:
+        server.replies |= {"RCPT": b"550 5.1.1 gone", "DATA": b"354 go ahead anyway", "body": b""}
+        client.connection.wait_at_most(0.2)
+        assert kinds(send(client, letters(2))) == [TimedOut]
+        assert client.connection.closed
 
 
 def test_what_cannot_be_sent_at_all_does_not_hold_up_the_others(server: ScriptedSmtp, sender: Sender) -> None:
