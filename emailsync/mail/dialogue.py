@@ -182,7 +182,10 @@ class Dialogue:
 
     def _send(self, data: bytes, *, hide: bool = False) -> None:
         self.connection.send(data)
-        shown = data.split(b" ")[: 3 if b" AUTHENTICATE " in data else 2] if hide else [data]
+        # Of what follows a counted argument, or answers a question, nothing is shown.
+        is_command = data.startswith(b"E%d " % self._number)
+        words = 0 if not is_command else 3 if b" AUTHENTICATE " in data else 2
+        shown = data.split(b" ")[:words] if hide else [data]
         self.connection.note_client(b" ".join(shown).decode("utf-8", "replace") + (" •••" if hide else ""))
 
     def _read_answer(

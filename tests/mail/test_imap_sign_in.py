@@ -195,6 +195,24 @@ def test_the_transcript_has_the_conversation_without_the_password(sign_in: SignI
     assert base64.b64encode(Plain(PASSWORD).first).decode() not in text
 
 
+def test_the_transcript_has_nothing_of_a_password_that_travels_counted(sign_in: SignIn, wire: Wire) -> None:
+    with ScriptedImap() as server:
+        server.capabilities = b"IMAP4rev1"
+
+        def login(peer: Peer, tag: bytes, _rest: bytes) -> None:
+            peer.send(b"+ go on\r\n")
+            server.heard.append(peer.line())
+            peer.send(tag + b" OK done\r\n")
+
+        server.on("LOGIN", login)
+        with sign_in(server):
+            pass
+    assert "pass word ü".encode() in server.heard
+    assert wire.transcript is not None
+    assert "LOGIN •••" in wire.transcript.text()
+    assert "word" not in wire.transcript.text()
+
+
 def test_a_server_that_takes_no_password_unencrypted_says_so(sign_in: SignIn) -> None:
     with ScriptedImap() as server:
         server.capabilities = b"IMAP4rev1 LOGINDISABLED"
