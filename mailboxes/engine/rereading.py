@@ -8,6 +8,8 @@ Doing it twice does nothing.
 from dataclasses import replace
 from datetime import datetime
 
+from django.db import transaction
+
 from emailsync.mail.incoming import FetchedMessage, RawBody
 from mailboxes.alerts import wall
 from mailboxes.choices import LedgerOutcome, MailboxKind, Reason, TrackIncoming
@@ -39,7 +41,13 @@ def read_again(message: Message, *, now: datetime) -> str:
         if prepared.parsed is None:
             Message.objects.filter(pk=message.pk).update(defects=[prepared.failure])
             return prepared.failure
-        _take_in(message, replace(prepared, sha256=message.sha256, file=raw.file), now=now)
+        try:
+            with transaction.atomic():
+                _take_in(message, replace(prepared, sha256=message.sha256, file=raw.file), now=now)
+        except storing.REFUSALS as error:
+            failure = storing.refusal(error)
+            Message.objects.filter(pk=message.pk).update(defects=[failure])
+            return failure
     return ""
 
 

@@ -5,14 +5,15 @@ from io import StringIO
 
 import pytest
 from django.core.management import call_command
+from django.db import DataError
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from emailsync.mail.parsing import parse
 from mailboxes.alerts import wall
-from mailboxes.choices import JobKind, Reason
-from mailboxes.engine import jobs, preparing
+from mailboxes.choices import JobKind, Reason, RunState
+from mailboxes.engine import jobs, preparing, rows
 from mailboxes.models import Alert, Job, JobRemark, LedgerEntry, Message
 from tests.mailboxes.emails.world import PLAIN, Receive
 
@@ -107,6 +108,21 @@ def test_what_still_cannot_be_read_stays_with_the_new_reason(
     assert Message.objects.get().defects == ["KeyError while reading it"]
     assert "still cannot be read: KeyError" in JobRemark.objects.get().sentence
     assert Alert.objects.open().exists()
+
+
+def test_what_the_database_refuses_stays_and_holds_up_nothing(
+    reader: Client, quarantine: Quarantine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = quarantine()
+
+    def refuse(*_: object) -> None:
+        raise DataError
+
+    monkeypatch.setattr(rows.Rows, "insert", refuse)
+    reader.post(command(message), {"action": "read_again"})
+    assert work().state == RunState.DONE
+    message.refresh_from_db()
+    assert (message.is_quarantined, message.defects) == (True, ["The database does not take it (DataError)."])
 
 
 def test_many_are_read_again_from_the_list(reader: Client, quarantine: Quarantine, receive: Receive) -> None:
