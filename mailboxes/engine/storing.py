@@ -125,8 +125,7 @@ def save(lease: scheduling.Lease, folder: Folder, batch: Batch, *, now: datetime
         try:
             part = _store_surely(lease, folder, [item], alone, now=now)
         except REFUSALS as error:
-            reason = f"The database does not take it ({type(error).__name__})."
-            bare = replace(item, parsed=None, failure=reason, attached=())
+            bare = replace(item, parsed=None, failure=refusal(error), attached=())
             part = _store_surely(lease, folder, [bare], alone, now=now)
         saved.stored += part.stored
         saved.duplicates += part.duplicates
@@ -135,6 +134,11 @@ def save(lease: scheduling.Lease, folder: Folder, batch: Batch, *, now: datetime
         saved.unmatched += part.unmatched
     _store(lease, folder, [], replace(batch, prepared=[]), now=now)
     return saved
+
+
+def refusal(error: Exception) -> str:
+    """Say why a message is in quarantine that was read and that the database does not hold."""
+    return f"The database does not take it ({type(error).__name__})."
 
 
 def _store_surely(
@@ -235,7 +239,7 @@ def _add(
         if held is not None:
             moved.add(held)
             saved.duplicates += 1
-            rows.add_ledger(place, *_same(item), held)
+            rows.add_ledger(_once_deleted(place, held), *_same(item), held)
             rows.unneeded += [header] if header else []
             continue
         verdict = tracker.judge(item.parsed, folder.option) if item.parsed else unreadable()
@@ -270,6 +274,16 @@ def _add(
     if forwarded.parcels:
         unpacking.deliver(rows, folder.rules, forwarded.parcels, outers=by_hash, ids=ids)
     return moved
+
+
+def _once_deleted(place: Place, message: int) -> Place:
+    """Have a message stay that is still there, under its UIDL, after the server confirmed its deletion."""
+    if place.uidl is None or not place.is_deleted_later:
+        return place
+    before = LedgerEntry.objects.filter(
+        mailbox=place.mailbox, uidl=place.uidl, is_listed=False, message=message, origin=None
+    )
+    return replace(place, is_deleted_later=not before.exists())
 
 
 def _same(item: Prepared) -> tuple[LedgerOutcome, Reason]:

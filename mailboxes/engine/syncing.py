@@ -337,4 +337,5 @@ def _delete_processed(client: IncomingClient, cursor: FolderCursor) -> None:
         # Number and size of what is left will be others than those told before: the list is asked for again.
         cursor.listed_on = None
         client.delete(uids)
-    cursor.named(keys).update(is_to_delete=False)
+    # From now on the server may give a UIDL of theirs to another message (RFC 1939, section 7).
+    cursor.named(keys).update(is_to_delete=False, is_listed=False)

@@ -269,13 +269,35 @@ def test_deletion_whose_confirmation_was_lost_is_known_from_the_list(
     assert not LedgerEntry.objects.filter(is_to_delete=True).exists()
 
 
+def test_a_uidl_given_anew_right_after_deletion_hides_nothing(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive
+) -> None:
+    pop.letters = [letter(1, "1")]
+    receive(deleting(box))
+    pop.letters = [letter(2, "1")]
+    receive(deleting(box))
+    assert (stored(), pop.letters) == (["Letter 1", "Letter 2"], [])
+
+
+def test_a_server_that_deletes_nothing_is_not_read_again_for_ever(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive
+) -> None:
+    pop.on("DELE", answer(b"+OK\r\n"))
+    pop.letters = [letter(1), letter(2)]
+    for _ in range(4):
+        receive(deleting(box))
+    assert stored() == ["Letter 1", "Letter 2"]
+    assert sum(line.startswith(b"RETR") for line in pop.heard) == 4
+
+
 def test_only_what_is_stored_is_deleted(box: Mailbox, pop: ScriptedPop3, receive: Receive) -> None:
     old = Letter(b"old", b"Date: Mon, 02 Nov 2020 10:00:00 GMT\r\n\r\nold\r\n")
     pop.letters = [old, letter(1)]
     Mailbox.objects.update(process_email_from=timezone.now() - timedelta(days=1))
     receive(deleting(box))
     assert pop.letters == [old]
-    assert outcomes() == [LedgerOutcome.BEFORE_START, LedgerOutcome.STORED]
+    assert outcomes() == [LedgerOutcome.BEFORE_START]
+    assert stored() == ["Letter 1"]
 
 
 def test_what_cannot_be_read_stays_on_the_server_when_the_profile_sets_it_aside(
