@@ -28,9 +28,9 @@ NO_PAGE = frozenset(
         "mailboxes:outgoing_attachment",
     }
 )
-#: The same in every language: names, initials, columns of a file, examples of host names.
+#: The same in every language: names, initials, columns of a file, examples of addresses.
 ALLOWED = re.compile(
-    rf"\b(emailsync|IMAP|POP3|SMTP|TLS|STARTTLS|OAuth|NTLM|UTC|SHA-256|ms|min|s|[A-Z]{{1,2}}|[\w.@]+\.example(\.\w+)?|{'|'.join(COLUMNS)})\b"
+    rf"\b(emailsync|IMAP|POP3|SMTP|TLS|STARTTLS|OAuth|NTLM|UTC|SHA-256|ms|min|s|[A-Z]{{1,2}}|(https://)?[\w.]+[.@]example(\.\w+)?(/\w+)?|{'|'.join(COLUMNS)})\b"
 )
 ATTRIBUTES = frozenset({"aria-label", "alt", "data-label", "placeholder", "title"})
 SILENT = frozenset({"script", "style", "time", "code", "textarea", "template"})
