@@ -40,8 +40,8 @@ GUESSES = (
     ("smtp", Protocol.SMTP, 587, Security.STARTTLS),
     ("mail", Protocol.SMTP, 587, Security.STARTTLS),
 )
-ANSWERS = gettext_noop("answers")
-NOTHING = gettext_noop("says nothing about it")
+ANSWERS = gettext_noop("Answers.")
+NOTHING = gettext_noop("No entry.")
 NOBODY_TO_ASK = gettext_noop(
     "The name service does not answer. Check the network of the workers, or enter the servers by hand."
 )

@@ -192,6 +192,9 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
             cast("SecretField", self.fields[name]).saved = bool(getattr(self.instance, name))
         self.initial.setdefault("timeout_seconds", _seconds(self.instance.timeout_ms))
         self._lock()
+        if not self.is_bound:  # a refused form has its summary focused
+            first = "server_type" if self.is_new and not full else "name"
+            self.fields[first].widget.attrs["autofocus"] = True
 
     def _list_choices(self) -> None:
         self._list("server_type", ServerType.choices, rules.SERVER_TYPE_REASONS)
@@ -208,8 +211,6 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
             self._offer(security, self._securities(getattr(self.instance, security)))
 
     def _lock(self) -> None:
-        if not self.is_bound:  # a refused form has its summary focused
-            self.fields["server_type" if self.is_new else "name"].widget.attrs["autofocus"] = True
         if not self.is_new:
             self.fields["server_type"].disabled = self.fields["incoming_protocol"].disabled = True
         if self.credentials_locked:
