@@ -103,6 +103,47 @@ def test_a_token_leads_an_answer_home_that_lost_everything_else(mailbox: Mailbox
     assert message.correlated_with_outgoing == original
 
 
+def test_what_a_message_names_goes_before_the_token_in_its_subject(mailbox: Mailbox, store: Store) -> None:
+    named, marked = sent(mailbox), sent(mailbox)
+    store(mailbox, answer(1, named.message_id, subject=marked.subject))
+    message = Message.objects.get()
+    assert (message.correlation, message.correlated_with_outgoing) == ("in_reply_to", named)
+
+
+def test_in_reply_to_goes_before_references_and_the_nearest_of_those_first(
+    mailbox: Mailbox, store: Store
+) -> None:
+    first, second, third = sent(mailbox), sent(mailbox), sent(mailbox)
+    references = f"References: {first.message_id} {second.message_id}\r\n"
+    store(mailbox, mail(1, headers=references))
+    store(mailbox, mail(2, headers=f"In-Reply-To: {third.message_id}\r\n{references}"))
+    answered = Message.objects.order_by("pk").values_list("correlated_with_outgoing", flat=True)
+    assert list(answered) == [second.pk, third.pk]
+
+
+def test_a_token_goes_before_smart_matching(mailbox: Mailbox, store: Store) -> None:
+    EmailSettings.objects.update(use_smart_matching=True)
+    marked, _alike = sent(mailbox), sent(mailbox)
+    store(mailbox, mail(1, subject=f"Re: {marked.subject}"))
+    message = Message.objects.get()
+    assert (message.correlation, message.correlated_with_outgoing) == ("tracking_token", marked)
+
+
+def test_message_and_ledger_hold_the_same_reason(mailbox: Mailbox, store: Store) -> None:
+    mailbox.track_incoming = "in_response"
+    EmailSettings.objects.update(use_smart_matching=True)
+    original = sent(mailbox)
+    store(
+        mailbox,
+        answer(1, original.message_id),
+        mail(2, subject=f"Re: {original.subject}", sender="eve@fjord.example"),
+        mail(3, subject="Re: order of may"),
+    )
+    reasons = ["reply", "tracking_token", "smart_match"]
+    assert list(Message.objects.order_by("pk").values_list("kept_because", flat=True)) == reasons
+    assert list(LedgerEntry.objects.order_by("uid").values_list("reason", flat=True)) == reasons
+
+
 def test_an_answer_written_here_keeps_the_token_it_came_with(mailbox: Mailbox) -> None:
     first = sent(mailbox)
     second = sent(mailbox, f"Re: {first.subject}")
