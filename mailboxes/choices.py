@@ -74,7 +74,7 @@ class Correlation(models.TextChoices):
 class Reason(models.TextChoices):
     """Why a message was kept, or why it was not: stored with every decision."""
 
-    ALL_WANTED = "all_wanted", _("All email messages of this mailbox are kept")
+    ALL_WANTED = "all_wanted", _("All email messages are kept")
     REPLY = "reply", _("It answers a tracked email")
     TRACKING_TOKEN = "tracking_token", _("Its subject holds the tracking token of a tracked email")
     SMART_MATCH = "smart_match", _("Subject and people match a tracked email (smart matching)")
@@ -98,6 +98,17 @@ class Reason(models.TextChoices):
         _("NoSenderMatch: its sender is no mailbox of this environment"),
     )
     NOTHING_WANTED = "nothing_wanted", _("The mailbox is set to keep no email messages")
+
+
+#: The option that keeps mail for each reason; the other reasons are nobody's option, or tell why not.
+OPTION_OF = {
+    Reason.ALL_WANTED: TrackIncoming.ALL,
+    Reason.REPLY: TrackIncoming.IN_RESPONSE,
+    Reason.TRACKING_TOKEN: TrackIncoming.IN_RESPONSE,
+    Reason.SMART_MATCH: TrackIncoming.IN_RESPONSE,
+    Reason.KNOWN_SENDER: TrackIncoming.FROM_CONTACTS,
+    Reason.EMAIL_ENABLED_SENDER: TrackIncoming.FROM_ENABLED,
+}
 
 
 class BlockedBecause(models.TextChoices):

@@ -64,6 +64,9 @@ class Reader:
         self._client, self._cursor, self._folder = client, folder.cursor, folder
         self._known, self._again, self._start = known, again, folder.mailbox.effective_start
         self._queue: queue.Queue[storing.Batch | BaseException | None] = queue.Queue(maxsize=BATCHES_AHEAD)
+        # Somebody else's option may keep what it names them in: that only the message itself can tell.
+        is_refusing = folder.mailbox.keeps == TrackIncoming.NONE
+        self._is_nothing_wanted = is_refusing and not folder.rules.accepting().exists()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="mail-reader", daemon=True)
         self._is_exhausted = False
@@ -148,7 +151,7 @@ class Reader:
     def _without_fetching(self, message: RemoteMessage) -> LedgerOutcome | None:
         if self._start is not None and message.received_at < self._start:
             return LedgerOutcome.BEFORE_START
-        if self._folder.option == TrackIncoming.NONE:
+        if self._is_nothing_wanted:
             return LedgerOutcome.NOT_WANTED
         return None
 
@@ -189,6 +192,6 @@ class Reader:
         for message in self._client.fetch_headers(list(large.values())):
             yield prepare_header(message, size=large.pop(message.uid).size)
         # Whether the others are wanted shows when all that they may answer is known, in the transaction.
-        is_sure = self._folder.option == TrackIncoming.ALL
+        is_sure = self._folder.mailbox.keeps == TrackIncoming.ALL
         for message in self._client.fetch(fitting):
             yield prepare(message, unpack=self._folder.is_forward, keep=is_sure)

@@ -12,7 +12,7 @@ from django.db import transaction
 
 from emailsync.mail.incoming import FetchedMessage, RawBody
 from mailboxes.alerts import wall
-from mailboxes.choices import LedgerOutcome, MailboxKind, Reason, TrackIncoming
+from mailboxes.choices import LedgerOutcome, MailboxKind, Reason
 from mailboxes.engine import preparing, storing, unpacking
 from mailboxes.engine.preparing import Prepared
 from mailboxes.engine.rows import Place, Rows, Stored
@@ -55,9 +55,7 @@ def _take_in(message: Message, prepared: Prepared, *, now: datetime) -> None:
     assert prepared.parsed is not None
     mailbox = message.mailbox
     rules = Rules.of(message.environment_id)
-    option = TrackIncoming.ALL if mailbox.kind == MailboxKind.FORWARD else mailbox.track_incoming
-    tracker = Tracker(rules, [prepared.parsed], mailbox=mailbox, options={option})
-    verdict = tracker.judge(prepared.parsed, option)
+    verdict = Tracker(rules, [prepared.parsed], mailboxes=[mailbox]).judge(prepared.parsed, mailbox)
     if not verdict.is_wanted:
         # It was kept so long, and somebody asked for it: it does not vanish for that.
         verdict = replace(verdict, is_wanted=True, reason=Reason.ASKED_FOR)

@@ -22,7 +22,7 @@ MESSAGE_COLUMNS = (
     "from_name from_address date received_at stored_on size sha256 "
     "preview has_html attachment_count defects is_quarantined is_header_only "
     "kept_because conversation correlation correlated_with_id correlated_with_outgoing_id smart_key "
-    "forwarded_in_id automatic"
+    "forwarded_in_id accepted_by_id automatic"
 )
 
 
@@ -109,6 +109,7 @@ class Rows:
         tracked = (
             *(verdict.reason.value, verdict.conversation, verdict.correlation),
             *(verdict.answered.message, verdict.answered.outgoing, verdict.smart_key, place.forwarded_in),
+            verdict.accepted_by,
             automatic_kind(parsed.headers).value if parsed else "",
         )
         if parsed is None:

@@ -9,7 +9,7 @@ from django.db import DataError, IntegrityError, connection, models
 from django.db.models import OuterRef, Subquery
 
 from emailsync.mail.incoming import FetchedMessage, RemoteMessage
-from mailboxes.choices import LedgerOutcome, MailboxKind, Reason, TrackIncoming
+from mailboxes.choices import LedgerOutcome, MailboxKind, Reason
 from mailboxes.engine import bouncing, scheduling, unpacking
 from mailboxes.engine.preparing import Prepared, at_rest
 from mailboxes.engine.rows import Place, Rows, Stored
@@ -73,11 +73,6 @@ class Folder:
     def is_forward(self) -> bool:
         """Say whether others' mail comes here as attachments."""
         return self.mailbox.kind == MailboxKind.FORWARD
-
-    @property
-    def option(self) -> TrackIncoming:
-        """Return which of the mail is kept. What is for others is not for a forward mailbox to refuse."""
-        return TrackIncoming.ALL if self.is_forward else TrackIncoming(self.mailbox.track_incoming)
 
     def place(self, source: FetchedMessage | RemoteMessage, *, fingerprint: str = "") -> Place:
         """Return where `source` was found."""
@@ -226,7 +221,7 @@ def _add(
     by_hash = _held(folder.mailbox, fresh)
     new = list({item.sha256: item for item in fresh if item.sha256 not in by_hash}.values())
     parsed = [item.parsed for item in new if item.parsed]
-    tracker = Tracker(folder.rules, parsed, mailbox=folder.mailbox, options={folder.option})
+    tracker = Tracker(folder.rules, parsed, mailboxes=[folder.mailbox])
     readable = [item for item in new if item.parsed and not item.is_header_only] if folder.is_forward else []
     forwarded = unpacking.sort(folder.rules, readable)
     saved.unmatched += forwarded.unmatched
@@ -242,7 +237,7 @@ def _add(
             rows.add_ledger(_once_deleted(place, held), *_same(item), held)
             rows.unneeded += [header] if header else []
             continue
-        verdict = tracker.judge(item.parsed, folder.option) if item.parsed else unreadable()
+        verdict = tracker.judge(item.parsed, folder.mailbox) if item.parsed else unreadable()
         if not verdict.is_wanted:
             rows.add_ledger(place, LedgerOutcome.NOT_WANTED, verdict.reason, None)
             rows.unneeded += [header] if header else []

@@ -6,6 +6,9 @@ same subject words and people. Both received and sent messages of the environmen
 here knows still has a place: the conversation's key comes from the first message that it refers to, so
 that answers that arrive before, or in another mailbox than, the message they answer meet it there.
 
+Whether it is kept is for the option of the mailbox that is read to say, and where that refuses, for those
+of the other recipients' mailboxes in this environment: the first that accepts it decides.
+
 The number of queries depends on the settings and not on the number of messages.
 """
 
@@ -14,17 +17,29 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.db.models import Max, QuerySet
+from django.db.models import Max, Q, QuerySet
 from django.db.models.functions import Lower
 
 from emailsync.mail.parsing import AttachmentInfo, ParsedMessage
 from emailsync.mail.tracking import TokenStyle, conversation_of, smart_key
-from mailboxes.choices import BlockedBecause, Correlation, Reason, TrackIncoming
+from mailboxes.choices import (
+    OPTION_OF,
+    AddressStatus,
+    BlockedBecause,
+    Correlation,
+    MailboxKind,
+    Reason,
+    TrackIncoming,
+)
 from mailboxes.models import Correspondent, Mailbox, Message, OutgoingMessage
+from mailboxes.models.mailbox import MailboxQuerySet
+from profiles.choices import IncomingMethod
 from profiles.models import EmailSettings
 
 #: How many of the nearest messages in References are looked for, beside the first.
 NEAREST = 10
+#: How many recipients of a message are looked up: a database takes only so many values in one query.
+RESOLVED = 100
 
 KEPT_FOR = {
     Correlation.IN_REPLY_TO: Reason.REPLY,
@@ -69,6 +84,20 @@ class Rules:
             return ""
         return smart_key(self.tokens.without(subject) if self.tokens else subject, people)
 
+    def receiving(self) -> MailboxQuerySet:
+        """Return the mailboxes that may be given mail: active, and approved where the settings ask for it."""
+        approved = Q(address_status=AddressStatus.APPROVED)
+        if not self.settings.process_only_approved_users:
+            approved |= Q(kind=MailboxKind.USER)
+        if not self.settings.process_only_approved_queues:
+            approved |= Q(kind=MailboxKind.QUEUE)
+        found = Mailbox.objects.active().filter(approved, environment=self.environment)
+        return found.exclude(kind=MailboxKind.FORWARD).exclude(incoming=IncomingMethod.NONE)
+
+    def accepting(self) -> MailboxQuerySet:
+        """Return the mailboxes whose options keep some of the mail that names them, wherever it is read."""
+        return self.receiving().exclude(track_incoming=TrackIncoming.NONE)
+
     def blocks(self, attachment: AttachmentInfo) -> str:
         """Say in a word why an attachment is not handed out, or nothing."""
         if self.settings.blocks_type(attachment.filename):
@@ -88,6 +117,14 @@ class Known:
 
 
 @dataclass(frozen=True)
+class Acceptor:
+    """A recipient's mailbox in this environment, and what its option keeps."""
+
+    pk: UUID
+    option: TrackIncoming
+
+
+@dataclass(frozen=True)
 class Verdict:
     """Whether a message is kept, why, and what it belongs to."""
 
@@ -97,6 +134,8 @@ class Verdict:
     correlation: str = ""
     answered: Known = Known(None)
     smart_key: str = ""
+    #: Another recipient's mailbox, whose option keeps it where that of the mailbox that is read does not.
+    accepted_by: UUID | None = None
 
 
 def unreadable() -> Verdict:
@@ -112,27 +151,40 @@ class Tracker:
         rules: Rules,
         batch: Sequence[ParsedMessage],
         *,
-        mailbox: Mailbox | None,
-        options: Collection[str],
+        mailboxes: Collection[Mailbox],
     ) -> None:
-        """Look up what `batch` may answer; `options` are those it is going to be judged by."""
-        self._rules, self._mailbox = rules, mailbox
+        """Look up what `batch`, read from `mailboxes` or given to them, may answer, and who may accept it."""
+        self._rules = rules
+        # Its own copy of what a message answers goes before that of others.
+        self._mailbox = next(iter(mailboxes)) if len(mailboxes) == 1 else None
         self._by_id = self._sent_and_received({name for each in batch for name in self._named(each)})
         self._by_token: dict[str, Known] = {}
         if rules.tokens and (tokens := {t for each in batch for t in rules.tokens.find(each.subject)}):
             self._by_token = _newest(self._sent(tracking_token__in=tokens), "tracking_token", _outgoing)
         self._by_smart_key = self._alike({self._smart_key(each) for each in batch} - {""})
+        options = {mailbox.keeps for mailbox in mailboxes}
+        self._acceptors: dict[str, Acceptor] = {}
+        if options - {TrackIncoming.ALL}:
+            self._acceptors = self._accepting({name for each in batch for name in _recipients(each)})
+            options |= {acceptor.option for acceptor in self._acceptors.values()}
         senders = {_sender(each) for each in batch} - {""}
         self._senders = {option: self._senders_of(option, senders) for option in options}
 
-    def judge(self, parsed: ParsedMessage, option: str) -> Verdict:
-        """Decide about a message by `option` (TrackIncoming)."""
+    def judge(self, parsed: ParsedMessage, mailbox: Mailbox) -> Verdict:
+        """Decide about a message of `mailbox`: by its option, then by those of the other recipients."""
         correlation, known = self._answered(parsed)
         conversation = known.conversation if known else None
-        reason = self._reason(parsed, option, correlation)
+        reason, accepted_by = self._reason(parsed, mailbox.keeps, correlation), None
+        if reason not in OPTION_OF:
+            for acceptor in self._others(parsed, mailbox):
+                theirs = self._reason(parsed, acceptor.option, correlation)
+                if theirs in OPTION_OF:
+                    reason, accepted_by = theirs, acceptor.pk
+                    break
         return Verdict(
-            is_wanted=reason not in NOT_KEPT,
+            is_wanted=reason in OPTION_OF,
             reason=reason,
+            accepted_by=accepted_by,
             conversation=conversation or self._rules.new_conversation(self._root(parsed)),
             correlation=correlation.value if correlation else "",
             answered=known or Known(None),
@@ -158,7 +210,9 @@ class Tracker:
             return Correlation.SMART_MATCHING, known
         return None, None
 
-    def _reason(self, parsed: ParsedMessage, option: str, correlation: Correlation | None) -> Reason:
+    def _reason(
+        self, parsed: ParsedMessage, option: TrackIncoming, correlation: Correlation | None
+    ) -> Reason:
         if option == TrackIncoming.ALL:
             return Reason.ALL_WANTED
         if option == TrackIncoming.IN_RESPONSE:
@@ -169,6 +223,13 @@ class Tracker:
         if option == TrackIncoming.FROM_CONTACTS:
             return Reason.KNOWN_SENDER if is_known else Reason.UNKNOWN_SENDER
         return Reason.EMAIL_ENABLED_SENDER if is_known else Reason.SENDER_NOT_ENABLED
+
+    def _others(self, parsed: ParsedMessage, mailbox: Mailbox) -> list[Acceptor]:
+        """Return who may accept a message beside the mailbox that is read, in the order of To, Cc and Bcc."""
+        if not self._acceptors:
+            return []
+        found = [self._acceptors[name] for name in _recipients(parsed) if name in self._acceptors]
+        return [acceptor for acceptor in found if acceptor.pk != mailbox.pk]
 
     def _named(self, parsed: ParsedMessage) -> tuple[str, ...]:
         """Return the messages that this one says it answers, the nearest first."""
@@ -216,6 +277,14 @@ class Tracker:
         received = _newest(self._received(smart_key__in=keys), "smart_key", _message)
         return received | _newest(self._sent(smart_key__in=keys), "smart_key", _outgoing)
 
+    def _accepting(self, addresses: set[str]) -> dict[str, Acceptor]:
+        """Return which of the `addresses` are mailboxes here that keep some of their mail."""
+        if not addresses:
+            return {}
+        found = self._rules.accepting().annotate(lower=Lower("address")).filter(lower__in=addresses)
+        rows = found.order_by().values_list("lower", "pk", "track_incoming")
+        return {lower: Acceptor(pk, TrackIncoming(option)) for lower, pk, option in rows}
+
     def _senders_of(self, option: str, senders: set[str]) -> frozenset[str]:
         """Return which of the `senders` this option keeps mail from."""
         if option == TrackIncoming.FROM_CONTACTS:
@@ -228,13 +297,13 @@ class Tracker:
         return frozenset()
 
 
-NOT_KEPT = frozenset(
-    {Reason.NO_CORRELATION_MATCH, Reason.NOTHING_WANTED, Reason.UNKNOWN_SENDER, Reason.SENDER_NOT_ENABLED}
-)
-
-
 def _sender(parsed: ParsedMessage) -> str:
     return parsed.sender.address.lower() if parsed.sender else ""
+
+
+def _recipients(parsed: ParsedMessage) -> tuple[str, ...]:
+    people = (*parsed.to, *parsed.cc, *parsed.bcc)[:RESOLVED]
+    return tuple(dict.fromkeys(each.address.lower() for each in people if each.address))
 
 
 def _message(pk: int, conversation: UUID | None) -> Known:

@@ -9,12 +9,11 @@ active, and are approved where the email settings ask for it, are given anything
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Q
 from django.db.models.functions import Lower
 
 from emailsync.mail.addresses import parse_addresses
 from emailsync.mail.parsing import ParsedMessage
-from mailboxes.choices import AddressStatus, LedgerOutcome, MailboxKind, Reason
+from mailboxes.choices import LedgerOutcome, Reason
 from mailboxes.engine.preparing import Prepared, at_rest
 from mailboxes.engine.rows import Place, Rows, Stored
 from mailboxes.engine.tracking import Rules, Tracker, Verdict, unreadable
@@ -89,12 +88,8 @@ def deliver(
     accounted = set(entries.values_list("mailbox_id", "uidl"))
     same = Message.objects.filter(mailbox__in=mailboxes, sha256__in={p.inner.sha256 for p in parcels})
     held = {(mailbox, sha256): pk for mailbox, sha256, pk in same.values_list("mailbox_id", "sha256", "pk")}
-    tracker = Tracker(
-        rules,
-        [parcel.inner.parsed for parcel in parcels if parcel.inner.parsed],
-        mailbox=None,
-        options={mailbox.track_incoming for mailbox in mailboxes},
-    )
+    parsed = [parcel.inner.parsed for parcel in parcels if parcel.inner.parsed]
+    tracker = Tracker(rules, parsed, mailboxes=mailboxes)
     stored = 0
     for parcel in parcels:
         mailbox, inner = parcel.mailbox, parcel.inner
@@ -138,7 +133,7 @@ def deliver(
 
 
 def _judge(tracker: Tracker, parsed: ParsedMessage | None, mailbox: Mailbox) -> Verdict:
-    return tracker.judge(parsed, mailbox.track_incoming) if parsed else unreadable()
+    return tracker.judge(parsed, mailbox) if parsed else unreadable()
 
 
 def _candidates(outer: Prepared) -> list[str]:
@@ -174,16 +169,9 @@ def _for_whom(outer: Prepared, inner: Prepared, known: dict[str, Mailbox]) -> li
 
 def _mailboxes(rules: Rules, addresses: set[str]) -> dict[str, Mailbox]:
     """Return the mailboxes with these addresses that may be given mail, by address."""
-    settings = rules.settings
-    approved = Q(address_status=AddressStatus.APPROVED)
-    if not settings.process_only_approved_users:
-        approved |= Q(kind=MailboxKind.USER)
-    if not settings.process_only_approved_queues:
-        approved |= Q(kind=MailboxKind.QUEUE)
     found = (
-        Mailbox.objects.active()
-        .filter(approved, environment=rules.environment, incoming=IncomingMethod.FORWARD_MAILBOX)
-        .exclude(kind=MailboxKind.FORWARD)
+        rules.receiving()
+        .filter(incoming=IncomingMethod.FORWARD_MAILBOX)
         .annotate(lower=Lower("address"))
         .filter(lower__in=addresses)
     )

@@ -70,7 +70,10 @@ class ChangeManyForm(ConsoleForm, forms.Form):
             "Mail that the server received earlier is left alone. The later of this date and the server "
             "profile's counts."
         ),
-        "track_incoming": _("Which of the mail that arrives in these mailboxes is stored here."),
+        "track_incoming": _(
+            "Which of the mail that arrives in these mailboxes is stored here. What they refuse is stored "
+            "all the same when the mailbox of another recipient in this environment keeps it."
+        ),
         "delete_after_processing": _(
             "Removes mail from the server once it is stored here. Mail of users always stays."
         ),

@@ -56,7 +56,10 @@ class _MailboxForm(ConsoleForm, _ModelForm):
         ),
         "incoming": gettext_lazy("None leaves all mail on the server."),
         "outgoing": gettext_lazy("None keeps this mailbox from sending."),
-        "track_incoming": gettext_lazy("Which of the mail that arrives in this mailbox is stored here."),
+        "track_incoming": gettext_lazy(
+            "Which of the mail that arrives in this mailbox is stored here. What it refuses is stored all "
+            "the same when the mailbox of another recipient in this environment keeps it."
+        ),
         "process_email_from": gettext_lazy(
             "Mail that the server received earlier is left alone. The later of this date and the server "
             "profile's counts. A date far back brings in all mail since then first and delays new mail."

@@ -214,6 +214,11 @@ class Mailbox(Versioned):
         profile_start = self.server_profile.process_email_from if self.server_profile else None
         return max((date for date in (self.process_email_from, profile_start) if date), default=None)
 
+    @property
+    def keeps(self) -> TrackIncoming:
+        """Return which of its mail is kept. What is for others is not for a forward mailbox to refuse."""
+        return TrackIncoming.ALL if self.kind == MailboxKind.FORWARD else TrackIncoming(self.track_incoming)
+
     def syncs(self, direction: str) -> bool:
         """Say whether workers connect to this mailbox's server for `direction`."""
         return self._method(direction) == IncomingMethod.SERVER_SIDE

@@ -58,6 +58,9 @@ class Message(models.Model):
     automatic = models.CharField(max_length=10, choices=AutomaticKind, blank=True)
     #: Why it was kept; `get_kept_because_display` is the sentence for people.
     kept_because = models.CharField(max_length=30, choices=Reason, blank=True)
+    #: "Accepting Entity": the mailbox of another recipient whose option kept it. NULL is the mailbox that was
+    #: read. A mailbox that is deleted leaves a number behind, which says that it was somebody else's option.
+    accepted_by = models.ForeignKey(Mailbox, related_name="+", on_delete=models.DO_NOTHING, **SELDOM)
     #: Shared by all messages and outgoing messages of one conversation, and by nothing else. Show one with
     #: Message.objects.filter(conversation=...) and OutgoingMessage.objects.filter(conversation=...), narrowed
     #: to the mailboxes that the person may read. NULL belongs to an older message that stands alone.

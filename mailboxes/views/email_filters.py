@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from emailsync.web.listing import LONGEST_QUERY
-from mailboxes.choices import OutgoingStatus, Reason
+from mailboxes.choices import OPTION_OF, OutgoingStatus
 
 NOTHING = Q(pk__in=[])
 
@@ -38,15 +38,8 @@ RECEIVED_STATUSES = {
     "quarantined": Q(is_quarantined=True),
     "oversize": Q(is_header_only=True),
 }
-#: Reasons for which mail is stored; the others tell why it was not.
-KEPT = (
-    Reason.ALL_WANTED,
-    Reason.REPLY,
-    Reason.TRACKING_TOKEN,
-    Reason.SMART_MATCH,
-    Reason.KNOWN_SENDER,
-    Reason.EMAIL_ENABLED_SENDER,
-)
+#: Asks for mail that the option of another recipient kept, for whatever reason.
+BY_ANOTHER = "by_another"
 
 
 class Filters:
@@ -57,7 +50,7 @@ class Filters:
         self.mailbox = " ".join(state.get("mailbox", "").replace("\0", "").split())[:LONGEST_QUERY]
         known = {value for value, _title in self.statuses}
         self.status = state.get("status", "") if state.get("status", "") in known else ""
-        self.kept = state.get("kept", "") if state.get("kept") in KEPT else ""
+        self.kept = state.get("kept", "") if state.get("kept") in dict(self.reasons) else ""
         self.files = "1" if state.get("files") else ""
         self.since = _day(state.get("since", ""))
         self.until = _day(state.get("until", ""))
@@ -71,7 +64,8 @@ class Filters:
     @property
     def reasons(self) -> list[tuple[str, Any]]:
         """Return the reasons for which mail is kept."""
-        return [(reason.value, reason.label) for reason in KEPT]
+        reasons = [(reason.value, reason.label) for reason in OPTION_OF]
+        return [*reasons, (BY_ANOTHER, _("The option of another recipient kept it"))]
 
     @property
     def state(self) -> dict[str, str]:
@@ -96,7 +90,8 @@ class Filters:
                 received &= Q(**{f"received_at__{word}": moment})
                 sent &= Q(**{f"created_on__{word}": moment})
         if self.kept:
-            received, sent = received & Q(kept_because=self.kept), NOTHING
+            is_kept = Q(accepted_by__isnull=False) if self.kept == BY_ANOTHER else Q(kept_because=self.kept)
+            received, sent = received & is_kept, NOTHING
         if self.status in RECEIVED_STATUSES:
             return received & RECEIVED_STATUSES[self.status], NOTHING
         if self.status:

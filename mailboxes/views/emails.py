@@ -18,6 +18,7 @@ from django.http import (
     StreamingHttpResponse,
 )
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.utils.http import content_disposition_header
 from django.utils.safestring import mark_safe
 from django.utils.translation import gettext as _
@@ -28,8 +29,8 @@ from django.views.decorators.http import require_safe
 from emailsync.mail.parsing import AttachmentInfo, ParsedMessage, attachment_content
 from emailsync.web.security import content_security
 from mailboxes import access
-from mailboxes.choices import RecipientKind
-from mailboxes.models import Message, OutgoingMessage, Recipient
+from mailboxes.choices import OPTION_OF, Reason, RecipientKind
+from mailboxes.models import Mailbox, Message, OutgoingMessage, Recipient
 from mailboxes.services import reading, received
 from mailboxes.views.conversation import in_conversation
 from mailboxes.views.head import mailbox_head
@@ -55,7 +56,10 @@ def message_detail(request: HttpRequest, slug: str, pk: UUID, number: int) -> Ht
     """Show a received message: who wrote to whom, what, and what came with it."""
     mailbox, head = mailbox_head(request.user, slug, pk, Permission.READ_EMAIL, tab="emails")
     found = Message.objects.select_related(
-        "correlated_with__mailbox", "correlated_with_outgoing__mailbox", "forwarded_in__mailbox"
+        "accepted_by",
+        "correlated_with__mailbox",
+        "correlated_with_outgoing__mailbox",
+        "forwarded_in__mailbox",
     ).defer("correlated_with_outgoing__content")
     message = get_object_or_404(found, mailbox=mailbox, pk=number)
     faces = _faces(message)
@@ -71,6 +75,7 @@ def message_detail(request: HttpRequest, slug: str, pk: UUID, number: int) -> Ht
         "defects": [str(defect).replace("_", " ").capitalize() for defect in message.defects],
         "answers": message.answered_by.only("pk", "subject", "status", "created_on").order_by("-created_on"),
         "earlier": _earlier(request.user, message),
+        "accepting": _accepting(request.user, mailbox, message),
         "came": message.ledger.order_by("seen_on", "pk")[:MOST_PLACES],
         "neighbours": [
             (_neighbour(message, newer=True), _("Next newer email"), "arrow-up"),
@@ -86,6 +91,29 @@ def message_detail(request: HttpRequest, slug: str, pk: UUID, number: int) -> Ht
     except reading.RawMissing as missing:
         context["trouble"] = str(missing)
     return render(request, "mailboxes/message_detail.html", context)
+
+
+@dataclass(frozen=True)
+class Accepting:
+    """The mailbox whose option kept a message; without an address to those who may not see it."""
+
+    name: str
+    option: str
+    url: str = ""
+
+
+def _accepting(user: Person, mailbox: Mailbox, message: Message) -> Accepting | None:
+    """Return whose option kept a message of `mailbox`; nothing when it was not for an option to say."""
+    if message.kept_because not in OPTION_OF:
+        return None
+    option = str(OPTION_OF[Reason(message.kept_because)].label)
+    acceptor = cast("Mailbox | None", message.accepted_by) if message.accepted_by_id else mailbox
+    if acceptor is None:
+        return Accepting(_("a mailbox that has been deleted"), option)
+    if not access.may(user, Permission.READ_MAILBOXES, acceptor):
+        return Accepting(_("the mailbox of another recipient, which you may not see"), option)
+    url = reverse("mailboxes:mailbox_detail", args=[mailbox.environment.slug, acceptor.pk])
+    return Accepting(acceptor.name, option, url)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -238,6 +239,23 @@ def test_a_mailbox_that_wants_nothing_fetches_nothing_and_accounts_for_it(
     assert LedgerEntry.objects.get().reason == "nothing_wanted"
     assert not Message.objects.exists()
     assert len(dovecot.messages(account.user_name)) == 1
+
+
+def test_a_mailbox_that_wants_nothing_is_read_for_what_names_others_that_want_more(
+    mailbox: Mailbox, account: Account, dovecot: Dovecot, receive: Receive
+) -> None:
+    other = Mailbox.objects.get(pk=mailbox.pk)
+    other.pk, other.name, other.address, other.user_name = uuid4(), "Other", "other@mail.test", "other"
+    other.save(force_insert=True)
+    Mailbox.objects.filter(pk=mailbox.pk).update(track_incoming="none")
+    dovecot.deliver(account.user_name, SIMPLE)
+    dovecot.deliver(account.user_name, SIMPLE.replace(b"To: ", b"To: Other@mail.test, "))
+    receive(mailbox)
+    assert list(LedgerEntry.objects.order_by("uid").values_list("outcome", "reason")) == [
+        ("not_wanted", "nothing_wanted"),
+        ("stored", "all_wanted"),
+    ]
+    assert Message.objects.get().accepted_by == other
 
 
 @pytest.fixture
