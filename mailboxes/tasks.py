@@ -1,14 +1,16 @@
 """The doors through which workers enter: each takes an id and is safe to run twice."""
 
 import threading
+import time
+from collections import OrderedDict
 from collections.abc import Callable
-from functools import partial
 
 from celery import shared_task
 from django.conf import settings
+from django.db import close_old_connections
 
 from mailboxes import searching
-from mailboxes.engine import authorizing, delivering, detecting, diagnosing, jobs, syncing
+from mailboxes.engine import authorizing, delivering, detecting, diagnosing, jobs, scheduling, syncing
 from mailboxes.models import WorkerState
 
 #: Threads of a worker that long receiving runs must leave to tests and sending.
@@ -17,11 +19,34 @@ _receiving = threading.BoundedSemaphore(max(1, settings.WORKER_CONCURRENCY - KEP
 #: Servers that failed last time may hang again: all of them together hold half of the threads at most.
 _doubtful = threading.BoundedSemaphore(max(1, settings.WORKER_CONCURRENCY // 2))
 
+#: Mailboxes whose wake-up found no thread free for receiving, in the order of their coming.
+_waiting: OrderedDict[int, None] = OrderedDict()
+
 
 @shared_task
 def sync_mailbox(state_pk: int) -> None:
-    """Receive the new mail of one mailbox; a busy worker leaves the row to the next wake-up."""
-    _where_is_room(_receiving, partial(_carefully, syncing.run), state_pk)
+    """Receive the new mail of one mailbox; in a busy worker a run that ends goes on with those who wait.
+
+    It does so for as long as it takes until they are handed out anew.
+    """
+    if not _receiving.acquire(blocking=False):
+        _waiting.setdefault(state_pk)
+        return
+    ends = time.monotonic() + scheduling.WAKE_UP_PATIENCE.total_seconds()
+    try:
+        _carefully(syncing.run, state_pk)
+        while time.monotonic() < ends and (following := _next_waiting()) is not None:
+            close_old_connections()
+            _carefully(syncing.run, following)
+    finally:
+        _receiving.release()
+
+
+def _next_waiting() -> int | None:
+    try:
+        return _waiting.popitem(last=False)[0]
+    except KeyError:
+        return None
 
 
 @shared_task
@@ -31,19 +56,14 @@ def deliver(state_pk: int) -> None:
 
 
 def _carefully(run: Callable[[int], None], state_pk: int) -> None:
-    if WorkerState.objects.doubtful().filter(pk=state_pk).exists():
-        _where_is_room(_doubtful, run, state_pk)
-    else:
+    """Work on a direction; one that failed last time is left to a later wake-up where enough of them run."""
+    if not WorkerState.objects.doubtful().filter(pk=state_pk).exists():
         run(state_pk)
-
-
-def _where_is_room(places: threading.BoundedSemaphore, run: Callable[[int], None], state_pk: int) -> None:
-    if not places.acquire(blocking=False):
-        return
-    try:
-        run(state_pk)
-    finally:
-        places.release()
+    elif _doubtful.acquire(blocking=False):
+        try:
+            run(state_pk)
+        finally:
+            _doubtful.release()
 
 
 @shared_task

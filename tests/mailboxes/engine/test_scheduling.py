@@ -1,5 +1,6 @@
 """Claims, leases and fences."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from types import ModuleType
@@ -121,6 +122,28 @@ def test_servers_that_hang_leave_half_of_the_threads_to_the_others(
             task(waiting.pop(0))
 
     monkeypatch.setattr(engine, "run", hang)
+    monkeypatch.setattr(tasks, "_waiting", OrderedDict())
     task(waiting.pop(0))
     half = django_settings.WORKER_CONCURRENCY // 2
     assert begun == hanging[:half] + working[: room - half]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_in_a_busy_worker_a_run_that_ends_goes_on_with_those_who_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    room = django_settings.WORKER_CONCURRENCY - tasks.KEPT_FREE
+    coming, begun = list(range(1, 40)), list[int]()
+
+    def work(pk: int) -> None:
+        begun.append(pk)
+        while coming:
+            # While this one is busy, the next wake-up comes; one that waits may come twice.
+            times = 1 if len(begun) < room else 2
+            following = coming.pop(0)
+            for _ in range(times):
+                tasks.sync_mailbox(following)
+
+    monkeypatch.setattr(syncing, "run", work)
+    tasks.sync_mailbox(coming.pop(0))
+    assert begun == list(range(1, 40))
