@@ -264,7 +264,8 @@ class Fetcher:
             tag, offset = flying.popleft()
             piece = self._piece(tag, message.uid)
             if piece is None:
-                return spool.finish() if spool.size else None
+                # Refused, or gone, in the middle: what came so far must not be taken for all of it.
+                return spool.finish() if spool.size and spool.size >= message.size else None
             if piece.whole and offset == 0 and piece.body.size != PIECE:
                 # This server does not know partial fetches and sent everything at once.
                 spool.close()

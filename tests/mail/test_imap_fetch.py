@@ -255,6 +255,21 @@ def test_a_large_message_that_vanished_is_left_out(opened: Opened) -> None:
         assert contents(client.fetch([remote(9, 3 * PIECE), remote(1)])) == {1: b"one"}
 
 
+def test_a_large_message_that_is_refused_half_way_is_not_taken_for_whole(opened: Opened) -> None:
+    with ScriptedImap({1: large(3 * PIECE)}) as server, opened(server) as client:
+        usual = server._do_uid_fetch
+
+        def refuse_the_rest(peer: Peer, tag: bytes, rest: bytes) -> None:
+            if b"<%d." % PIECE in rest:
+                peer.send(tag + b" NO not now\r\n")
+            else:
+                usual(peer, tag, rest)
+
+        server.on("UID FETCH", refuse_the_rest)
+        with pytest.raises(MessageUnreadable):
+            list(client.fetch([remote(1, 3 * PIECE)]))
+
+
 def test_a_fetch_given_up_half_way_leaves_the_connection_usable(opened: Opened) -> None:
     messages = dict.fromkeys(range(1, 501), b"x" * 5000)
     with ScriptedImap(messages) as server, opened(server) as client:
