@@ -43,7 +43,7 @@ def cursor_for(
     if _is_kept(client, cursor, status):
         _calm_down(lease, mailbox, cursor, now=now)
         return cursor
-    if _is_parked(cursor, now=now):
+    if is_parked(cursor, now=now):
         raise FolderRenumbered("The server gives the messages of the Inbox new numbers again and again.")
     cursor.is_by_uidl = client.folders is None
     with scheduling.fenced(lease):
@@ -67,7 +67,7 @@ def put_off(lease: scheduling.Lease, mailbox: Mailbox, *, now: datetime) -> None
     """Give the mailbox back after FolderRenumbered: for a moment, or parked and told of."""
     cursor = FolderCursor.objects.get(mailbox=mailbox, folder=reading.INBOX)
     due_at = now + settings.RETRY_DELAY
-    if cursor.renumbered_on is not None and _is_parked(cursor, now=now):
+    if cursor.renumbered_on is not None and is_parked(cursor, now=now):
         due_at = cursor.renumbered_on + PARKED
         words = {"times": cursor.renumberings, "next_on": due_at.isoformat()}
         with scheduling.fenced(lease):
@@ -88,7 +88,8 @@ def _is_kept(client: IncomingClient, cursor: FolderCursor, status: FolderStatus)
     return cursor.last_uid in client.ids_after(cursor.last_uid - 1)
 
 
-def _is_parked(cursor: FolderCursor, *, now: datetime) -> bool:
+def is_parked(cursor: FolderCursor, *, now: datetime) -> bool:
+    """Say whether the folder was renumbered too often lately to be read again now."""
     return (
         cursor.renumberings >= RENUMBERINGS
         and cursor.renumbered_on is not None

@@ -115,17 +115,19 @@ def _is_renumbered(client: IncomingClient, cursor: FolderCursor, numbers: Sequen
     chosen = numbers[:: max(1, -(-len(numbers) // SAMPLE))]
     entries = cursor.named(chosen).filter(received_at__isnull=False)
     known = dict(entries.values_list("uid", "received_at"))
-    # What a server lists and does not describe comes with a size of 1 and no date of its own.
-    described = [message for message in client.describe(chosen) if message.size > 1]
+    # What a server tells no date of, or an impossible one, comes with the moment at which it is asked.
+    asked_on = timezone.now()
+    described = [message for message in client.describe(chosen) if message.received_at < asked_on]
     return any(known.get(message.uid, message.received_at) != message.received_at for message in described)
 
 
 def _note(lease: scheduling.Lease, mailbox: Mailbox, cursor: FolderCursor, count: Count) -> None:
     """Write the report; what was overlooked is told, and given to the next run to read."""
     now = timezone.now()
+    starts_over = count.is_renumbered and not numbering.is_parked(cursor, now=now)
     with scheduling.fenced(lease):
         Reconciliation.objects.filter(mailbox=mailbox).update(
-            due_on=now if count.missed or count.is_renumbered else now + INTERVAL,
+            due_on=now if count.missed or starts_over else now + INTERVAL,
             tried_on=now,
             counted_on=now,
             on_server=count.on_server,
@@ -135,7 +137,7 @@ def _note(lease: scheduling.Lease, mailbox: Mailbox, cursor: FolderCursor, count
             gone=count.gone,
             trouble=count.trouble,
         )
-        if count.is_renumbered:
+        if starts_over:
             numbering.start_over(mailbox, cursor, uidvalidity=cursor.uidvalidity, now=now)
             return
         if not count.missed:

@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from emailsync.management.selftest.scripted import ImapBehaviour, Peer, ScriptedImap, refuse
+from mailboxes.engine import numbering
 from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, Message, Reconciliation, WorkerState
 from mailboxes.services import completeness
 from tests.conftest import Account
@@ -168,3 +169,40 @@ def test_a_message_under_the_number_of_another_is_found_by_its_date(
     assert Alert.objects.open().get().kind == "folder_renumbered"
     receive(box)
     assert Message.objects.count() == 3
+
+
+def test_a_message_of_an_impossible_date_is_no_renumbering(
+    box: Mailbox, imap: ScriptedImap, receive: Receive
+) -> None:
+    imap.messages |= {1: numbered(1), 2: numbered(2)}
+    imap.dates[2] = b"31-Feb-2024 10:20:30 +0100"
+    receive(box)
+    ask()
+    receive(box)
+    assert not Alert.objects.open().exists()
+    assert FolderCursor.objects.get().last_uid == 2
+
+
+class Restless(dict[int, bytes]):
+    """Be dates that are others each time that they are asked for."""
+
+    asked = 0
+
+    def get(self, _uid: int, _default: object = None) -> bytes:
+        """Return the next date."""
+        self.asked += 1
+        return b"%2d-Feb-2024 10:20:30 +0100" % (self.asked % 28 + 1)
+
+
+def test_a_server_whose_dates_never_stay_is_not_read_again_for_ever(
+    box: Mailbox, imap: ScriptedImap, receive: Receive
+) -> None:
+    imap.messages |= {1: numbered(1)}
+    receive(box)
+    ask()
+    imap.dates = Restless()
+    for _ in range(12):
+        receive(box)
+    assert FolderCursor.objects.get().renumberings == numbering.RENUMBERINGS
+    assert Reconciliation.objects.get().due_on > timezone.now()
+    assert Message.objects.count() == 1
