@@ -299,7 +299,7 @@ def _apply_failure(
     failure = next(step for step in steps if step.outcome is Outcome.FAILURE)
     retry_at = now + policy.next_test(permanent=failure.permanent, tests=0)
     # What the checklist asks for is done by somebody, who then tests it; all else may pass by itself.
-    tested_again = None if failure.name == "preconditions" else retry_at
+    tested_again = None if failure.name == "preconditions" and failure.permanent else retry_at
     noted = {
         "status": ResultStatus.FAILURE,
         "tested_on": now,

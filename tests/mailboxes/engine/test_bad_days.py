@@ -238,6 +238,14 @@ def test_a_test_that_never_ends_is_given_up(box: Mailbox) -> None:
     assert set(wanted.steps.values_list("error_code", flat=True)) == {"broken_off"}
 
 
+def test_a_stopped_direction_whose_test_never_ends_is_tested_again_by_itself(box: Mailbox) -> None:
+    wanted = start_test(box)
+    WorkerState.objects.update(is_enabled=False, due_at=timezone.now())
+    Diagnosis.objects.update(fence=diagnosing.ATTEMPTS)
+    diagnosing.run(wanted.pk)
+    assert not WorkerState.objects.filter(due_at=None).exists()
+
+
 def test_a_mailbox_deleted_while_it_is_read_ends_the_run_quietly(
     box: Mailbox, imap: ScriptedImap, receive: Receive, caplog: pytest.LogCaptureFixture
 ) -> None:
