@@ -1,5 +1,6 @@
 """The walls that alerts stand on: whose they are, how many are open, reading them and taking them down."""
 
+import re
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from profiles.models import Environment, ServerProfile
 
 #: Pages count open alerts up to this number; what is beyond 99 is shown as "99+".
 MOST_SHOWN = 100
+#: How a conversation of SMTP names whom an email is for.
+RECIPIENT = re.compile(r"RCPT TO:<([^>\n]+)", re.IGNORECASE)
 
 
 def of_mailbox(mailbox: Mailbox) -> AlertQuerySet:
@@ -106,12 +109,27 @@ def members_of(alerts: Collection[Alert]) -> dict[int, Members]:
 
 
 def transcript_of(alert: Alert, *, by: Person | None) -> AlertTranscript | None:
-    """Return what was said to the server before it failed. Raises PermissionDenied without Test & Enable."""
+    """Return what was said to the server before it failed. Raises PermissionDenied without Test & Enable.
+
+    Who may not read the email does not learn whom it was for.
+    """
     record = alert.mailbox or alert.server_profile
     access.require(
         by, Permission.DIAGNOSE, alert.environment_id, owner_id=record.owner_id if record else None
     )
-    return AlertTranscript.objects.filter(alert=alert).first()
+    transcript = AlertTranscript.objects.filter(alert=alert).first()
+    if transcript is not None and by is not None:
+        owner = alert.mailbox.owner_id if alert.mailbox else None
+        if not access.may(by, Permission.READ_EMAIL, alert.environment_id, owner_id=owner):
+            transcript.text = _without_recipients(transcript.text)
+    return transcript
+
+
+def _without_recipients(text: str) -> str:
+    """Take out of a conversation whom email was for."""
+    for address in sorted(set(RECIPIENT.findall(text)), key=len, reverse=True):
+        text = text.replace(address, "•••")
+    return text
 
 
 def with_readable_email(user: Person, alerts: Collection[Alert]) -> set[object]:

@@ -3,12 +3,16 @@
 from datetime import datetime, timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
 from mailboxes.alerts import wall
 from mailboxes.models import Alert, AlertTranscript, Job, Mailbox, WorkerState
 from mailboxes.services import editing
+from mailboxes.services.wall import transcript_of
+from profiles.choices import Role
+from profiles.models import Membership
 
 HTMX = {"HX-Request": "true"}
 REFUSED = wall.Cause(
@@ -87,6 +91,25 @@ def test_the_alert_opens_what_was_said_to_the_server(
     page = reader.get(address).content.decode()
     assert "C: E1 AUTHENTICATE PLAIN •••" in page
     assert "<b>no</b>" not in page
+
+
+def test_whom_email_was_for_is_hidden_from_who_may_not_read_it(mailbox: Mailbox, now: datetime) -> None:
+    said = "C: RCPT TO:<ben@example.org>\nS: 451 4.2.1 ben@example.org is busy"
+    wall.raise_alert("outgoing_retrying", now=now, mailbox=mailbox, cause=wall.Cause("busy", transcript=said))
+    person, alert = User.objects.create_user("dora"), Alert.objects.get(mailbox=mailbox)
+    member = Membership.objects.create(
+        environment=mailbox.environment, user=person, role=Role.SYSTEM_ADMINISTRATOR
+    )
+
+    def read() -> str:
+        transcript = transcript_of(alert, by=User.objects.get(pk=person.pk))
+        assert transcript is not None
+        return transcript.text
+
+    assert read() == "C: RCPT TO:<•••>\nS: 451 4.2.1 ••• is busy"
+    member.may_read_email = True
+    member.save()
+    assert read() == said
 
 
 def test_conversations_older_than_thirty_days_go_with_the_next_one(
