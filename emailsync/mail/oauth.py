@@ -170,7 +170,7 @@ def _ask(client: Client, wire: Wire, form: str, *, secrets: tuple[str, ...]) -> 
         told = WebApplicationClient(client.client_id).parse_request_body_response(answer.body)
     except OAuth2Error as problem:
         raise _refusal(problem, answer, hidden) from problem
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise _nonsense(answer) from problem
     return _tokens(told, answer)
 
@@ -233,7 +233,7 @@ def _subject(id_token: object) -> str:
     try:
         payload = id_token.split(".")[1]
         claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, RecursionError):
         return ""
     if not isinstance(claims, dict):
         return ""

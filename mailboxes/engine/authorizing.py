@@ -159,6 +159,10 @@ def exchange(visit_pk: str) -> None:
         return
     with scheduling.working(lease):
         visit = OAuthVisit.objects.select_related("mailbox__server_profile").get(pk=lease.pk)
+        if lease.fence > ATTEMPTS:
+            _end(lease, AuthorizationBusy("The exchange of the code never came to its end. Connect again."))
+            scheduling.release(lease)
+            return
         try:
             _exchange(lease, visit)
         except AuthorizationBusy as error:
@@ -229,7 +233,10 @@ def look_after(token_pk: str) -> None:
 def _look_after(lease: scheduling.Lease, token: OAuthToken, profile: ServerProfile, *, now: datetime) -> None:
     ahead = settings.EXPIRY_NOTICE
     until = token.refresh_expires_on
-    if token.mailbox is not None and until is not None and until - now < ahead:
+    if token.mailbox is not None and (until is None or until - now >= ahead):
+        # Whoever signed in since may have renewed it.
+        wall.resolve("oauth_expiring", mailbox=token.mailbox, now=now)
+    elif token.mailbox is not None and until is not None:
         try:
             _renew(lease, token, profile)
         except MailError as error:

@@ -79,6 +79,13 @@ def go_and_come_back(mailbox: Mailbox, authorization: AuthorizationServer, owner
     services.come_back(brought["state"], by=owner, code=brought["code"], error="", now=timezone.now())
 
 
+@pytest.fixture
+def visited(oauth_mailbox: Mailbox, authorization: AuthorizationServer, owner: User) -> OAuthVisit:
+    """Give a visit whose code is to be exchanged."""
+    go_and_come_back(oauth_mailbox, authorization, owner)
+    return OAuthVisit.objects.get()
+
+
 Connect = Callable[[Mailbox], OAuthToken]
 
 
@@ -321,6 +328,27 @@ def test_a_code_waits_while_the_provider_does_not_answer(
     assert OAuthToken.objects.get().mailbox == oauth_mailbox
 
 
+def test_an_exchange_that_never_ends_is_given_up(
+    oauth_mailbox: Mailbox, visited: OAuthVisit, authorization: AuthorizationServer
+) -> None:
+    OAuthVisit.objects.update(fence=authorizing.ATTEMPTS)
+    authorizing.exchange(str(visited.pk))
+    visited.refresh_from_db()
+    assert (visited.finished_on is not None, visited.code.reveal()) == (True, "")
+    assert "never came to its end" in visited.problem
+    assert authorization.asked == []
+
+
+def test_an_answer_that_is_nested_too_deeply_is_no_answer(
+    visited: OAuthVisit, authorization: AuthorizationServer
+) -> None:
+    authorization.instead = (200, '{"a":' * 40_000)
+    authorizing.exchange(str(visited.pk))
+    visited.refresh_from_db()
+    assert visited.finished_on is None
+    assert visited.queued_until is not None
+
+
 def test_the_address_guard_holds_for_token_endpoints(oauth_mailbox: Mailbox, settings: object) -> None:
     ServerProfile.objects.update(
         oauth_token_url="https://169.254.169.254/token", oauth_grant=OAuthGrant.CLIENT_CREDENTIALS
@@ -360,3 +388,6 @@ def test_a_permission_that_nobody_uses_is_renewed_before_it_lapses(
     authorization.instead = (503, "")
     authorizing.look_after(str(token.pk))
     assert Alert.objects.open().get(kind="oauth_expiring").mailbox == oauth_mailbox
+    OAuthToken.objects.filter(pk=token.pk).update(refresh_expires_on=soon + timedelta(days=80))
+    authorizing.look_after(str(token.pk))
+    assert not Alert.objects.open().filter(kind="oauth_expiring").exists()
