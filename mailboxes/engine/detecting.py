@@ -4,6 +4,7 @@ from dataclasses import astuple
 
 from django.conf import settings
 from django.utils import timezone
+from django.utils.translation import gettext_noop
 
 from emailsync.mail.detecting import Candidate, Detected, Detector
 from emailsync.mail.names import Names
@@ -15,6 +16,9 @@ from mailboxes.models import Detection
 #: Seconds that a search takes at most, and that one server is waited for.
 SECONDS = 90.0
 PATIENCE = 6.0
+#: How often a search that does not come to its end is begun. Each claim counts the fence up by one.
+ATTEMPTS = 3
+BROKEN_OFF = gettext_noop("The search never came to its end. Enter the servers by hand.")
 
 
 def run(pk: str) -> None:
@@ -23,6 +27,10 @@ def run(pk: str) -> None:
     if lease is None:
         return
     with scheduling.working(lease):
+        if lease.fence > ATTEMPTS:
+            lease.rows.update(state=RunState.FAILED, finished_on=timezone.now(), note=BROKEN_OFF)
+            scheduling.release(lease)
+            return
         domain = Detection.objects.values_list("domain", flat=True).get(pk=pk)
         wire = Wire(policy=settings.NETWORK_POLICY, timeout=PATIENCE, deadline=Deadline.after(SECONDS))
         detector = Detector(domain, wire, Names())

@@ -136,6 +136,17 @@ def test_a_search_is_done_once(reader: Client, url: str, servers: tuple[int, int
     assert Detection.objects.get().fence == found.fence
 
 
+def test_a_search_that_never_ends_is_given_up(reader: Client, url: str) -> None:
+    reader.post(url, {"address": "ana@example.org"}, headers=HTMX)
+    found = Detection.objects.get()
+    Detection.objects.update(fence=detecting.ATTEMPTS)
+    detecting.run(str(found.pk))
+    page = reader.get(found.get_absolute_url(), headers=HTMX).content.decode()
+    assert "never came to its end" in page
+    assert "hx-trigger" not in page
+    assert not Detection.objects.workable(timezone.now()).exists()
+
+
 def test_old_searches_are_forgotten(reader: Client, url: str) -> None:
     reader.post(url, {"address": "ana@example.org"})
     Detection.objects.update(created_on=timezone.now() - timedelta(days=2))
