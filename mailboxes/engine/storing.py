@@ -120,7 +120,7 @@ def save(lease: scheduling.Lease, folder: Folder, batch: Batch, *, now: datetime
         try:
             part = _store_surely(lease, folder, [item], alone, now=now)
         except REFUSALS as error:
-            bare = replace(item, parsed=None, failure=refusal(error), attached=())
+            bare = replace(item, parsed=None, failure=refusal(error), attached=(), bounce=None)
             part = _store_surely(lease, folder, [bare], alone, now=now)
         saved.stored += part.stored
         saved.duplicates += part.duplicates

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from django.db import DataError
 from django.utils import timezone
 
 from emailsync.mail.composing import Draft
@@ -18,7 +19,7 @@ from emailsync.management.selftest.scripted import (
     say_and_hang_up,
 )
 from mailboxes.choices import OutgoingStatus, SentCopy
-from mailboxes.engine import filing
+from mailboxes.engine import bouncing, filing
 from mailboxes.models import Alert, Mailbox, Message, OutgoingMessage, WorkerState
 from mailboxes.services import outgoing
 from profiles.choices import AppendToSent
@@ -119,6 +120,25 @@ def test_what_comes_back_is_noted_and_told(
     received = Message.objects.get()
     assert received.conversation == message.conversation
     assert received.automatic in {"report", "generated", "reply"}
+
+
+def test_a_report_that_the_database_refuses_holds_up_nothing(
+    box: Mailbox,
+    imap: ScriptedImap,
+    send: Work,
+    receive: Work,
+    message: OutgoingMessage,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    send(box)
+    deliver(imap, report("exim", message))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise DataError
+
+    monkeypatch.setattr(bouncing, "_note", refuse)
+    assert receive(box).transient_failures == 0
+    assert Message.objects.get().is_quarantined
 
 
 def test_a_delay_is_told_until_it_ends(
