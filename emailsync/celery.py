@@ -16,6 +16,8 @@ from kombu.transport import TRANSPORT_ALIASES, filesystem
 from kombu.utils.json import dumps
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "emailsync.settings")
+# Django's own checks would load every page of the console; those that matter here are asked below.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 
 class FolderChannel(filesystem.Channel):

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import close_old_connections
 
 from mailboxes import searching
-from mailboxes.engine import authorizing, delivering, detecting, diagnosing, jobs, scheduling, syncing
+from mailboxes.engine import authorizing, delivering, diagnosing, jobs, scheduling, syncing
 from mailboxes.models import WorkerState
 
 #: Threads of a worker that long receiving runs must leave to tests and sending.
@@ -75,6 +75,9 @@ def diagnose(diagnosis_pk: int) -> None:
 @shared_task
 def detect(detection_pk: str) -> None:
     """Search for the mail servers of a domain."""
+    # Asking name services and reading XML take memory that a worker which only syncs shall not need.
+    from mailboxes.engine import detecting
+
     detecting.run(detection_pk)
 
 

@@ -12,9 +12,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import spnego
-import spnego.exceptions
-
 from emailsync.mail.endpoint import check_plain
 from emailsync.mail.errors import LoginMechanismMissing, ProtocolViolation
 
@@ -121,6 +118,9 @@ class Ntlm(Mechanism):
     name = "NTLM"
 
     def __init__(self, credential: Password) -> None:
+        # Few mailboxes need it, and no other worker shall carry it about.
+        import spnego
+
         options = spnego.NegotiateOptions.use_ntlm
         self._context = spnego.client(
             credential.user_name, credential.password, protocol="ntlm", options=options
@@ -129,9 +129,11 @@ class Ntlm(Mechanism):
 
     def respond(self, challenge: bytes) -> bytes:
         """Begin, whatever the server says first, then answer its challenge."""
+        from spnego.exceptions import SpnegoError
+
         try:
             token = self._context.step(challenge if self._is_begun else None)
-        except spnego.exceptions.SpnegoError as problem:
+        except SpnegoError as problem:
             raise ProtocolViolation("The server's part of NTLM cannot be understood.") from problem
         self._is_begun = True
         return token or b""
