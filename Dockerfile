@@ -1,6 +1,6 @@
 # One image for the web server, the worker and one-off commands:
 #   web     (default)
-#   worker  celery -A emailsync --quiet worker
+#   worker  python -m emailsync.management.worker
 #   set-up  python manage.py migrate && python manage.py createcachetable
 FROM python:3.11-slim-bookworm AS build
 

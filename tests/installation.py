@@ -129,7 +129,7 @@ class Worker:
         """Start it; it needs a moment before it takes work."""
         self.installation = installation
         self.log = installation.folder / f"worker-{time.time_ns()}.log"
-        command = [sys.executable, "-m", "celery", "-A", "emailsync", "worker", "--loglevel=INFO", *words]
+        command = [sys.executable, "-m", "emailsync.management.worker", "--loglevel=INFO", *words]
         self.process = ServerProcess(command, log=self.log, environment=installation.variables)
 
     @property

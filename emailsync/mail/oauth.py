@@ -11,9 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
-
-from oauthlib.oauth2 import BackendApplicationClient, OAuth2Error, WebApplicationClient
+from typing import TYPE_CHECKING, Any
 
 from emailsync.mail.errors import (
     AuthorizationBusy,
@@ -26,6 +24,10 @@ from emailsync.mail.errors import (
 )
 from emailsync.mail.https import Answer, post_form
 from emailsync.mail.wire import Wire, redact
+
+if TYPE_CHECKING:
+    # Loaded when a permission is asked for: who only syncs shall not need its memory.
+    from oauthlib.oauth2 import OAuth2Error, WebApplicationClient
 
 #: How long a code verifier is; RFC 7636, section 4.1, allows 43 to 128.
 VERIFIER_LENGTH = 64
@@ -96,14 +98,14 @@ class Tokens:
 
 def new_verifier() -> str:
     """Return a fresh secret that proves, at the exchange, who had asked for the code."""
-    return WebApplicationClient("").create_code_verifier(VERIFIER_LENGTH)
+    return _web("").create_code_verifier(VERIFIER_LENGTH)
 
 
 def authorization_url(
     client: Client, *, redirect_uri: str, state: str, verifier: str, login_hint: str
 ) -> str:
     """Return where a person gives the permission (RFC 6749, section 4.1.1)."""
-    web = WebApplicationClient(client.client_id)
+    web = _web(client.client_id)
     challenge = web.create_code_challenge(verifier, "S256")
     return str(
         web.prepare_request_uri(
@@ -121,7 +123,7 @@ def authorization_url(
 
 def exchange_code(client: Client, wire: Wire, *, code: str, verifier: str, redirect_uri: str) -> Tokens:
     """Exchange the code that a person came back with (RFC 6749, section 4.1.3). Raises MailError."""
-    form = WebApplicationClient(client.client_id).prepare_request_body(
+    form = _web(client.client_id).prepare_request_body(
         code=code, redirect_uri=redirect_uri, code_verifier=verifier, **_secret(client)
     )
     return _ask(client, wire, form, secrets=(code, verifier))
@@ -135,7 +137,7 @@ def refresh(client: Client, wire: Wire, *, refresh_token: str) -> Tokens:
     """
     if not refresh_token:
         raise GrantExpired("The permission has ended: the provider gave nothing to renew it with.")
-    form = WebApplicationClient(client.client_id).prepare_refresh_body(
+    form = _web(client.client_id).prepare_refresh_body(
         refresh_token=refresh_token, client_id=client.client_id, **_secret(client)
     )
     return _ask(client, wire, form, secrets=(refresh_token,))
@@ -143,10 +145,18 @@ def refresh(client: Client, wire: Wire, *, refresh_token: str) -> Tokens:
 
 def ask_for_itself(client: Client, wire: Wire) -> Tokens:
     """Ask for a token with the application's own permission (RFC 6749, section 4.4). Raises MailError."""
+    from oauthlib.oauth2 import BackendApplicationClient
+
     form = BackendApplicationClient(client.client_id).prepare_request_body(
         scope=list(client.scopes), include_client_id=True, **_secret(client)
     )
     return _ask(client, wire, form, secrets=())
+
+
+def _web(client_id: str) -> "WebApplicationClient":
+    from oauthlib.oauth2 import WebApplicationClient
+
+    return WebApplicationClient(client_id)
 
 
 def _secret(client: Client) -> dict[str, Any]:
@@ -155,6 +165,8 @@ def _secret(client: Client) -> dict[str, Any]:
 
 
 def _ask(client: Client, wire: Wire, form: str, *, secrets: tuple[str, ...]) -> Tokens:
+    from oauthlib.oauth2 import OAuth2Error
+
     hidden = tuple(each for each in (*secrets, client.client_secret) if each)
     try:
         answer = post_form(client.token_url, form, wire)
@@ -167,7 +179,7 @@ def _ask(client: Client, wire: Wire, form: str, *, secrets: tuple[str, ...]) -> 
     if not answer.body.lstrip().startswith("{"):
         raise _nonsense(answer)
     try:
-        told = WebApplicationClient(client.client_id).parse_request_body_response(answer.body)
+        told = _web(client.client_id).parse_request_body_response(answer.body)
     except OAuth2Error as problem:
         raise _refusal(problem, answer, hidden) from problem
     except (ValueError, RecursionError) as problem:
@@ -202,7 +214,7 @@ COME_AGAIN = {"invalid_grant", "interaction_required", "consent_required", "logi
 LATER = {"temporarily_unavailable", "server_error", "slow_down"}
 
 
-def _refusal(problem: OAuth2Error, answer: Answer, hidden: tuple[str, ...]) -> MailError:
+def _refusal(problem: "OAuth2Error", answer: Answer, hidden: tuple[str, ...]) -> MailError:
     error = str(problem.error or "")
     reply = redact(f"{error}: {problem.description}" if problem.description else error, hidden)
     if error == "missing_token":

@@ -262,7 +262,7 @@ def test_a_second_one_on_the_same_folder_is_refused(up: Up) -> None:
 def test_killed_children_are_started_again(own_up: Up) -> None:
     """Web server, worker and mail server."""
     own_up.start()
-    killed = [own_up.child(program) for program in ("gunicorn", "celery", "demo")]
+    killed = [own_up.child(program) for program in ("gunicorn", "emailsync.management.worker", "demo")]
 
     own_up.kill(killed)
     wait_for(lambda: all(is_gone(child) for child in killed))

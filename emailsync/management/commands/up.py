@@ -105,11 +105,7 @@ class Command(BaseCommand):
             ),
             Program(
                 "worker",
-                "celery",
-                (
-                    *("-A", "emailsync", "--quiet", "worker", "--queues", "interactive,deliver,sync"),
-                    *("--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "WARNING"),
-                ),
+                "emailsync.management.worker",
             ),
         ]
         if demo:
