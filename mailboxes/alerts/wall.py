@@ -165,9 +165,17 @@ def is_open(code: str, *, profile: ServerProfile) -> bool:
     return _of_profile(code, profile).exists()
 
 
-def resolve_of_profile(code: str, *, profile: ServerProfile, now: datetime) -> bool:
-    """Resolve the open alert of this kind on a profile; says whether it was this call that did."""
-    return bool(_of_profile(code, profile).update(resolved_on=now))
+def resolve_of_profile(
+    code: str, *, profile: ServerProfile, now: datetime, still_about: Collection[str] = ()
+) -> bool:
+    """Resolve the open alerts of this kind on a profile, but those `still_about` something.
+
+    Says whether it was this call that did.
+    """
+    found = _of_profile(code, profile)
+    for about in still_about:
+        found = found.exclude(key__endswith=f":{about}")
+    return bool(found.update(resolved_on=now))
 
 
 def resolve_about(code: str, *, about: str, now: datetime) -> None:

@@ -11,7 +11,7 @@ from django.db.models import F, QuerySet
 from mailboxes import access, rules
 from mailboxes.alerts import wall
 from mailboxes.choices import AddressStatus, Direction
-from mailboxes.engine import claiming, jobs, switching
+from mailboxes.engine import braking, claiming, jobs, switching
 from mailboxes.engine.changing import CONNECTION_FIELDS, reset
 from mailboxes.engine.discarding import discard
 from mailboxes.models import Alert, Diagnosis, Job, Mailbox, RawMessage, WorkerState
@@ -114,8 +114,13 @@ def move(
 
 
 def follow_connection(*, profile: ServerProfile, directions: Collection[str], **_sent: object) -> None:
-    """Stop the mailboxes of a profile that connects otherwise now, until they are tested again."""
+    """Stop the mailboxes of a profile that connects otherwise now, until they are tested again.
+
+    What it was told of hosts that it no longer uses is over.
+    """
     reset(Mailbox.objects.filter(server_profile=profile).values("pk"), directions=directions)
+    hosts = {braking.host_of(profile, direction) for direction in Direction.values}
+    wall.resolve_of_profile(braking.BRAKED, profile=profile, now=profile.modified_on, still_about=hosts)
 
 
 def follow_switch(*, profiles: Collection[UUID], active: bool, now: datetime, **_sent: object) -> None:

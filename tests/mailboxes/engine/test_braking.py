@@ -12,6 +12,7 @@ from mailboxes.choices import AddressStatus, Direction
 from mailboxes.engine import diagnosing
 from mailboxes.models import Alert, Diagnosis, Mailbox, RefusedSignIn, SignInBrake, WorkerState
 from mailboxes.services import diagnosis
+from profiles import services
 from profiles.models import ServerProfile
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -156,3 +157,19 @@ def test_another_host_is_none_of_its_business(
     ServerProfile.objects.update(incoming_location="127.0.0.1")
     receive(Mailbox.objects.get(pk=many[6].pk))
     assert logins(imap) == 6
+
+
+def test_a_profile_that_leaves_the_host_is_told_of_it_no_longer(
+    many: list[Mailbox], receive: Receive
+) -> None:
+    for mailbox in many[:6]:
+        receive(mailbox)
+    told = Alert.objects.open().filter(kind="sign_ins_paused")
+    profile = ServerProfile.objects.get()
+    profile.incoming_port = 143
+    services.save_profile(profile, by=None, now=timezone.now())
+    assert told.exists()
+    profile = ServerProfile.objects.get()
+    profile.incoming_location = profile.outgoing_location = "mail.example.org"
+    services.save_profile(profile, by=None, now=timezone.now())
+    assert not told.exists()
