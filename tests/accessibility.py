@@ -13,14 +13,22 @@ WIDTHS = (1440, 390)
 SMALLEST = 320
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 FITS = "document.documentElement.scrollWidth <= innerWidth"
-#: Colours that change with the theme arrive with the next frames.
-DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))"
+#: Colours that change with the theme arrive with the next frames; a panel slides in.
+DRAWN = """async () => {
+    const frame = () => new Promise(requestAnimationFrame);
+    await frame();
+    await frame();
+    await new Promise(done => setTimeout(done, 50));
+    await Promise.allSettled(document.getAnimations().map(one => one.finished));
+}"""
 #: What is looked at again in the dark: everything else about a page is the same there.
 COLORS = {"runOnly": ["color-contrast", "link-in-text-block"]}
 
 
 def examine(page: Page, *, look: Look | None = None) -> None:
     """Refuse what axe refuses, and a page wider than the screen; `look` sees each state before that."""
+    for frame in page.frames:
+        frame.wait_for_load_state()
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 844})
         for scheme in SCHEMES:

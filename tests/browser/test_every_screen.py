@@ -22,6 +22,7 @@ PATHS = {
     "mailbox": ["Ana Bowman"],
     "mailbox with trouble": ["Yusuf Demir"],
     "configuration test results": ["Yusuf Demir", "Configuration test results"],
+    "completeness": ["Ana Bowman", "Completeness"],
     "emails": ["Ana Bowman", "Emails"],
     "email": ["Ana Bowman", "Emails", "This month: quieter hinges, longer warranty"],
     "new email": ["Ana Bowman", "Emails", "New email"],
@@ -124,6 +125,35 @@ def test_a_screen_of_a_mailbox_is_accessible_and_fits(
 def test_the_sign_in_is_accessible_and_fits(page: Page, console: Console, examine: Examine) -> None:
     page.goto(f"{console.url}/sign-in/")
     examine(page, "sign-in")
+
+
+@pytest.mark.parametrize("tab", ["Credentials", "Advanced"])
+def test_a_tab_of_the_full_form_is_accessible_and_fits(
+    shown: Page, console: Console, examine: Examine, tab: str
+) -> None:
+    shown.goto(f"{console.url}{DEMO}/server-profiles/new/full/")
+    shown.get_by_role("link", name=tab, exact=True).click()
+    if tab == "Credentials":
+        shown.locator("#id_authentication_type").select_option("oauth")
+    examine(shown, f"new server profile, {tab}")
+
+
+def test_what_detection_tried_is_accessible_and_fits(shown: Page, console: Console, examine: Examine) -> None:
+    shown.goto(f"{console.url}{DEMO}/server-profiles/new/")
+    shown.get_by_label("Detect settings from an email address").fill("ana@fabrikam.example")
+    shown.get_by_role("button", name="Detect settings").click()
+    shown.get_by_text("What was tried").click(timeout=PATIENCE)
+    examine(shown, "detected settings")
+
+
+def test_what_was_said_to_a_server_is_accessible_and_fits(
+    shown: Page, console: Console, examine: Examine
+) -> None:
+    follow(shown, console, ["Yusuf Demir"])
+    shown.locator(".tabs").get_by_role("link", name="Alerts").click()
+    shown.get_by_text("Details").first.click()
+    shown.get_by_role("link", name="Show what was said to the server").first.click()
+    examine(shown, "conversation with the server")
 
 
 @pytest.mark.parametrize("dialog", list(DIALOGS))
