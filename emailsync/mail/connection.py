@@ -5,6 +5,7 @@ pieces, that no line or literal grows without bound, and that bytes which somebo
 STARTTLS completed are noticed: they would be in the buffer, and then the connection is closed.
 """
 
+import select
 import socket
 import ssl
 from collections.abc import Callable
@@ -94,6 +95,17 @@ class Connection:
     def buffered(self) -> int:
         """Return how many received bytes wait to be read."""
         return self._end - self._start
+
+    def has_more(self, *, within: float) -> bool:
+        """Return whether received bytes wait to be read, or come within so many seconds."""
+        if self.buffered or (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()):
+            return True
+        if self.closed:
+            return False
+        # Not select(), which takes no more than 1,024 open files.
+        waiting = select.poll()
+        waiting.register(self.sock, select.POLLIN)
+        return bool(waiting.poll(within * 1000))
 
     def send(self, data: bytes | memoryview) -> None:
         """Send all of it; `sent` tells how much the network has taken when that fails."""

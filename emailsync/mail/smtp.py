@@ -122,10 +122,9 @@ class SmtpClient:
         """
         return self._transmission.send(letters, before_body=before_body, ahead=ahead)
 
-    @property
-    def has_more_to_hear(self) -> bool:
-        """Return whether answers that nobody has read yet are here already."""
-        return bool(self.connection.buffered)
+    def has_more_to_hear(self, *, within: float) -> bool:
+        """Return whether answers that nobody has read yet are here, or come within so many seconds."""
+        return self.connection.has_more(within=within)
 
     def reset(self) -> None:
         """Ask whether the connection still lives, and begin anew."""

@@ -18,6 +18,7 @@ from contextlib import closing
 from datetime import datetime
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 #: Messages sent over one connection before it is opened anew; servers limit it, commonly at 100.
 MESSAGES_PER_CONNECTION = 50
+#: Seconds: an answer that comes so soon is written together with what it leads to.
+AT_ONCE = 0.02
 #: How a server ends a conversation of which it has had enough.
 ENOUGH = (ServerBusy, ConnectionLost, TimedOut)
 
@@ -139,7 +142,7 @@ class Sending:
                     elif outcome.result is not None:
                         self.sent += 1
                         self._unwritten = message, outcome.result
-                        if not client.has_more_to_hear:
+                        if not client.has_more_to_hear(within=AT_ONCE):
                             # While the server thinks about the next one.
                             self._write()
         except _TakenBack:
@@ -168,7 +171,8 @@ class Sending:
 
     def _write(self) -> None:
         """Write what the server said last, with or without the lease: nobody else knows it."""
-        self._record()
+        with transaction.atomic():
+            self._record()
         self._unwritten = None
 
     def _record(self) -> None:

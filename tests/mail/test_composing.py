@@ -52,7 +52,8 @@ def read_back(message: Draft) -> ParsedMessage:
 def test_a_plain_message_is_plain() -> None:
     assert written(draft()) == (
         b"From: Ann <ann@example.com>\r\nTo: Bob <bob@example.org>\r\nSubject: Hello\r\n"
-        b"Date: Mon, 05 Feb 2024 09:20:30 +0000\r\nMessage-ID: <1@example.com>\r\nMIME-Version: 1.0\r\n"
+        b"Date: Mon, 05 Feb 2024 09:20:30 +0000\r\nMessage-ID: <1@example.com>\r\n"
+        b"X-Loop: ann@example.com\r\nMIME-Version: 1.0\r\n"
         b'Content-Type: text/plain; charset="us-ascii"\r\n'
         b"Content-Transfer-Encoding: 7bit\r\n\r\nHello Bob\r\n"
     )

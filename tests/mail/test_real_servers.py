@@ -176,7 +176,7 @@ def test_postfix_names_refused_recipients(postfix: Postfix, account: Account, wi
             sender=account.address, recipients=[account.address], content=b"x\r\n", before_body=nothing
         )
     assert not caught.value.permanent
-    assert "Mailbox full" in caught.value.refused[account.address]
+    assert "Mailbox full" in caught.value.deferred[account.address]
 
 
 def test_postfix_passes_every_step(postfix: Postfix, dovecot: Dovecot, account: Account, wire: Wire) -> None:

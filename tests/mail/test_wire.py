@@ -134,7 +134,7 @@ def test_every_form_of_a_secret_is_taken_out() -> None:
 
 
 def test_every_protocol_has_its_client() -> None:
-    assert set(INCOMING) == {"imap"}
+    assert set(INCOMING) == {"imap", "pop3"}
     assert set(OUTGOING) == {"smtp"}
 
 
