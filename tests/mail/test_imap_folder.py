@@ -75,8 +75,10 @@ def test_without_uidnext_the_highest_uid_is_asked_for(sign_in: Opened) -> None:
 
 
 def test_a_folder_that_may_only_be_read_is_refused_for_writing(sign_in: Opened) -> None:
-    with ScriptedImap() as server, sign_in(server) as client, pytest.raises(FolderForbidden):
-        client.open_folder(read_only=False)
+    with ScriptedImap() as server, sign_in(server) as client:
+        server.on("SELECT", server._do_examine)
+        with pytest.raises(FolderForbidden):
+            client.open_folder(read_only=False)
 
 
 def test_folder_names_travel_in_modified_utf7(sign_in: Opened) -> None:

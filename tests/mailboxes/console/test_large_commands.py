@@ -107,7 +107,8 @@ def test_a_profile_that_was_switched_off_meanwhile_takes_no_mailbox(
 
 
 def test_many_tests_are_written_by_the_job_itself(client: Client, commands_url: str) -> None:
-    client.post(commands_url, {"action": "diagnose", "all": "1", "confirm": "1"}, headers=HTMX)
+    answer = {"action": "diagnose", "all": "1", "confirm": "1"}
+    client.post(commands_url, answer, headers=HTMX, follow=True)
     job = Job.objects.get()
     page = client.get(job.get_absolute_url()).content.decode()
     assert "3 waiting" in page
