@@ -12,8 +12,9 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --no-header --no-annotate $(if $(UPGRADE),--upgrade)
 # Each process has its own servers; the tests of a file stay together, for the fixtures they share. Files come in
-# the order of their names: tests/acceptance takes longest, and would keep one core busy at the end.
-PYTEST := $(BIN)/python -m pytest --quiet --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+# the order of their names: tests/acceptance takes longest, and would keep one core busy at the end. Much of it waits
+# for servers, so there are more processes than the two cores that this is made for.
+PYTEST := $(BIN)/python -m pytest --quiet --numprocesses=4 --dist=loadfile --no-loadscope-reorder
 TEMPLATES = $(shell find templates -name '*.html')
 
 .PHONY: help
