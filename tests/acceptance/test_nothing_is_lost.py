@@ -67,7 +67,7 @@ class Havoc(threading.Thread):
         super().__init__(name="havoc", daemon=True)
         self.installation, self.redis = installation, redis
         self.random = random.Random(seed)
-        self.workers = [Worker(installation, ("-c", "6")) for _ in range(WORKERS)]
+        self.workers = [Worker(installation, ()) for _ in range(WORKERS)]
         self.frozen: list[tuple[float, Worker]] = []
         self.done = threading.Event()
         self.counts: Counter[str] = Counter()
@@ -84,14 +84,14 @@ class Havoc(threading.Thread):
         place = self.random.randrange(len(self.workers))
         self.workers[place].kill()
         self.workers[place].close()
-        self.workers[place] = Worker(self.installation, ("-c", "6"))
+        self.workers[place] = Worker(self.installation, ())
 
     def _freeze(self) -> None:
         """Freeze a worker past its lease; another takes its place meanwhile, and later both are there."""
         place = self.random.randrange(len(self.workers))
         self.workers[place].stop()
         self.frozen.append((time.monotonic(), self.workers[place]))
-        self.workers[place] = Worker(self.installation, ("-c", "6"))
+        self.workers[place] = Worker(self.installation, ())
 
     def _thaw(self, *, older_than: float) -> None:
         for frozen in [f for f in self.frozen if time.monotonic() - f[0] > older_than]:
@@ -149,6 +149,7 @@ def test_nothing_is_lost_or_doubled_while_workers_die(
             broker_url=broker,
             environment={
                 "EMAILSYNC_LEASE": str(LEASE),
+                "EMAILSYNC_WORKER_CONCURRENCY": "6",
                 "EMAILSYNC_POLL_INTERVAL": "1",
                 "EMAILSYNC_RETRY_DELAY": "1",
                 "EMAILSYNC_RETRY_LIMIT": "100",
