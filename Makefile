@@ -30,7 +30,7 @@ test: packages check ## Run everything: lint, types, contracts, all tests on rea
 	@$(QUIETLY) "Django's tests on PostgreSQL" $(PYTEST) --database=postgres \
 	    $(addprefix --ignore=tests/,acceptance access house mail servers)
 	@$(PYTEST)
-	@$(PYTEST) -m browser
+	@$(PYTEST) --numprocesses=2 -m browser
 
 .PHONY: check
 check: .venv/test.stamp ## Run the fast checks: lint, types, import contracts, lock files, image
