@@ -73,6 +73,8 @@ def save(
     if not is_new and not of(mailbox).filter(pk=draft.pk).update(created_on=now, **values):
         raise outgoing.NotNow("")
     DraftFile.objects.filter(draft=draft, pk__in=list(drop)).delete()
+    # A file that is being saved as it was chosen may come once more, with the form that is sent meanwhile.
+    held = () if is_new else files_of(draft)
     DraftFile.objects.bulk_create(
         DraftFile(
             draft=draft,
@@ -82,6 +84,7 @@ def save(
             content=file.content,
         )
         for file in add
+        if file not in held
     )
     _measure(draft)
     draft.refresh_from_db()

@@ -363,6 +363,8 @@ def _queue(request: HttpRequest, letter: Letter) -> OutgoingMessage | None:
     written, answers, mailbox = letter.form.cleaned_data, letter.answers, letter.mailbox
     held = drafts.files_of(letter.draft) if letter.draft else ()
     originals = _originals(letter)
+    # What was saved as it was chosen may still stand in the form.
+    chosen = [file for file in map(_attachment, written["attachments"]) if file not in held]
     if letter.form.errors:
         return None
     draft = Draft(
@@ -374,7 +376,7 @@ def _queue(request: HttpRequest, letter: Letter) -> OutgoingMessage | None:
         text=written["text"].replace("\r\n", "\n"),
         in_reply_to=answers.message_id if answers and MESSAGE_ID.fullmatch(answers.message_id) else "",
         references=tuple(_references(answers)) if answers else (),
-        attachments=(*held, *originals, *map(_attachment, written["attachments"])),
+        attachments=(*held, *originals, *chosen),
     )
     try:
         return outgoing.queue(

@@ -99,6 +99,17 @@ def test_a_form_sent_before_its_file_was_held_leaves_no_draft_behind(reader: Cli
     assert (only().status, files()) == (OutgoingStatus.PENDING_SEND, ["a.pdf"])
 
 
+@pytest.mark.parametrize("refused", [True, False])
+def test_a_file_that_is_held_and_comes_again_is_attached_once(
+    reader: Client, url: str, *, refused: bool
+) -> None:
+    reader.post(url, typed(action="save", attachments=pdf()), headers=STATE)
+    if refused:
+        reader.post(url, typed(attachments=pdf()))
+    reader.post(url, typed(to="jo@fjordline.example", attachments=pdf()))
+    assert files() == ["a.pdf"]
+
+
 def test_a_form_saved_after_it_was_sent_may_be_kept_as_another(reader: Client, url: str) -> None:
     reader.post(url, typed(to="jo@fjordline.example"))
     answer = reader.post(url, typed(action="save"), headers=STATE)
