@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from emailsync.mail.closing import closed_on_failure
 from emailsync.mail.incoming import RawBody, Spool
 from emailsync.mail.mime import Leaf, Walker
 from emailsync.mail.parsing import is_body
@@ -37,10 +38,7 @@ def attached_messages(stream: BinaryIO) -> Iterator[Embedded]:
 
 def _spooled(leaf: Leaf) -> RawBody:
     spool = Spool()
-    try:
+    with closed_on_failure(spool):
         for piece in leaf.decoded():
             spool.write(piece)
         return spool.finish()
-    except BaseException:
-        spool.close()
-        raise

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from emailsync.mail.closing import closed_on_failure
 from emailsync.mail.describing import UID
 from emailsync.mail.dialogue import LITERAL, PATIENCE, Dialogue, uid_sets
 from emailsync.mail.errors import MailError, MessageUnreadable, ServerBusy
@@ -232,22 +233,16 @@ class Fetcher:
         if size > LARGEST_MESSAGE:
             raise self._connection.broken(f"The server announced a message of {size} bytes.")
         spool = Spool()
-        try:
+        with closed_on_failure(spool):
             self._connection.read_pieces(size, spool.write)
-        except BaseException:
-            spool.close()
-            raise
         return spool.finish()
 
     def _fetch_large(self, message: RemoteMessage) -> Iterator[FetchedMessage]:
         """Collect a message piece by piece until one comes short (RFC 9051, section 6.4.5)."""
         self._dialogue.settle()
         spool = Spool()
-        try:
+        with closed_on_failure(spool):
             body = self._collect(message, spool)
-        except BaseException:
-            spool.close()
-            raise
         if body is None:
             spool.close()
             self._unreadable.extend(still_listed(self._dialogue, [message.uid]))

@@ -20,6 +20,7 @@ from imapclient import imap_utf7
 from imapclient.datetime_util import datetime_to_INTERNALDATE
 
 from emailsync.mail.auth import Credential, Password, find, missing
+from emailsync.mail.closing import closed_on_failure
 from emailsync.mail.connection import Connection, connect
 from emailsync.mail.describing import UID, description
 from emailsync.mail.dialogue import Answer, Dialogue, Literal, quoted, uid_sets
@@ -398,12 +399,9 @@ class ImapClient:
 def open_imap(endpoint: Endpoint, credential: Credential, wire: Wire) -> ImapClient:
     """Connect, secure the connection and sign in."""
     connection = connect(endpoint, wire)
-    try:
+    with closed_on_failure(connection):
         client = greet(connection, endpoint)
         client.sign_in(credential)
-    except BaseException:
-        connection.close()
-        raise
     return client
 
 

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from emailsync.mail.auth import BearerToken, Credential, Password, find, missing
+from emailsync.mail.closing import closed_on_failure
 from emailsync.mail.connection import Connection, connect
 from emailsync.mail.endpoint import Endpoint, Security
 from emailsync.mail.errors import (
@@ -307,12 +308,9 @@ class Pop3Client:
 def open_pop3(endpoint: Endpoint, credential: Credential, wire: Wire) -> Pop3Client:
     """Connect, secure the connection and sign in."""
     connection = connect(endpoint, wire)
-    try:
+    with closed_on_failure(connection):
         client = greet(connection, endpoint)
         client.sign_in(credential)
-    except BaseException:
-        connection.close()
-        raise
     return client
 
 

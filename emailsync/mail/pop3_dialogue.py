@@ -12,6 +12,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from emailsync.mail.auth import ROUNDS, Mechanism, decoded
+from emailsync.mail.closing import closed_on_failure
 from emailsync.mail.connection import Connection
 from emailsync.mail.errors import ConnectionLost, MailError, ProtocolViolation
 from emailsync.mail.incoming import LARGEST_MESSAGE, PIECE, RawBody, Spool
@@ -131,12 +132,9 @@ class Pop3Dialogue:
             if collected.write(piece) > LARGEST_MESSAGE:
                 raise self.connection.broken("The server sent a message that does not end.")
 
-        try:
+        with closed_on_failure(collected):
             self._read(keep)
             return collected.finish()
-        except BaseException:
-            collected.close()
-            raise
 
     def refusal(self, reply: Reply) -> MailError:
         """Translate an -ERR."""

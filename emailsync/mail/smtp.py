@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from emailsync.mail.auth import ROUNDS, BearerToken, Credential, Mechanism, choose, decoded
+from emailsync.mail.closing import closed_on_failure
 from emailsync.mail.connection import Connection, connect
 from emailsync.mail.endpoint import Endpoint, Security
 from emailsync.mail.envelope import Letter, SendResult
@@ -153,13 +154,10 @@ class SmtpClient:
 def open_smtp(endpoint: Endpoint, credential: Credential | None, wire: Wire) -> SmtpClient:
     """Connect, secure the connection and sign in; without a credential, as a stranger."""
     connection = connect(endpoint, wire)
-    try:
+    with closed_on_failure(connection):
         client = greet(connection, endpoint)
         if credential is not None:
             client.sign_in(credential)
-    except BaseException:
-        connection.close()
-        raise
     return client
 
 

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from emailsync.mail.closing import closed_on_failure
 from emailsync.mail.connection import Connection
 from emailsync.mail.envelope import Envelope, Letter, SendResult, wire_pieces
 from emailsync.mail.errors import MailError, OutcomeUnknown, ProtocolViolation
@@ -78,17 +79,14 @@ class Transmission:
         self._is_ahead = ahead
         waiting = iter(letters)
         flight = self._launch(waiting)
-        try:
+        # The server may wait for a body that will not come; only closing says so.
+        with closed_on_failure(self._connection):
             while flight is not None:
                 outcome, following = self._hand_over(flight, waiting, before_body)
                 yield outcome
                 if self._connection.closed:
                     return
                 flight = following or self._launch(waiting)
-        except BaseException:
-            # The server may wait for a body that will not come; only closing says so.
-            self._connection.close()
-            raise
 
     def _hand_over(
         self, flight: Flight, waiting: Iterator[Letter], before_body: Callable[[Letter], None]

@@ -74,7 +74,8 @@ def save(
         raise outgoing.NotNow("")
     DraftFile.objects.filter(draft=draft, pk__in=list(drop)).delete()
     # A file that is being saved as it was chosen may come once more, with the form that is sent meanwhile.
-    held = () if is_new else files_of(draft)
+    add = tuple(add)
+    held = files_of(draft) if add and not is_new else ()
     DraftFile.objects.bulk_create(
         DraftFile(
             draft=draft,

@@ -69,7 +69,11 @@ def sender(wire: Wire) -> Callable[[ScriptedSmtp], SmtpClient]:
     return sender
 
 
-PROTOCOLS = {ScriptedImap: Protocol.IMAP, ScriptedPop3: Protocol.POP3, ScriptedSmtp: Protocol.SMTP}
+PROTOCOLS: dict[type[Scripted], Protocol] = {
+    ScriptedImap: Protocol.IMAP,
+    ScriptedPop3: Protocol.POP3,
+    ScriptedSmtp: Protocol.SMTP,
+}
 
 
 def endpoint_of(server: Scripted, security: Security = Security.NONE) -> Endpoint:

@@ -11,6 +11,7 @@ import re
 import socket
 import ssl
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
@@ -86,7 +87,7 @@ class Peer:
         return more
 
 
-class Scripted:
+class Scripted(ABC):
     """Listen on loopback and serve every connection in a thread."""
 
     host = "localhost"
@@ -106,9 +107,9 @@ class Scripted:
         """Return where the server listens."""
         return int(self._listener.getsockname()[1])
 
+    @abstractmethod
     def serve(self, peer: Peer) -> None:
         """Talk to one client."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         self._start(self._accept)
