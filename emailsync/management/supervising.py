@@ -1,12 +1,14 @@
-"""A small supervisor: it starts children, starts the dead again, and stops all of them together.
+"""A small supervisor: it starts children in order, starts the dead again, and stops all of them together.
 
 A child that ends is started again after a pause that doubles while it keeps ending at once, so that a
 child which cannot start costs nothing. Every child leads a process group of its own and ends with the
 supervisor, even when that is killed (see launch.py).
 """
 
+import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -27,6 +29,8 @@ WELL_AFTER = 20.0
 #: How long a child may take to stop by itself.
 GRACE = 5.0
 LOOK_EVERY = 0.1
+#: After this long the next programs start, whether or not the ones before them listen.
+LISTENS_WITHIN = 30.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Program:
     name: str
     module: str
     arguments: tuple[str, ...] = ()
+    #: Where it listens, as host and port; the programs after it need it and start once it does.
+    listens_on: tuple[tuple[str, int], ...] = ()
 
 
 class Child:
@@ -51,6 +57,7 @@ class Child:
         self._pause = FIRST_PAUSE
         self._start_at = 0.0
         self.is_finished = False
+        self._awaited_until = math.inf if program.listens_on else 0.0
 
     @property
     def pid(self) -> int | None:
@@ -76,6 +83,12 @@ class Child:
         self._say(f"ended with status {status}; starting again in {self._pause:g} s")
         self._pause = min(self._pause * 2, LONGEST_PAUSE)
 
+    def is_awaited(self, *, now: float) -> bool:
+        """Say whether the programs after it must still wait until it listens."""
+        if now < self._awaited_until and (self.is_finished or all(map(_listens, self.program.listens_on))):
+            self._awaited_until = now
+        return now < self._awaited_until
+
     def ask_to_stop(self) -> None:
         """Ask the process to end by itself."""
         if self._process is not None and self._process.poll() is None:
@@ -100,6 +113,7 @@ class Child:
         program = self.program
         launch = [sys.executable, "-m", "emailsync.management.launch", str(lifeline), program.module]
         self._started = now
+        self._awaited_until = min(self._awaited_until, now + LISTENS_WITHIN)
         self._process = subprocess.Popen(  # noqa: S603  (the command is ours)
             [*launch, *program.arguments],
             env=self._environment,
@@ -145,8 +159,7 @@ class Supervisor:
         was_ready = False
         try:
             while not self._is_stopping:
-                for child in self.children:
-                    child.look(lifeline=lifeline, now=time.monotonic())
+                self._look(lifeline=lifeline, now=time.monotonic())
                 if not was_ready and is_ready():
                     was_ready = True
                     when_ready()
@@ -155,6 +168,12 @@ class Supervisor:
             self._stop_children()
             os.close(held)
             os.close(lifeline)
+
+    def _look(self, *, lifeline: int, now: float) -> None:
+        for child in self.children:
+            child.look(lifeline=lifeline, now=now)
+            if child.is_awaited(now=now):
+                return
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._is_stopping = True
@@ -167,3 +186,11 @@ class Supervisor:
             time.sleep(LOOK_EVERY / 2)
         for child in self.children:
             child.kill_group()
+
+
+def _listens(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=1.0).close()
+    except OSError:
+        return False
+    return True

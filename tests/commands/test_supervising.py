@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -170,6 +171,52 @@ def test_without_the_kernels_help_the_pipe_is_enough(tmp_path: Path, project_fol
     assert child.wait(timeout=PATIENCE) == -signal.SIGKILL
     wait_for(lambda: not is_alive(forked))
     os.close(lifeline)
+
+
+@pytest.fixture
+def in_order() -> Iterator[tuple[supervising.Supervisor, int, socket.socket]]:
+    """Give a supervisor of two, its lifeline, and the port that the first is said to listen on."""
+    door = socket.socket()
+    door.bind(("127.0.0.1", 0))
+    sleep = ("tests.commands.sleeper", (os.devnull, "sleep"))
+    programs = [
+        supervising.Program("first", *sleep, (door.getsockname(),)),
+        supervising.Program("second", *sleep),
+    ]
+    supervisor = supervising.Supervisor(programs, environment=os.environ, output=sys.stdout)
+    lifeline, held = os.pipe()
+    with door:
+        yield supervisor, lifeline, door
+    for child in supervisor.children:
+        child.kill_group()
+    os.close(lifeline)
+    os.close(held)
+
+
+def test_a_program_waits_until_the_one_before_it_listens(
+    in_order: tuple[supervising.Supervisor, int, socket.socket],
+) -> None:
+    """The demo's mailboxes are tested as soon as there is a worker: their server comes first."""
+    supervisor, lifeline, door = in_order
+
+    supervisor._look(lifeline=lifeline, now=100.0)
+    assert [child.is_running() for child in supervisor.children] == [True, False]
+
+    door.listen()
+    supervisor._look(lifeline=lifeline, now=101.0)
+    assert [child.is_running() for child in supervisor.children] == [True, True]
+
+
+def test_a_program_waits_no_longer_than_the_time_set(
+    in_order: tuple[supervising.Supervisor, int, socket.socket],
+) -> None:
+    """A demo that cannot start keeps nobody from working."""
+    supervisor, lifeline, _ = in_order
+
+    supervisor._look(lifeline=lifeline, now=100.0)
+    supervisor._look(lifeline=lifeline, now=100.0 + supervising.LISTENS_WITHIN)
+
+    assert [child.is_running() for child in supervisor.children] == [True, True]
 
 
 def test_the_pause_begins_anew_after_a_good_while(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,19 +103,16 @@ class Command(BaseCommand):
                     "emailsync.wsgi",
                 ),
             ),
-            Program(
-                "worker",
-                "emailsync.management.worker",
-            ),
         ]
         if demo:
             environment = self._prepare_demo(environment)
-            programs.append(state.PROGRAM)
+            programs.append(state.program(state.load()))
         elif state.exists():
             self.stdout.write(
                 "The demo's mail server is not started. Start with --demo to use it, or remove the demo "
                 "with: manage.py demo --remove"
             )
+        programs.append(Program("worker", "emailsync.management.worker"))
         self.stdout.write("Starting the web server and the worker ...")
         door = _Door(host=host, port=port, output=self.stdout)
         supervisor = Supervisor(programs, environment=environment, output=sys.stdout)

@@ -27,7 +27,6 @@ HOST = "127.0.0.1"
 #: Below the range from which outgoing connections take their ports.
 PORTS = range(20_000, 32_000)
 LIFETIME = timedelta(days=3650)
-PROGRAM = Program("demo", "django", ("demo", "--serve"))
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,12 @@ class State:
     smtp_port: int
     #: Password by user name.
     passwords: dict[str, str] = field(repr=False)
+
+
+def program(state: State) -> Program:
+    """Return the mail server; the worker starts after it, so that its first tests find it there."""
+    listens_on = ((HOST, state.imap_port), (HOST, state.smtp_port))
+    return Program("demo", "django", ("demo", "--serve"), listens_on)
 
 
 def folder() -> Path:
