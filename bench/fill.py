@@ -87,7 +87,7 @@ def _name(chance: random.Random, number: int) -> str:
 def _write_mailboxes(
     environment: int, people: list[Any], profiles: list[Any], *, count: int, chance: random.Random
 ) -> list[uuid.UUID]:
-    from mailboxes.models import Mailbox, WorkerState  # noqa: PLC0415
+    from mailboxes.models import Mailbox, Reconciliation, WorkerState  # noqa: PLC0415
 
     keys = [uuid.UUID(int=chance.getrandbits(128), version=4) for _ in range(count)]
 
@@ -124,8 +124,24 @@ def _write_mailboxes(
                 "last_error_code": "login_refused" if status == "failure" else "",
             }
 
+    def counts() -> Iterator[dict[str, Any]]:
+        for number, key in enumerate(keys):
+            counted = NOW - timedelta(minutes=chance.randrange(1440)) if number % 12 else None
+            stored, old = chance.randrange(10_000), chance.randrange(3)
+            yield {
+                "mailbox_id": key,
+                "environment_id": environment,
+                "due_on": NOW + timedelta(days=1),
+                "tried_on": counted,
+                "counted_on": counted,
+                "on_server": stored + old if counted else 0,
+                "outcomes": {"stored": stored, "before_start": old} if counted else {},
+                "missed": int(number % 2000 == 1),
+            }
+
     insert(Mailbox, mailboxes())
     insert(WorkerState, states())
+    insert(Reconciliation, counts())
     return keys
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404
 
-from mailboxes.models import Diagnosis, Job, Mailbox
+from mailboxes.models import Diagnosis, Job, Mailbox, Reconciliation
 from profiles import access
 from profiles.access import Permission, Person
 from profiles.models import Environment
@@ -50,6 +50,15 @@ def jobs(user: Person, environment: Environment) -> QuerySet[Job]:
         if access.belongs(user, environment)
         else found.none()
     )
+
+
+def reconciliations(user: Person, environment: Environment) -> QuerySet[Reconciliation]:
+    """Return the counts of those mailboxes of `environment` that `user` may see. Raises PermissionDenied."""
+    found = Reconciliation.objects.filter(environment=environment)
+    if Permission.READ_MAILBOXES in access.permissions(user, environment):
+        return found  # out of one index; the mailboxes need not be asked
+    own = within(Mailbox.objects.all(), user, Permission.READ_MAILBOXES, environment=environment)
+    return found.filter(mailbox__in=own.values("pk"))
 
 
 def require(user: Person | None, permission: Permission, mailbox: Mailbox) -> None:

@@ -53,6 +53,14 @@ class LedgerOutcome(models.TextChoices):
     MISSED = "missed", _("Overlooked, and being fetched")
 
 
+class Standing(models.IntegerChoices):
+    """What the last count of an Inbox against its ledger proves, the most urgent first."""
+
+    GAP = 0, _("Gap")
+    NOT_COUNTED = 1, _("Not counted")
+    COMPLETE = 2, _("Complete")
+
+
 class TrackIncoming(models.TextChoices):
     """Which incoming mail of a mailbox is kept; docs/decisions/0012 says what the words mean here."""
 
@@ -188,6 +196,7 @@ class JobKind(models.TextChoices):
     CHECK_FILE = "check_file", _("Check a file of mailboxes")
     IMPORT = "import", _("Import mailboxes")
     READ_AGAIN = "read_again", _("Read again from quarantine")
+    COUNT = "count", _("Count Inboxes")
     DELETE_ALERTS = "delete_alerts", _("Delete all alerts")
 
 

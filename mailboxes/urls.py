@@ -120,6 +120,12 @@ namespaced: list[URLPattern | URLResolver] = [
         profile_mailboxes.profile_move,
         name="profile_move",
     ),
+    path("environments/<slug:slug>/completeness/", completeness.completeness_list, name="completeness_list"),
+    path(
+        "environments/<slug:slug>/completeness/count/",
+        completeness.completeness_count,
+        name="completeness_count",
+    ),
     path("environments/<slug:slug>/jobs/", include(testing)),
     path("environments/<slug:slug>/alerts/", alerts.environment_alerts, name="environment_alerts"),
     path("alerts/", alerts.alert_list, name="alert_list"),

@@ -17,6 +17,7 @@ AREAS = {
     "profiles:person": "profiles:people_list",
     "profiles:profile": "profiles:profile_list",
     "mailboxes:": "mailboxes:mailbox_list",
+    "mailboxes:completeness": "mailboxes:completeness_list",
     "mailboxes:conversation": "mailboxes:environment_emails",
     "mailboxes:environment_email": "mailboxes:environment_emails",
     "mailboxes:job": "mailboxes:job_list",
@@ -94,6 +95,7 @@ def build(request: HttpRequest | None, *, environment: Place | None) -> Navigati
     settings = ("profiles:email_settings", _("Email settings"), "sliders")
     tracking = ("profiles:email_tracking", _("Email tracking"), "activity")
     mailboxes = ("mailboxes:mailbox_list", _("Mailboxes"), "inbox")
+    completeness = ("mailboxes:completeness_list", _("Completeness"), "database")
     emails = ("mailboxes:environment_emails", _("Emails"), "mail")
     server_profiles = ("profiles:profile_list", _("Server profiles"), "server")
     return Navigation(
@@ -112,9 +114,9 @@ def build(request: HttpRequest | None, *, environment: Place | None) -> Navigati
         else (),
         email=links(
             *(
-                (settings, tracking, mailboxes, emails, server_profiles)
+                (settings, tracking, mailboxes, completeness, emails, server_profiles)
                 if reads_settings
-                else (mailboxes, emails)
+                else (mailboxes, completeness, emails)
             ),
             args=inside,
         )

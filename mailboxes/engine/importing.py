@@ -19,10 +19,10 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext as _
 
-from mailboxes.choices import AddressStatus, Direction, MailboxKind, TrackIncoming
+from mailboxes.choices import AddressStatus, MailboxKind, TrackIncoming
 from mailboxes.engine.changing import reset
-from mailboxes.engine.switching import in_pieces
-from mailboxes.models import Mailbox, WorkerState
+from mailboxes.engine.switching import in_pieces, write_states
+from mailboxes.models import Mailbox
 from mailboxes.rules import setting_errors
 from profiles.choices import IncomingMethod, OutgoingMethod
 from profiles.models import ServerProfile
@@ -258,14 +258,7 @@ def write(plan: Plan, *, by: User | None, now: datetime) -> None:
     for mailbox in plan.created:
         mailbox.modified_by, mailbox.address_status = by, AddressStatus.PENDING
     Mailbox.objects.bulk_create(plan.created, batch_size=PIECE)
-    WorkerState.objects.bulk_create(
-        [
-            WorkerState(mailbox=mailbox, direction=direction)
-            for mailbox in plan.created
-            for direction in Direction.values
-        ],
-        batch_size=PIECE,
-    )
+    write_states(plan.created)
     _update(list(plan.existing.values()), plan, by=by, now=now)
     for pks in in_pieces(plan.reset):
         reset(pks)

@@ -60,11 +60,11 @@ def count_if_due(lease: scheduling.Lease, mailbox: Mailbox) -> None:
     Raises LeaseLost.
     """
     now = timezone.now()
-    report = Reconciliation.objects.filter(mailbox=mailbox).first()
-    if report is None:
+    report = Reconciliation.objects.get(mailbox=mailbox)
+    if report.due_on is None:
         # All that there is was just looked at for the first time.
         with scheduling.fenced(lease):
-            Reconciliation.objects.create(mailbox=mailbox, due_on=now + INTERVAL)
+            Reconciliation.objects.filter(pk=report.pk).update(due_on=now + INTERVAL)
         return
     if report.due_on > now:
         return

@@ -1,6 +1,6 @@
 """Activate, deactivate and move many mailboxes, in pieces that one statement takes on every database."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
@@ -10,9 +10,11 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils.translation import gettext as _
 
+from mailboxes.choices import Direction
 from mailboxes.engine import claiming
 from mailboxes.engine.changing import reset
-from mailboxes.models import Mailbox, WorkerState
+from mailboxes.models import Mailbox, Reconciliation, WorkerState
+from profiles.choices import IncomingMethod
 from profiles.models import Environment, ServerProfile
 
 #: Keys in one statement: SQLite takes 32,766 parameters.
@@ -30,6 +32,14 @@ def in_pieces(pks: list[Key]) -> Iterator[list[Key]]:
     """Cut keys into what one statement takes on every database."""
     for start in range(0, len(pks), PIECE):
         yield pks[start : start + PIECE]
+
+
+def write_states(mailboxes: Collection[Mailbox]) -> None:
+    """Write what workers keep of new `mailboxes`: the state of each direction, and an empty count."""
+    states = [WorkerState(mailbox=each, direction=direction) for each in mailboxes for direction in Direction]
+    WorkerState.objects.bulk_create(states, batch_size=PIECE)
+    counts = [Reconciliation(mailbox=each, environment_id=each.environment_id) for each in mailboxes]
+    Reconciliation.objects.bulk_create(counts, batch_size=PIECE)
 
 
 @transaction.atomic
@@ -85,3 +95,18 @@ def stop_runs(mailboxes: QuerySet[Mailbox]) -> None:
 def make_due(mailboxes: QuerySet[Mailbox], *, now: datetime) -> None:
     """Have enabled directions of `mailboxes` looked at now instead of at their next turn."""
     WorkerState.objects.filter(mailbox__in=mailboxes.values("pk"), is_enabled=True).update(due_at=now)
+
+
+@transaction.atomic
+def have_counted(mailboxes: QuerySet[Mailbox], *, now: datetime) -> list[UUID]:
+    """Have the Inboxes of those `mailboxes` counted that receive; returns which these are."""
+    receiving = WorkerState.objects.filter(
+        mailbox__in=mailboxes.values("pk"), direction=Direction.INCOMING, is_enabled=True
+    ).exclude(mailbox__incoming=IncomingMethod.FORWARD_MAILBOX)
+    found = list(receiving.values_list("mailbox", flat=True))
+    # In the order of a run, which holds the state while it writes its count.
+    WorkerState.objects.filter(mailbox__in=found, direction=Direction.INCOMING, is_enabled=True).update(
+        due_at=now
+    )
+    Reconciliation.objects.filter(mailbox__in=found).update(due_on=now)
+    return found

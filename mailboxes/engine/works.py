@@ -218,6 +218,19 @@ def read_again(job: Job) -> Work:
     return work
 
 
+def count(job: Job) -> Work:
+    """Have Inboxes counted, and name the mailboxes that do not receive."""
+
+    def work(targets: Sequence[str], now: datetime) -> ChunkResult:
+        found = _mailboxes(job, targets)
+        counted = switching.have_counted(found, now=now)
+        sentence = _("Incoming email is not enabled, so there is nothing to count.")
+        left_out = found.exclude(pk__in=counted).values_list("pk", "name")
+        return ChunkResult(len(counted), [Remark(sentence, pk, name) for pk, name in left_out])
+
+    return work
+
+
 WORKS: dict[str, Callable[[Job], Work]] = {
     JobKind.DIAGNOSE: diagnose,
     JobKind.CHANGE: change,
@@ -231,4 +244,5 @@ WORKS: dict[str, Callable[[Job], Work]] = {
     JobKind.IMPORT: import_file,
     JobKind.DELETE_ALERTS: delete_alerts,
     JobKind.READ_AGAIN: read_again,
+    JobKind.COUNT: count,
 }

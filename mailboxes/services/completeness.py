@@ -4,35 +4,36 @@ from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import QuerySet
 
 from mailboxes import access
-from mailboxes.choices import Direction
-from mailboxes.models import Mailbox, Reconciliation, WorkerState
+from mailboxes.choices import JobKind
+from mailboxes.engine import orders, switching
+from mailboxes.models import Job, Mailbox, Reconciliation
 from mailboxes.models.mailbox import MailboxQuerySet
 from profiles.access import Permission
+from profiles.models import Environment
 
 
 @transaction.atomic
 def ask(mailboxes: MailboxQuerySet, *, by: User | None, now: datetime) -> int:
     """Have the Inboxes of those `mailboxes` counted that receive; returns how many they are."""
     access.require_each(by, Permission.DIAGNOSE, mailboxes)
-    enabled = WorkerState.objects.filter(
-        mailbox__in=mailboxes, direction=Direction.INCOMING, is_enabled=True
-    ).exclude(mailbox__incoming="forward_mailbox")
-    pks = list(enabled.values_list("mailbox", flat=True))
-    Reconciliation.objects.bulk_create(
-        [Reconciliation(mailbox_id=pk, due_on=now) for pk in pks],
-        update_conflicts=True,
-        unique_fields=["mailbox"],
-        update_fields=["due_on"],
-        batch_size=500,
-    )
-    WorkerState.objects.filter(mailbox__in=pks, direction=Direction.INCOMING, is_enabled=True).update(
-        due_at=now
-    )
-    return len(pks)
+    return len(switching.have_counted(mailboxes, now=now))
 
 
-def report(mailbox: Mailbox) -> Reconciliation | None:
+@transaction.atomic
+def ask_all(
+    mailboxes: QuerySet[Mailbox], *, environment: Environment, by: User | None, now: datetime
+) -> int | Job:
+    """Do as `ask` with `mailboxes` of one environment; when they are many, by the job that is returned."""
+    chosen = access.within(mailboxes, by, Permission.DIAGNOSE, environment=environment)
+    targets = list(chosen.order_by("pk").values_list("pk", flat=True))
+    if len(targets) <= orders.DIRECTLY:
+        return ask(Mailbox.objects.filter(pk__in=targets), by=by, now=now)
+    return orders.start(JobKind.COUNT, environment=environment, targets=targets, by=by, now=now)
+
+
+def report(mailbox: Mailbox) -> Reconciliation:
     """Return the last count of a mailbox's Inbox."""
-    return Reconciliation.objects.filter(mailbox=mailbox).first()
+    return Reconciliation.objects.get(mailbox=mailbox)

@@ -25,14 +25,12 @@ BOOKKEEPING = frozenset({"version", "created_on", "modified_on", "modified_by_id
 
 @transaction.atomic
 def create(mailbox: Mailbox, *, by: User | None) -> Mailbox:
-    """Save a new mailbox, waiting for approval, with a worker state for each direction."""
+    """Save a new mailbox, waiting for approval, with what workers keep of it."""
     access.require(by, Permission.WRITE_MAILBOXES, mailbox)
     mailbox.modified_by = by
     mailbox.address_status = AddressStatus.PENDING
     mailbox.save(force_insert=True)
-    WorkerState.objects.bulk_create(
-        [WorkerState(mailbox=mailbox, direction=direction) for direction in Direction.values]
-    )
+    switching.write_states([mailbox])
     return mailbox
 
 

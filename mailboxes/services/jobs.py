@@ -22,6 +22,7 @@ PERMISSIONS: dict[str, Permission] = {
     JobKind.DIAGNOSE: Permission.DIAGNOSE,
     JobKind.APPROVE: Permission.APPROVE,
     JobKind.REJECT: Permission.APPROVE,
+    JobKind.COUNT: Permission.DIAGNOSE,
     JobKind.DELETE_ALERTS: Permission.DELETE_ALERTS,
     JobKind.READ_AGAIN: Permission.READ_EMAIL,
 }

@@ -84,15 +84,19 @@ COMMANDS = (
 def commands_for(environment: Environment, *, user: User) -> list[Command]:
     """Return the commands that `user` may give in `environment`; what has no address yet is left out."""
     may = environment.may
-    if (
-        Permission.DIAGNOSE not in may
-        and Mailbox.objects.filter(environment=environment, owner=user).exists()
-    ):
-        may |= {Permission.DIAGNOSE}  # everybody may test the mailboxes that are theirs
+    if may_diagnose_some(environment, user=user):
+        may |= {Permission.DIAGNOSE}
     offered = [command for command in COMMANDS if command.needs in may]
     return [
         replace(command, url=url) for command in offered if (url := _url(command, environment)) is not None
     ]
+
+
+def may_diagnose_some(environment: Environment, *, user: User) -> bool:
+    """Say whether `user` may test mailboxes of `environment`: everybody may test those that are theirs."""
+    if Permission.DIAGNOSE in environment.may:
+        return True
+    return Mailbox.objects.filter(environment=environment, owner=user).exists()
 
 
 def _url(command: Command, environment: Environment) -> str | None:

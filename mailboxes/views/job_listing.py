@@ -146,6 +146,8 @@ def changed_words(kind: str, number: int) -> str:
         return ngettext("%(number)s to be imported", "%(number)s to be imported", number)
     if kind == JobKind.DELETE_ALERTS:
         return ngettext("%(number)s deleted", "%(number)s deleted", number)
+    if kind == JobKind.COUNT:
+        return ngettext("%(number)s to be counted", "%(number)s to be counted", number)
     if kind == JobKind.READ_AGAIN:
         return ngettext("%(number)s read", "%(number)s read", number)
     return ngettext("%(number)s changed", "%(number)s changed", number)

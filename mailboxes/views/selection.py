@@ -12,9 +12,10 @@ mailboxes travel as a few words. A row's own menu names its mailbox in the comma
 A dialog includes `mailboxes/_selection.html`, so that its answer chooses the same again.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
+from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
@@ -23,6 +24,7 @@ from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
 
+from emailsync.web.listing import Listing
 from mailboxes import access
 from mailboxes.models import Mailbox
 from mailboxes.views.mailbox_listing import listing_of
@@ -63,10 +65,17 @@ class Selection:
         return f"{url}?{self.state.urlencode()}" if self.state else url
 
 
-def chosen(request: HttpRequest, environment: Environment, permission: Permission) -> Selection:
+def chosen(
+    request: HttpRequest,
+    environment: Environment,
+    permission: Permission,
+    *,
+    listing: Callable[..., Listing[Any]] = listing_of,
+) -> Selection:
     """Return the mailboxes that `request` posts, as far as its user may do this with them.
 
-    Raises PermissionDenied for who may do it with none.
+    `listing` returns the list of which all that match may have been chosen; its records have the keys of
+    mailboxes. Raises PermissionDenied for who may do it with none.
     """
     user = cast("User", request.user)
     allowed = access.within(Mailbox.objects.all(), user, permission, environment=environment)
@@ -74,7 +83,7 @@ def chosen(request: HttpRequest, environment: Environment, permission: Permissio
     words = [("list", state.urlencode())] if state else []
     only = request.POST.get("action", "").partition(":")[2]
     if request.POST.get("all") == "1" and not only:
-        matching = listing_of(environment, user=user, state=state).selected
+        matching = listing(environment, user=user, state=state).selected
         found = allowed.filter(pk__in=matching.order_by().values("pk"))
         return Selection(environment, found, (("all", "1"), *words), state)
     stamp = parse_datetime(request.POST.get("stamp", ""))

@@ -43,6 +43,13 @@ def entries_for(environment: Environment) -> list[Entry]:
         *(_email_pages() if reads_settings else ()),
         ("mailboxes:mailbox_list", _("Mailboxes"), _("Whose email is synchronized"), "inbox", "email"),
         (
+            "mailboxes:completeness_list",
+            _("Completeness"),
+            _("What the servers hold, counted against what became of it"),
+            "database",
+            "email",
+        ),
+        (
             "mailboxes:environment_emails",
             _("Emails"),
             _("Received and sent, of all mailboxes"),

@@ -39,6 +39,7 @@ from profiles.people import Wanted
 from tests.access.visits import (
     ADMINISTER,
     APPROVE,
+    BELONGS,
     CREDENTIALS,
     DELETE_ALERTS,
     DIAGNOSE,
@@ -416,6 +417,11 @@ SERVICES: list[Service] = [
         DIAGNOSE | OWNER,
         lambda w, by: completeness.ask(one(w.here.owned), by=by, now=NOW),
         "owned",
+    ),
+    Service(
+        completeness.ask_all,
+        BELONGS,
+        lambda w, by: completeness.ask_all(one(w.here.other), environment=w.here.environment, by=by, now=NOW),
     ),
     Service(jobs.cancel, DIAGNOSE, lambda w, by: jobs.cancel(w.here.job, by=by, now=NOW)),
 ]

@@ -302,6 +302,9 @@ VISITS: list[Visit] = [
     *mailbox("mailboxes:mailbox_sync_now", DIAGNOSE, sent=sends()),
     *mailbox("mailboxes:mailbox_delete", WRITE_MAILBOXES & READ_MAILBOXES, own=False),
     *mailbox("mailboxes:mailbox_delete", WRITE_MAILBOXES & READ_MAILBOXES, own=False, sent=sends()),
+    # Whoever belongs sees and counts what is theirs.
+    get("mailboxes:completeness_list", BELONGS),
+    post("mailboxes:completeness_count", BELONGS, sent=_ids("owned", "other")),
     # jobs
     get("mailboxes:job_list", BELONGS),
     get("mailboxes:job_detail", READ_MAILBOXES | OWNER, of_job, blind=BELONGS),

@@ -14,7 +14,8 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
-from mailboxes.choices import AddressStatus, Direction, OutgoingStatus, RunState, StepOutcome
+from mailboxes.choices import AddressStatus, OutgoingStatus, RunState, StepOutcome
+from mailboxes.engine import switching
 from mailboxes.models import (
     Alert,
     AlertTranscript,
@@ -26,7 +27,6 @@ from mailboxes.models import (
     OutgoingMessage,
     RawMessage,
     Recipient,
-    WorkerState,
 )
 from profiles.choices import Role
 from profiles.models import EmailSettings, Environment, Membership, ServerProfile
@@ -186,8 +186,7 @@ def _mailbox(profile: ServerProfile, name: str, *, owner: User | None) -> Mailbo
         server_profile=profile,
         address_status=AddressStatus.APPROVED,
     )
-    for direction in Direction:
-        WorkerState.objects.create(mailbox=mailbox, direction=direction)
+    switching.write_states([mailbox])
     return mailbox
 
 

@@ -53,6 +53,7 @@ SCREENS = {
     "new forward mailbox": f"{DEMO}/mailboxes/new-forward-mailbox/",
     "emails of the environment": f"{DEMO}/emails/",
     "alerts of the environment": f"{DEMO}/alerts/",
+    "completeness of the environment": f"{DEMO}/completeness/",
     "jobs": f"{DEMO}/jobs/",
     "job": f"{DEMO}/jobs/1/",
     "alerts": "/alerts/",

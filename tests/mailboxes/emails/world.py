@@ -23,6 +23,7 @@ from mailboxes.models import (
     OutgoingWords,
     RawMessage,
     Recipient,
+    Reconciliation,
     WorkerState,
 )
 from profiles.models import EmailSettings, Environment, ServerProfile
@@ -120,6 +121,7 @@ def mailbox(profile: ServerProfile, rosa: User) -> Mailbox:
         WorkerState.objects.create(
             mailbox=found, direction=direction, is_enabled=True, status=ResultStatus.SUCCESS
         )
+    Reconciliation.objects.create(mailbox=found)
     return Mailbox.objects.select_related("environment", "server_profile").get(pk=found.pk)
 
 

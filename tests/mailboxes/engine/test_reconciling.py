@@ -113,6 +113,7 @@ def test_an_inbox_is_counted_once_a_day_without_being_asked(read: Mailbox, recei
     receive(read)
     report = Reconciliation.objects.get()
     assert report.counted_on is None
+    assert report.due_on
     assert timedelta(hours=23) < report.due_on - timezone.now() <= timedelta(days=1)
     Reconciliation.objects.update(due_on=timezone.now())
     receive(read)
@@ -204,5 +205,5 @@ def test_a_server_whose_dates_never_stay_is_not_read_again_for_ever(
     for _ in range(12):
         receive(box)
     assert FolderCursor.objects.get().renumberings == numbering.RENUMBERINGS
-    assert Reconciliation.objects.get().due_on > timezone.now()
+    assert Reconciliation.objects.filter(due_on__gt=timezone.now()).exists()
     assert Message.objects.count() == 1
