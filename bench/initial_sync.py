@@ -36,6 +36,7 @@ PATIENCE = 600.0
 PREPARE = """
 from django.utils import timezone
 from mailboxes.choices import AddressStatus, Direction
+from mailboxes.engine import switching
 from mailboxes.models import Mailbox, WorkerState
 from profiles.models import EmailSettings, Environment, ServerProfile
 environment, _ = Environment.objects.get_or_create(slug=slug, defaults={"name": slug})
@@ -48,9 +49,9 @@ mailbox = Mailbox(
     environment=environment, name=user, address=user, server_profile=profile, allow_credentials=True,
     user_name=user, password=password, address_status=AddressStatus.APPROVED, approved_on=timezone.now())
 mailbox.save(force_insert=True)
-WorkerState.objects.create(mailbox=mailbox, direction=Direction.OUTGOING)
-WorkerState.objects.create(
-    mailbox=mailbox, direction=Direction.INCOMING, is_enabled=True, due_at=timezone.now())
+switching.write_states([mailbox])
+WorkerState.objects.filter(mailbox=mailbox, direction=Direction.INCOMING).update(
+    is_enabled=True, due_at=timezone.now())
 """
 
 

@@ -35,7 +35,8 @@ from datetime import timedelta
 from django.utils import timezone
 from emailsync.mail.composing import Draft
 from emailsync.mail.parsing import Address
-from mailboxes.choices import AddressStatus, Direction
+from mailboxes.choices import AddressStatus
+from mailboxes.engine import switching
 from mailboxes.models import Mailbox, WorkerState
 from mailboxes.services import outgoing
 from profiles.models import EmailSettings, Environment, ServerProfile
@@ -50,8 +51,8 @@ for name in names:
         allow_credentials=True, user_name=name, password=password,
         address_status=AddressStatus.APPROVED, approved_on=now)
     mailbox.save(force_insert=True)
-    for direction in Direction.values:
-        WorkerState.objects.create(mailbox=mailbox, direction=direction, is_enabled=True, due_at=now)
+    switching.write_states([mailbox])
+    WorkerState.objects.filter(mailbox=mailbox).update(is_enabled=True, due_at=now)
     for number in range(each):
         draft = Draft(sender=Address(name, name), to=(Address("", sink),), cc=(), bcc=(),
                       subject=f"{name} {number}", text="Hello. " * 400)
