@@ -55,7 +55,7 @@ def cut(text: str) -> list[str]:
 def words(subject: str, people: Iterable[str], text: str) -> str:
     """Return what is stored for an email: " ana invoice northpeak"."""
     pieces = dict.fromkeys(cut(f"{subject} {' '.join(people)} {text[:TEXT_CHARACTERS]}"))
-    if any(len(word) > LONGEST_WORD for word in pieces):
+    if max(map(len, pieces), default=0) > LONGEST_WORD:
         pieces = dict.fromkeys(word[:LONGEST_WORD] for word in pieces)
     return f" {' '.join(pieces)}" if pieces else ""
 

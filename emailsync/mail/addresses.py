@@ -26,19 +26,39 @@ def parse_addresses(value: str) -> tuple[Address, ...]:
     """Return the addresses of a header, those in groups too."""
     if not value:
         return ()
-    simple = SIMPLE.match(value)
-    if simple is not None:
-        return (Address("", one_line(simple.group(1))),)
-    named = NAMED.match(value)
-    if named is not None:
-        name = named.group(1) if named.group(1) is not None else named.group(2)
-        return (Address(one_line(decode_words(name)), one_line(named.group(3))),)
+    usual = _usual(value)
+    if usual is not None:
+        return usual
     found = []
     for address in _scan(value):
         found.append(address)
         if len(found) == COUNT_LIMIT:
             break
     return tuple(found)
+
+
+def _usual(value: str) -> tuple[Address, ...] | None:
+    """Read one address, or a list of them, in the two usual forms; None when anything is not."""
+    one = _one(value)
+    if one is not None:
+        return (one,)
+    pieces = value.split(",")
+    # A comma that is part of a name leaves a piece without an address, unless an encoded word hides one.
+    if "=?" in value or not 1 < len(pieces) <= COUNT_LIMIT:
+        return None
+    found = [address for piece in pieces if (address := _one(piece)) is not None]
+    return tuple(found) if len(found) == len(pieces) else None
+
+
+def _one(text: str) -> Address | None:
+    simple = SIMPLE.match(text)
+    if simple is not None:
+        return Address("", one_line(simple.group(1)))
+    named = NAMED.match(text)
+    if named is None:
+        return None
+    name = named.group(1) if named.group(1) is not None else named.group(2)
+    return Address(one_line(decode_words(name)), one_line(named.group(3)))
 
 
 def _scan(value: str) -> Iterator[Address]:

@@ -33,11 +33,12 @@ def automatic_kind(headers: Iterable[tuple[str, str]]) -> Automatic:
         key = name.lower()
         if key == "received":
             hops += 1
-        else:
+        elif key in TELLING:
             found.add(_kind(key, value.strip().lower()))
     if hops > HOPS_LIMIT:
         return Automatic.LOOP
-    return next(kind for kind in Automatic if kind in found or kind is Automatic.NONE)
+    found.discard(Automatic.NONE)
+    return next(kind for kind in Automatic if kind in found) if found else Automatic.NONE
 
 
 def _kind(key: str, value: str) -> Automatic:
@@ -45,10 +46,7 @@ def _kind(key: str, value: str) -> Automatic:
         return Automatic.NONE if value in {"no", "false", "0"} else Automatic.REPLY
     if key in LIST_HEADERS:
         return Automatic.LIST
-    for name, fits, kind in MARKS:
-        if key == name and fits(value):
-            return kind
-    return Automatic.NONE
+    return next((kind for name, fits, kind in MARKS if key == name and fits(value)), Automatic.NONE)
 
 
 #: The first line that fits decides.
@@ -62,3 +60,5 @@ MARKS: tuple[tuple[str, Callable[[str], bool], Automatic], ...] = (
     ("return-path", lambda value: value == "<>", Automatic.GENERATED),
     ("x-auto-response-suppress", lambda value: value not in {"none", ""}, Automatic.GENERATED),
 )
+#: The headers that are looked at, beside Received; most tell nothing.
+TELLING = ANSWERED_BY_MACHINE | LIST_HEADERS | {name for name, _, _ in MARKS}

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
@@ -19,6 +19,8 @@ HEADERS_LIMIT = 256 * 1024
 VALUE_LIMIT = 64 * 1024
 COUNT_LIMIT = 2_000
 ID_LIMIT = 998
+#: What `bytes.strip` takes away.
+SPACE = " \t\n\r\v\f"
 
 # Python's own codecs that are no character sets of mail, and some that would do harm or surprise.
 NOT_CHARSETS = frozenset(
@@ -50,6 +52,7 @@ HEADER_NAME = re.compile(rb"([!-9;-~]{1,998}?)[ \t]*:")
 # A block of headers in which nothing is strange, up to and with its empty line.
 REGULAR_BLOCK = re.compile(rb"(?:[!-9;-~]++:[^\r\n]*+\r?\n(?:[ \t][^\r\n]*+\r?\n)*+)*+\r?\n")
 REGULAR_HEADER = re.compile(rb"([!-9;-~]+):([^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*)")
+REGULAR_FOLD = re.compile(r"\r?\n[ \t]")
 FOLD = re.compile(r"[\r\n]+[ \t]?")
 ENCODED_WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[^?\s]{0,60})?\?([bBqQ])\?([^?]{0,4000})\?=")
 BETWEEN_WORDS = re.compile(r"(\?=)[ \t\r\n]+(?==\?[^?\s]{1,120}\?[bBqQ]\?)")
@@ -60,6 +63,16 @@ CONTINUED = re.compile(r"(.+?)\*(\d{1,3})?(\*?)$")
 MESSAGE_ID = re.compile(r"<[^<>\s]{1,996}>")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 SURROGATE = re.compile(r"[\ud800-\udfff]")
+# Dates as nearly all programs write them (RFC 5322, section 3.3).
+USUAL_DATE = re.compile(
+    r"(?:[A-Za-z]{3}, )?(\d\d?) ([A-Z][a-z]{2}) ([12]\d{3}) (\d\d):(\d\d)(?::(\d\d))? "
+    r"([+-](?:[01]\d|2[0-3]))([0-5]\d)(?: \([A-Za-z]{1,9}\))?",
+    re.ASCII,
+)
+MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MONTHS = {name: number for number, name in enumerate(MONTH_NAMES, start=1)}
+# All of ASCII, and what begins other signs in the charsets that shift (RFC 1468, 1557, 1843, 2152).
+ASCII_SIGNS = bytes(range(128)) + b"\x1b$B$3\x1b(B\x1b$)C\x0e!!\x0f~{<:~}+AGE-"
 
 
 @dataclass(frozen=True)
@@ -104,6 +117,8 @@ def storable(text: str) -> str:
     """Take out what no database takes: NUL and halves of characters."""
     if "\0" in text:
         text = text.replace("\0", "")
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -134,9 +149,21 @@ def find_charset(name: str) -> str | None:
     return None if found_name in NOT_CHARSETS else found.name
 
 
+@lru_cache(maxsize=256)
+def keeps_ascii(charset: str) -> bool:
+    """Say whether text of ASCII alone is the same in a charset; one that nobody knows is taken for UTF-8."""
+    known = find_charset(charset or "us-ascii") or "utf-8"
+    try:
+        return ASCII_SIGNS.decode(known) == ASCII_SIGNS.decode("ascii")
+    except UnicodeError:
+        return False
+
+
 def decode_text(content: bytes, charset: str) -> tuple[str, str]:
     """Decode bytes by the charset they claim, or by what they look like; say what was wrong in a word."""
     known = find_charset(charset or "us-ascii")
+    if content.isascii() and keeps_ascii(charset):
+        return storable(content.decode("ascii")), "" if known is not None else "charset_unknown"
     defect = "charset_wrong" if known is not None else "charset_unknown"
     for candidate in (known, "utf-8"):
         if candidate is not None:
@@ -167,6 +194,13 @@ def split_headers(lines: Iterator[bytes]) -> Iterator[tuple[str, str]]:
 
 def regular_headers(block: bytes) -> tuple[tuple[str, str], ...]:
     """Read a block that `REGULAR_BLOCK` found."""
+    if block.isascii() and b"\0" not in block:
+        text = block.decode("ascii")
+        if "\n " in text or "\n\t" in text:
+            text = REGULAR_FOLD.sub(" ", text)
+        # After the last header come an empty line and its end.
+        parts = [line.partition(":") for line in text.split("\n")[:-2]]
+        return tuple([(name, value.strip(SPACE)) for name, _, value in parts])
     return tuple((name.decode("ascii"), _raw_text(value)) for name, value in REGULAR_HEADER.findall(block))
 
 
@@ -230,7 +264,7 @@ def parse_content_type(value: str) -> ContentType:
     pieces: dict[str, list[tuple[int, bool, str]]] = {}
     for found in PARAMETER.finditer(value, value.index(";")):
         name, content = found.group(1).lower(), _unquote(found.group(2))
-        extended = CONTINUED.match(name)
+        extended = CONTINUED.match(name) if "*" in name else None
         if extended is not None and (extended.group(2) or extended.group(3)):
             number = int(extended.group(2) or 0)
             pieces.setdefault(extended.group(1), []).append((number, bool(extended.group(3)), content))
@@ -291,6 +325,20 @@ def message_id(value: str) -> str:
 
 def parse_date(value: str) -> datetime | None:
     """Read a date as UTC; without a zone it counts as UTC."""
+    usual = USUAL_DATE.fullmatch(value)
+    month = MONTHS.get(usual[2]) if usual is not None else None
+    if usual is None or month is None:
+        return _any_date(value)
+    zone = timedelta(hours=int(usual[7]), minutes=int(usual[7][0] + usual[8]))
+    try:
+        clock = int(usual[4]), int(usual[5]), int(usual[6] or 0)
+        return datetime(int(usual[3]), month, int(usual[1]), *clock, tzinfo=UTC) - zone
+    except ValueError:
+        return None
+
+
+def _any_date(value: str) -> datetime | None:
+    """Read a date in any of the forms that are met."""
     try:
         found = parsedate_to_datetime(value)
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)

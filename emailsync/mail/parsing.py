@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property, lru_cache
 from typing import BinaryIO, overload
 
 from fast_mail_parser import ParseError, PyMimePart, parse_email_tree
@@ -83,11 +84,33 @@ class ParsedMessage:
     cc: tuple[Address, ...]
     bcc: tuple[Address, ...]
     date: datetime | None
-    text: str
-    html: str
+    #: The bodies as they came, plain ones and HTML.
+    texts: tuple[str, ...]
+    pages: tuple[str, ...]
     attachments: tuple[AttachmentInfo, ...]
     headers: tuple[tuple[str, str], ...]
     defects: tuple[str, ...]
+
+    @cached_property
+    def text(self) -> str:
+        """Return what people read, in lines: the plain bodies, or what HTML says where there are none."""
+        return "\n".join(map(_with_newlines, self.texts)) if self._is_plain else text_of(self.html)
+
+    @cached_property
+    def html(self) -> str:
+        """Return the bodies in HTML."""
+        return "\n".join(map(_with_newlines, self.pages))
+
+    def beginning(self, length: int) -> str:
+        """Return so many characters of `text`, without the work of making all of it."""
+        if self._is_plain:
+            # A line end may take two characters.
+            return "\n".join(_with_newlines(text[: 2 * length]) for text in self.texts)[:length]
+        return text_of("\n".join(self.pages), length=length)[:length]
+
+    @property
+    def _is_plain(self) -> bool:
+        return any(text and not text.isspace() for text in self.texts)
 
 
 @dataclass
@@ -109,8 +132,6 @@ class Collected:
         text, defect = decode_text(content, charset)
         if defect:
             self.defects.append(defect)
-        if "\r" in text:
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
         (self.texts if content_type == "text/plain" else self.pages).append(text)
 
     def add_attachment(self, description: Leaf, *, size: int, digest: str) -> None:
@@ -257,18 +278,22 @@ def _fast_leaf(part: PyMimePart, headers: dict[str, str], raw: bytes) -> Leaf | 
     )
     if unclear:
         return None
-    charset = ""
-    if part.content_type.startswith("text/") and "charset" in content_type.lower():
-        charset = parse_content_type(content_type).parameters.get("charset", "")
     return Leaf(
         content_type=part.content_type.lower(),
-        charset=charset,
+        charset=_charset(content_type) if part.content_type.startswith("text/") else "",
         disposition=(part.disposition or "").lower(),
         filename=clean_file_name(part.filename),
         content_id=one_line(part.content_id or "").strip("<>"),
         encoding="",
         pieces=iter((part.content or b"",)),
     )
+
+
+@lru_cache(maxsize=256)
+def _charset(content_type: str) -> str:
+    if "charset" not in content_type.lower():
+        return ""
+    return parse_content_type(content_type).parameters.get("charset", "")
 
 
 def _read(message: Taken | Walker) -> ParsedMessage:
@@ -328,14 +353,6 @@ def _message(headers: tuple[tuple[str, str], ...], collected: Collected) -> Pars
     values: dict[str, str] = {}
     for name, value in headers:
         values.setdefault(name.lower(), value)
-    page = "\n".join(collected.pages)
-    text = (
-        "\n".join(collected.texts)
-        if any(text.strip() for text in collected.texts)
-        else text_of(page)
-        if page
-        else ""
-    )
     date = parse_date(values["date"]) if "date" in values else None
     if "date" in values and date is None:
         collected.defects.append("date_unreadable")
@@ -351,12 +368,20 @@ def _message(headers: tuple[tuple[str, str], ...], collected: Collected) -> Pars
         cc=parse_addresses(values.get("cc", "")),
         bcc=parse_addresses(values.get("bcc", "")),
         date=date,
-        text=text,
-        html=page,
+        texts=tuple(collected.texts),
+        pages=tuple(collected.pages),
         attachments=tuple(collected.attachments),
-        headers=tuple((name, storable(decode_words(value))) for name, value in headers),
+        headers=tuple([(name, _readable(value)) for name, value in headers]),
         defects=tuple(dict.fromkeys(collected.defects)),
     )
+
+
+def _readable(value: str) -> str:
+    return value if value.isascii() and "=?" not in value else storable(decode_words(value))
+
+
+def _with_newlines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def first_header(message: ParsedMessage, name: str) -> str:

@@ -8,16 +8,24 @@ BREAKS = frozenset(
     {"br", "p", "div", "tr", "li", "ul", "ol", "table", "blockquote", "pre", "hr", "section", "article"}
     | {f"h{level}" for level in range(1, 7)}
 )
-TAG_LIMIT = 64 * 1024
+#: Longer than the name of any character, such as &nbsp;
+LONGEST_NAME = 64
 
 
-def text_of(source: str) -> str:
-    """Return what a reader would see of an HTML document, in lines."""
+def text_of(source: str, *, length: int = SOURCE_LIMIT) -> str:
+    """Return what a reader would see of an HTML document, in lines: at least `length` characters of it."""
     source = source[:SOURCE_LIMIT]
     lower = source.lower()
     parts: list[str] = []
     position = 0
+    enough = 2 * length
     while position < len(source):
+        if position > enough:
+            text = _tidy(html.unescape("".join(parts)))
+            # What follows may still change the end: a character's name, or a space.
+            if len(text) > length + LONGEST_NAME:
+                return text
+            enough = 2 * position
         start = source.find("<", position)
         if start < 0:
             parts.append(source[position:])

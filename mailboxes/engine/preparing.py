@@ -101,7 +101,7 @@ def _beginning(body: RawBody, position: int) -> bytes:
 def prepare_header(message: FetchedMessage, *, size: int) -> Prepared:
     """Parse the header of a message of `size` bytes, too large to be fetched; of its body nothing is said."""
     prepared = prepare(replace(message, size=size, claimed=size))
-    parsed = prepared.parsed and replace(prepared.parsed, text="", html="", attachments=(), defects=())
+    parsed = prepared.parsed and replace(prepared.parsed, texts=(), pages=(), attachments=(), defects=())
     return replace(prepared, parsed=parsed, is_header_only=True)
 
 

@@ -126,11 +126,12 @@ class Rows:
                 parsed.subject,
             )
             came = (sender.name, sender.address[:998], parsed.date)
-            seen = (_preview(parsed), bool(parsed.html), len(parsed.attachments), list(parsed.defects))
+            beginning = parsed.beginning(searching.TEXT_CHARACTERS)
+            seen = (_preview(beginning), any(parsed.pages), len(parsed.attachments), list(parsed.defects))
             self.messages.append((*head, *said, *came, *tail, *seen, False, is_header_only, *tracked))
             self._add_children(pk, parsed)
             people = (str(one) for one in (sender, *parsed.to, *parsed.cc, *parsed.bcc, *parsed.reply_to))
-            self.words.append((pk, searching.words(parsed.subject, people, parsed.text)))
+            self.words.append((pk, searching.words(parsed.subject, people, beginning)))
         self.raws.append((pk, stored.content, stored.file))
 
     def _add_children(self, pk: int, parsed: ParsedMessage) -> None:
@@ -191,8 +192,8 @@ class Rows:
             Message.objects.filter(pk=columns.pop("id")).update(**columns)
 
 
-def _preview(parsed: ParsedMessage) -> str:
-    return " ".join(parsed.text[: PREVIEW_CHARACTERS * 4].split())[:PREVIEW_CHARACTERS]
+def _preview(text: str) -> str:
+    return " ".join(text[: PREVIEW_CHARACTERS * 4].split())[:PREVIEW_CHARACTERS]
 
 
 def insert_into(model: type[Model], names: str, rows: list[tuple[Any, ...]]) -> None:
