@@ -10,6 +10,7 @@ from contextlib import closing
 from datetime import datetime
 
 from django.conf import settings
+from django.db.models import Q
 from django.template.defaultfilters import filesizeformat
 from django.utils import timezone
 
@@ -81,6 +82,7 @@ def _fetch(
             wall.resolve("message_oversize", mailbox=mailbox, now=now, about=str(message.key))
             wall.resolve("oversize_not_fetched", mailbox=mailbox, now=now)
     # What is left was removed from the server meanwhile, or renumbered.
+    left = Q(pk__in=cursor.named(keys).values("pk")) | Q(uidl__isnull=False, is_listed=False)
     with scheduling.fenced(lease):
-        cursor.named(keys).asked_for().update(outcome=LedgerOutcome.GONE, reason=Reason.VANISHED)
+        entries.filter(left).update(outcome=LedgerOutcome.GONE, reason=Reason.VANISHED)
         entries.update(is_to_fetch=False)

@@ -84,7 +84,10 @@ def count_if_due(lease: scheduling.Lease, mailbox: Mailbox) -> None:
 
 def _count(client: IncomingClient, cursor: FolderCursor) -> Count:
     """Compare, window by window. Raises MailError."""
-    told = client.status().messages
+    status = client.status()
+    told = status.messages
+    # Over POP3 a run looks at the names when number or size of the messages have changed.
+    is_as_read = cursor.is_by_uidl and (told, status.octets) == (cursor.messages, cursor.octets)
     if client.folders is not None:
         reading.open_inbox(client.folders, cursor, read_only=True)
     numbers = client.ids_after(0)
@@ -99,8 +102,8 @@ def _count(client: IncomingClient, cursor: FolderCursor) -> Count:
         for key in keys:
             if key in known:
                 continue
-            # Over POP3 every run looks at all names: what has no entry came after it.
-            if isinstance(key, str) or key > cursor.last_uid:
+            is_new = not is_as_read if isinstance(key, str) else key > cursor.last_uid
+            if is_new:
                 count.waiting += 1
             else:
                 count.missed.append(key)
@@ -149,8 +152,7 @@ def _note(lease: scheduling.Lease, mailbox: Mailbox, cursor: FolderCursor, count
                 LedgerEntry(
                     mailbox=mailbox,
                     folder=cursor.folder,
-                    uidvalidity=cursor.uidvalidity,
-                    uid=key,
+                    **cursor.naming(key),
                     outcome=LedgerOutcome.MISSED,
                     reason=Reason.OVERLOOKED,
                     seen_on=now,

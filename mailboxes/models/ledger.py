@@ -1,7 +1,7 @@
 """Every message seen on a server is accounted for, once."""
 
 from collections.abc import Collection
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -71,6 +71,12 @@ class FolderCursor(models.Model):
     def named(self, keys: Collection[Key]) -> "LedgerEntryQuerySet":
         """Return those of `entries` with these UIDs or UIDLs."""
         return self.entries().filter(**{f"{self.key}__in": keys})
+
+    def naming(self, key: Key) -> dict[str, Any]:
+        """Return what an entry for the message of this UID or UIDL is to hold."""
+        if self.is_by_uidl:
+            return {"uidl": key, "is_listed": True}
+        return {"uidvalidity": self.uidvalidity, "uid": key}
 
     def keys(self, entries: models.QuerySet["LedgerEntry"]) -> list[Key]:
         """Return the UIDs or UIDLs of some of the `entries`."""

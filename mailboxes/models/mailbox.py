@@ -19,11 +19,14 @@ from profiles.choices import ActMethod, IncomingMethod, OutgoingMethod
 from profiles.models import Environment, ServerProfile, Versioned
 
 
-def says(word: str) -> Q:
-    """Return the condition for mailboxes whose name or address holds `word`, whatever its case."""
-    found = Q(search_text__contains=word.lower())
+def says(word: str, *, of: str = "") -> Q:
+    """Return the condition for mailboxes whose name or address holds `word`, whatever its case.
+
+    `of` leads to the mailbox from another record: "mailbox__".
+    """
+    found = Q((f"{of}search_text__contains", word.lower()))
     # SQLite lowers nothing but ASCII.
-    return found if word.isascii() else found | Q(search_text__contains=word)
+    return found if word.isascii() else found | Q((f"{of}search_text__contains", word))
 
 
 class MailboxQuerySet(models.QuerySet["Mailbox"]):

@@ -49,7 +49,7 @@ class CompletenessListing(Listing[Reconciliation]):
 
     def says(self, word: str) -> Q:
         """Search in name and address of the mailbox."""
-        return Q(mailbox__in=Mailbox.objects.filter(says(word)).values("pk"))
+        return says(word, of="mailbox__")
 
     @property
     def title(self) -> str:

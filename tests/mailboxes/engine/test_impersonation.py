@@ -3,16 +3,23 @@
 from collections.abc import Callable
 
 import pytest
+from django.utils import timezone
 
+from emailsync.mail.composing import Draft
+from emailsync.mail.parsing import Address
+from mailboxes.choices import OutgoingStatus
 from mailboxes.engine import connecting
-from mailboxes.models import Mailbox, Message, WorkerState
-from profiles.choices import AuthenticationType, Impersonation, IncomingProtocol
+from mailboxes.models import Mailbox, Message, OutgoingMessage, WorkerState
+from mailboxes.services import outgoing
+from profiles.choices import AuthenticationType, ConnectionSecurity, Impersonation, IncomingProtocol
 from profiles.models import ServerProfile
 from tests.conftest import Account
 from tests.servers.dovecot import Dovecot
+from tests.servers.postfix import Postfix
 
 pytestmark = [pytest.mark.servers, pytest.mark.django_db(transaction=True)]
 Receive = Callable[[Mailbox], WorkerState]
+Send = Callable[[Mailbox], WorkerState]
 LETTER = b"From: ben@example.org\r\nSubject: For somebody else\r\n\r\nHello\r\n"
 
 
@@ -31,6 +38,13 @@ def mastered(mailbox: Mailbox, account: Account, oauth_dovecot: Dovecot) -> Mail
     return Mailbox.objects.get(pk=mailbox.pk)
 
 
+def write(mailbox: Mailbox, to: str) -> OutgoingMessage:
+    """Write an email from the address of the mailbox."""
+    sender = Address("", mailbox.address)
+    draft = Draft(sender=sender, to=(Address("", to),), cc=(), bcc=(), subject="On behalf", text="Hello")
+    return outgoing.queue(mailbox, draft, by=None, now=timezone.now())
+
+
 @pytest.mark.parametrize("way", [Impersonation.MASTER_USER, Impersonation.SASL_AUTHORIZATION_IDENTITY])
 @pytest.mark.parametrize("protocol", IncomingProtocol.values)
 def test_a_master_reads_the_mailbox_of_the_login_user(
@@ -46,6 +60,41 @@ def test_a_master_reads_the_mailbox_of_the_login_user(
     oauth_dovecot.deliver(account.user_name, LETTER)
     assert receive(mastered).last_error_code == ""
     assert Message.objects.get().subject == "For somebody else"
+
+
+@pytest.mark.parametrize("security", [ConnectionSecurity.TLS, ConnectionSecurity.STARTTLS])
+def test_a_master_sends_for_the_mailbox_of_the_login_user(
+    mastered: Mailbox,
+    account: Account,
+    oauth_dovecot: Dovecot,
+    oauth_postfix: Postfix,
+    send: Send,
+    security: ConnectionSecurity,
+) -> None:
+    ports = oauth_postfix.ports
+    ServerProfile.objects.update(
+        impersonation=Impersonation.SASL_AUTHORIZATION_IDENTITY,
+        outgoing_port=ports.smtps if security == ConnectionSecurity.TLS else ports.submission,
+        outgoing_security=security,
+    )
+    message = write(mastered, account.address)
+    assert send(mastered).last_error_code == ""
+    message.refresh_from_db()
+    assert message.status == OutgoingStatus.SENT
+    oauth_dovecot.wait_for_message(account.user_name, containing=b"On behalf")
+
+
+def test_a_wrong_password_of_the_master_sends_nothing(
+    mastered: Mailbox, account: Account, oauth_postfix: Postfix, send: Send
+) -> None:
+    profile = ServerProfile.objects.get()
+    profile.impersonation, profile.password = Impersonation.SASL_AUTHORIZATION_IDENTITY, "wrong"
+    profile.outgoing_port = oauth_postfix.ports.smtps
+    profile.save()
+    message = write(mastered, account.address)
+    state = send(Mailbox.objects.get(pk=mastered.pk))
+    message.refresh_from_db()
+    assert (state.last_error_code, message.status) == ("login_refused", OutgoingStatus.PENDING_SEND)
 
 
 def test_without_impersonation_the_master_has_only_a_mailbox_of_its_own(

@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db import connection as database
 from django.utils import timezone
 
+from emailsync.mail import auth
 from emailsync.mail.endpoint import Protocol
 from emailsync.mail.errors import AuthorizationBusy, ClientRefused, GrantExpired, GrantMissing
 from emailsync.mail.registry import INCOMING
@@ -16,7 +17,7 @@ from mailboxes.choices import ResultStatus
 from mailboxes.engine import authorizing, connecting
 from mailboxes.models import Alert, Mailbox, Message, OAuthToken, OAuthVisit, WorkerState
 from mailboxes.services import authorization as services
-from profiles.choices import AuthenticationType, OAuthGrant, Role
+from profiles.choices import AuthenticationType, IncomingProtocol, OAuthGrant, Role
 from profiles.models import Membership, ServerProfile
 from tests.conftest import Account
 from tests.servers.authorization import CLIENT_ID, CLIENT_SECRET, SCOPES, AuthorizationServer
@@ -97,6 +98,11 @@ def expire(token: OAuthToken) -> None:
     )
 
 
+def over_pop3(server: Dovecot) -> None:
+    """Have the profile receive over POP3."""
+    ServerProfile.objects.update(incoming_protocol=IncomingProtocol.POP3, incoming_port=server.ports.pop3s)
+
+
 def test_a_person_connects_the_mailbox_and_its_mail_arrives(
     oauth_mailbox: Mailbox, person: Account, oauth_dovecot: Dovecot, connect: Connect, receive: Receive
 ) -> None:
@@ -116,6 +122,53 @@ def test_dovecot_takes_both_mechanisms(
     monkeypatch.setattr(connecting, "credential", lambda *_: who)
     with connecting.open_incoming(oauth_mailbox) as client:
         assert client.status().messages == 0
+
+
+@pytest.mark.parametrize("mechanism", ["OAUTHBEARER", "XOAUTH2"])
+def test_mail_arrives_over_pop3_with_the_token(
+    oauth_mailbox: Mailbox,
+    person: Account,
+    oauth_dovecot: Dovecot,
+    connect: Connect,
+    receive: Receive,
+    monkeypatch: pytest.MonkeyPatch,
+    mechanism: str,
+) -> None:
+    monkeypatch.setattr(auth.BearerToken, "mechanisms", (mechanism,))
+    over_pop3(oauth_dovecot)
+    oauth_dovecot.deliver(person.user_name, LETTER)
+    connect(oauth_mailbox)
+    assert receive(Mailbox.objects.get(pk=oauth_mailbox.pk)).last_items == 1
+    assert Message.objects.get().subject == "By token"
+
+
+def test_a_token_that_is_refused_over_pop3_is_renewed_once(
+    oauth_mailbox: Mailbox,
+    oauth_dovecot: Dovecot,
+    connect: Connect,
+    receive: Receive,
+    authorization: AuthorizationServer,
+) -> None:
+    over_pop3(oauth_dovecot)
+    token = connect(oauth_mailbox)
+    OAuthToken.objects.filter(pk=token.pk).update(refreshed_on=timezone.now() - timedelta(hours=1))
+    authorization.memory.access.clear()
+    assert receive(Mailbox.objects.get(pk=oauth_mailbox.pk)).last_error_code == ""
+    assert authorization.asked == ["authorization_code", "refresh_token"]
+
+
+def test_a_permission_withdrawn_over_pop3_stops_the_mailbox(
+    oauth_mailbox: Mailbox,
+    oauth_dovecot: Dovecot,
+    connect: Connect,
+    receive: Receive,
+    authorization: AuthorizationServer,
+) -> None:
+    over_pop3(oauth_dovecot)
+    expire(connect(oauth_mailbox))
+    authorization.memory.refresh.clear()
+    state = receive(Mailbox.objects.get(pk=oauth_mailbox.pk))
+    assert (state.is_enabled, state.last_error_code) == (False, "oauth_expired")
 
 
 def test_mail_is_sent_with_the_token_through_postfix(
