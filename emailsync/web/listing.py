@@ -20,13 +20,14 @@ from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
 
-from django.db.models import F, Model, Q, QuerySet
+from django.db.models import Count, F, Model, Q, QuerySet
 from django.http import QueryDict
 from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from emailsync.web.listing_parts import Choice, Column, Counted, Facet, Filter, Header, View
+from emailsync.web.counting import counted_together
+from emailsync.web.listing_parts import Choice, Column, Facet, Filter, Header, View
 
 __all__ = ["Choice", "Column", "Facet", "Filter", "Header", "Listing", "View"]
 
@@ -148,18 +149,34 @@ class Listing(Generic[M]):
 
     @cached_property
     def _counts(self) -> dict[str, int]:
-        parts = {"all_records": self.matching}
-        parts |= {f"facet_{facet.name}": self.matching.filter(facet.condition) for facet in self.facets}
-        whole = f"facet_{self.facet.name}" if self.facet else "all_records"
-        counts = {
-            name: Counted(
-                part.order_by().values("pk")[: (self._limit if name == whole else COUNTED_BY_FACET) + 1]
+        known = {each.name: self._known_count(each) for each in self.facets}
+        facets = {f"facet_{each.name}": each.condition for each in self.facets if known[each.name] is None}
+        if self._finds_few:
+            counted = {name: Count("pk", filter=condition) for name, condition in facets.items()}
+            counts = self.matching.aggregate(all_records=Count("pk"), **counted)
+        else:
+            whole = f"facet_{self.facet.name}" if self.facet else ""
+            whole = whole if whole in facets else "all_records"
+            parts = {name: self.matching.filter(condition) for name, condition in facets.items()}
+            counts = counted_together(
+                {
+                    name: (part, (self._limit if name == whole else COUNTED_BY_FACET) + 1)
+                    for name, part in {"all_records": self.matching, **parts}.items()
+                }
             )
-            for name, part in parts.items()
+        return counts | {
+            f"facet_{name}": counts["all_records"] if is_all else 0
+            for name, is_all in known.items()
+            if is_all is not None
         }
-        # The counts hang on no row; they stand beside one because a query needs a table.
-        found = self._queryset.model._base_manager.order_by().values(**counts)[:1]
-        return dict(next(iter(found), dict.fromkeys(counts, 0)))
+
+    def _known_count(self, facet: Facet) -> bool | None:
+        """Tell whether all records of the view are in a facet, or none; nothing when they must be counted."""
+        if self.view is None:
+            return None
+        if facet.name == self.view.name:
+            return True
+        return False if facet.name in self.view.rules_out else None
 
     @property
     def _counted(self) -> int:

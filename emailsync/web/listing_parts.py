@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from django.db.models import IntegerField, Q, Subquery
+from django.db.models import Q
 from django.db.models.expressions import Combinable
 from django.utils.translation import gettext as _
 
@@ -32,11 +32,13 @@ class Column:
 
 @dataclass(frozen=True)
 class View:
-    """A named part of the records, chosen in the title."""
+    """A named part of the records, chosen in the title. A facet of the same name has the same condition."""
 
     name: str
     title: "_StrOrPromise"
     condition: Q = field(default_factory=Q)
+    #: The facets that none of its records can be in: they need not be looked for.
+    rules_out: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,3 @@ class Header:
     classes: str
     url: str
     direction: str
-
-
-class Counted(Subquery):
-    """The number of rows of a query, counted no further than its limit."""
-
-    template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
-    empty_result_set_value = 0
-    output_field = IntegerField()
