@@ -7,9 +7,10 @@ from typing import ClassVar
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import connection, models
 from django.db.models import F, FilteredRelation, Q, Value
-from django.db.models.functions import Concat, Lower
+from django.db.models.functions import Collate, Concat, Lower
+from django.db.models.lookups import Contains
 from django.urls import reverse
 
 from emailsync.crypto.fields import EncryptedTextField
@@ -18,15 +19,25 @@ from mailboxes.choices import AddressStatus, Direction, MailboxKind, ResultStatu
 from profiles.choices import ActMethod, IncomingMethod, OutgoingMethod
 from profiles.models import Environment, ServerProfile, Versioned
 
+#: An index of trigrams finds what has as many letters.
+TRIGRAM = 3
+
 
 def says(word: str, *, of: str = "") -> Q:
     """Return the condition for mailboxes whose name or address holds `word`, whatever its case.
 
     `of` leads to the mailbox from another record: "mailbox__".
     """
-    found = Q((f"{of}search_text__contains", word.lower()))
+    found = _holds(word.lower(), f"{of}search_text")
     # SQLite lowers nothing but ASCII.
-    return found if word.isascii() else found | Q((f"{of}search_text__contains", word))
+    return found if word.isascii() else found | _holds(word, f"{of}search_text")
+
+
+def _holds(text: str, name: str) -> Q:
+    if len(text) < TRIGRAM and connection.vendor == "postgresql":
+        # No index knows it. Every mailbox is read, in a third of the time when no language's rules apply.
+        return Q(Contains(Collate(name, "C"), text))
+    return Q((f"{name}__contains", text))
 
 
 class MailboxQuerySet(models.QuerySet["Mailbox"]):
@@ -159,6 +170,13 @@ class Mailbox(Versioned):
         indexes: ClassVar[list[models.Index]] = [
             models.Index("environment", Lower("name"), "id", name="mailbox_by_name"),
             models.Index(fields=["environment", "address_status"], name="mailbox_by_address_status"),
+            # What the states of mailboxes are looked up for, without reading the mailboxes.
+            models.Index(
+                fields=["id"],
+                include=["environment", "server_profile"],
+                condition=Q(is_active=True),
+                name="mailbox_active",
+            ),
             # What is rare is counted beside what is common: the figures of environments and profiles.
             models.Index(
                 fields=["environment", "server_profile"],
