@@ -1,20 +1,18 @@
 """The page that lists the mailboxes of an environment, and which of its columns somebody sees."""
 
 from typing import Any, cast
-from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
 from django.views.decorators.http import require_POST, require_safe
 
-from emailsync.web.addresses import pattern
 from emailsync.web.responses import list_response, saved_response
 from mailboxes.models import Mailbox
 from mailboxes.views.command_bar import commands_for
 from mailboxes.views.mailbox_listing import MailboxListing, listing_of
+from mailboxes.views.mailbox_rows import RowDrawing
 from profiles.access import enter
 from profiles.models import Environment
 
@@ -42,37 +40,18 @@ def list_page(
     user = cast("User", request.user)
     listing = listing_of(environment, user=user, state=state, columns=chosen_columns(request))
     is_new = not listing.total and not Mailbox.objects.filter(environment=environment).exists()
+    drawing = RowDrawing(listing)
     context = {
         "environment": environment,
         "listing": listing,
+        "rows": [drawing.draw(row) for row in listing.rows],
         "is_new": is_new,
         "has_profiles": is_new and environment.server_profiles.active().exists(),
         "commands": commands_for(environment, user=user),
         "commands_url": reverse("mailboxes:mailbox_command", args=[environment.slug]),
-        "row_words": _row_words(),
-        "row_urls": {
-            name: pattern(f"mailboxes:mailbox_{name}", environment.slug, UUID)
-            for name in ("detail", "alerts", "emails")
-        },
         "columns_url": reverse("mailboxes:mailbox_columns", args=[environment.slug]),
     }
     return "mailboxes/mailbox_list.html", context
-
-
-def _row_words() -> dict[str, str]:
-    """Return what every row says, translated once for all of them."""
-    return {
-        "select": _("Select %(name)s"),
-        "actions": _("Actions for %(name)s"),
-        "approval": pgettext("address status", "Email"),
-        "incoming": _("Incoming"),
-        "outgoing": _("Outgoing"),
-        "open": _("Open"),
-        "diagnose": _("Test & Enable Mailbox"),
-        "approve": _("Approve Email"),
-        "alerts": _("Alerts"),
-        "emails": _("Emails"),
-    }
 
 
 @require_safe

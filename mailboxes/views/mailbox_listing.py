@@ -40,8 +40,18 @@ WORKING = _has_state(is_enabled=True) & ~FAILING
 PENDING = Q(address_status=AddressStatus.PENDING)
 #: Rows of an export fetched at once.
 FETCHED = 1_000
-#: What is long or secret, of a server profile.
-UNSHOWN = ("password", "outgoing_password", "oauth_client_secret", "ca_certificates", "notes", "description")
+#: What every row is drawn with.
+ALWAYS = (
+    *("name", "address", "kind", "is_active", "incoming", "outgoing", "act", "address_status", "owner"),
+    *("process_email_from", "approved_on"),
+)
+PERSON = ("username", "first_name", "last_name")
+#: What columns show of other records, by the name of the column.
+RELATED = {
+    "owner": [f"owner__{name}" for name in PERSON],
+    "profile": ["server_profile__name"],
+    "approved_by": [f"approved_by__{name}" for name in PERSON],
+}
 #: When the later direction was tested; SQLite's greatest of a value and nothing is nothing.
 TESTED_ON = Coalesce(
     Greatest("incoming_state__tested_on", "outgoing_state__tested_on"),
@@ -106,7 +116,12 @@ class MailboxListing(Listing[Mailbox]):
         View("all", _("All Mailboxes")),
         View("pending", _("Mailboxes Pending Email Approval"), Q(is_active=True) & PENDING),
         View("untested", _("Mailboxes Not Tested"), Q(is_active=True) & UNTRIED),
-        View("failing", _("Failing Mailboxes"), Q(is_active=True) & FAILING),
+        View(
+            "failing",
+            _("Failing Mailboxes"),
+            Q(is_active=True) & FAILING,
+            rules_out=frozenset({"working", "untested"}),
+        ),
         View("forward", _("Active Forward Mailboxes"), Q(is_active=True, kind=MailboxKind.FORWARD)),
     )
     facets: ClassVar = (
@@ -203,26 +218,29 @@ class MailboxListing(Listing[Mailbox]):
         for start in range(0, len(keys), FETCHED):
             yield from self._with_all(keys[start : start + FETCHED])
 
-    @staticmethod
-    def _with_all(keys: list[UUID]) -> list[Mailbox]:
-        found = {mailbox.pk: mailbox for mailbox in shown_fully(Mailbox.objects.filter(pk__in=keys))}
+    def _with_all(self, keys: list[UUID]) -> list[Mailbox]:
+        shown = with_what_is_shown(Mailbox.objects.filter(pk__in=keys), self.shown)
+        found = {mailbox.pk: mailbox for mailbox in shown}
         return [found[key] for key in keys if key in found]
 
 
-def shown_fully(mailboxes: MailboxQuerySet) -> QuerySet[Mailbox]:
-    """Return `mailboxes` with what any column shows."""
+def with_what_is_shown(mailboxes: MailboxQuerySet, columns: Collection[str]) -> QuerySet[Mailbox]:
+    """Return `mailboxes` with what `columns` show, and nothing else: a page draws many of them."""
+    related = [name for column, names in RELATED.items() if column in columns for name in names]
     last = Diagnosis.objects.filter(mailbox=OuterRef("pk")).order_by("-pk")
+    values: dict[str, tuple[str, Any]] = {
+        "incoming": ("incoming_status", F("incoming_state__status")),
+        "outgoing": ("outgoing_status", F("outgoing_state__status")),
+        "tested": ("tested_on", TESTED_ON),
+        "run": ("run_state", Subquery(last.values("state")[:1])),
+        "attempted_by": ("attempted_by", Subquery(last.values("job__created_by__username")[:1])),
+        "attempted_on": ("attempted_on", Subquery(last.values("job__created_on")[:1])),
+    }
     return (
-        mailboxes.with_states()
-        .select_related("server_profile", "owner", "approved_by")
-        .defer("password", "notes", "search_text")
-        .defer(*(f"server_profile__{name}" for name in UNSHOWN))
-        .annotate(
-            tested_on=TESTED_ON,
-            run_state=Subquery(last.values("state")[:1]),
-            attempted_on=Subquery(last.values("job__created_on")[:1]),
-            attempted_by=Subquery(last.values("job__created_by__username")[:1]),
-        )
+        mailboxes.beside_states()
+        .select_related(*({name.partition("__")[0] for name in related} or [None]))
+        .only(*ALWAYS, *related)
+        .annotate(**dict(value for column, value in values.items() if column in columns))
     )
 
 

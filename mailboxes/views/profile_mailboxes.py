@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods, require_safe
 
+from emailsync.web.addresses import pattern
 from emailsync.web.listing import Column, Facet, Listing
 from emailsync.web.responses import dialog_response, page_response, redirect_response, saved_response
 from mailboxes.choices import JobKind
@@ -34,8 +35,8 @@ class ProfileMailboxListing(Listing[Mailbox]):
     columns: ClassVar = (
         Column("name", gettext_lazy("Name"), sort=(Lower("name"),)),
         Column("approval", gettext_lazy("Email approval"), sort=("address_status",)),
-        Column("incoming", gettext_lazy("Incoming"), sort=("incoming_status",)),
-        Column("outgoing", gettext_lazy("Outgoing"), sort=("outgoing_status",)),
+        Column("incoming", gettext_lazy("Incoming"), sort=("incoming_state__status",)),
+        Column("outgoing", gettext_lazy("Outgoing"), sort=("outgoing_state__status",)),
     )
     facets: ClassVar = (
         Facet("working", gettext_lazy("Working"), WORKING),
@@ -48,6 +49,12 @@ class ProfileMailboxListing(Listing[Mailbox]):
     def says(self, word: str) -> Q:
         """Search in name and address."""
         return says(word)
+
+    def fetch(self, page: QuerySet[Mailbox]) -> list[Mailbox]:
+        """Return the rows of a page with their states; to count them and to sort them by name needs none."""
+        keys = list(page.values_list("pk", flat=True))
+        shown = Mailbox.objects.with_states().defer("password", "notes").in_bulk(keys)
+        return [shown[key] for key in keys if key in shown]
 
 
 def _profile(environment: Environment, pk: UUID) -> ServerProfile:
@@ -63,17 +70,14 @@ def _profile(environment: Environment, pk: UUID) -> ServerProfile:
 def _page(
     environment: Environment, profile: ServerProfile, *, state: QueryDict
 ) -> tuple[str, dict[str, Any]]:
-    mailboxes = (
-        Mailbox.objects.with_states()
-        .filter(environment=environment, server_profile=profile)
-        .defer("password", "notes")
-    )
+    mailboxes = Mailbox.objects.beside_states().filter(environment=environment, server_profile=profile)
     url = reverse("mailboxes:profile_mailboxes", args=[environment.slug, profile.pk])
     context = {
         "environment": environment,
         "profile": profile,
         "listing": ProfileMailboxListing(state, mailboxes, url=url),
         "move_url": _move_url(environment, profile),
+        "row_url": pattern("mailboxes:mailbox_detail", environment.slug, UUID),
     }
     return "mailboxes/profile_mailboxes.html", context
 

@@ -65,6 +65,58 @@ def test_facets_count_within_the_view(client: Client, list_url: str, new_mailbox
     }
 
 
+@pytest.mark.parametrize("state", ["view=failing", "view=failing&q=ana"])
+def test_facets_of_a_view_count_what_can_be_in_it(
+    client: Client, list_url: str, new_mailbox: NewMailbox, state: str
+) -> None:
+    new_mailbox("Ana", incoming_state=FAILED, outgoing_state=WORKING, approved=False)
+    new_mailbox("Working", incoming_state=WORKING, outgoing_state=WORKING)
+    choices = client.get(f"{list_url}?{state}").context["listing"].facet_choices
+    assert {choice.title: choice.count for choice in choices} == {
+        "All": 1,
+        "Working": 0,
+        "Failing": 1,
+        "Not tested": 0,
+        "Pending approval": 1,
+    }
+
+
+def test_a_row_escapes_what_people_typed(client: Client, list_url: str, new_mailbox: NewMailbox) -> None:
+    new_mailbox('<b title="x">{0} %s', address="a@contoso.example")
+    page = client.get(list_url).content.decode()
+    assert page.count("&lt;b title=&quot;x&quot;&gt;{0} %s") == 3  # its name, and the labels of two controls
+    assert "<b title" not in page
+
+
+def test_a_row_offers_approval_only_while_it_waits(
+    client: Client, list_url: str, new_mailbox: NewMailbox
+) -> None:
+    approved, waiting = new_mailbox("Ana"), new_mailbox("Ben", approved=False)
+    page = client.get(list_url).content.decode()
+    assert f'value="approve:{waiting.pk}"' in page
+    assert f'value="approve:{approved.pk}"' not in page
+
+
+@pytest.mark.parametrize("chosen", ["name.address", "name.owner.approved_by.attempted_by"])
+def test_a_row_shows_the_chosen_columns_alone(
+    client: Client, list_url: str, new_mailbox: NewMailbox, chosen: str
+) -> None:
+    new_mailbox("Ana")
+    client.post(f"{list_url}columns/", {"columns": chosen.split(".")})
+    page = client.get(list_url).content.decode()
+    row = page.split('<tbody role="rowgroup">')[1].split("</tbody>")[0]
+    assert row.count("<td") == 2 + len(chosen.split("."))
+    assert "Contoso IMAP" not in row
+
+
+def test_two_letters_are_searched_for_everywhere(
+    client: Client, list_url: str, new_mailbox: NewMailbox
+) -> None:
+    new_mailbox("Ana", address="ana@contoso.example")
+    new_mailbox("Ben", address="quebec@contoso.example")
+    assert names(client, f"{list_url}?q=EB") == ["Ben"]
+
+
 def test_search_looks_at_names_and_addresses(client: Client, list_url: str, new_mailbox: NewMailbox) -> None:
     new_mailbox("Billing", address="rechnung@contoso.example")
     new_mailbox("Ana")
