@@ -54,6 +54,9 @@ def cursor_for(
 def start_over(mailbox: Mailbox, cursor: FolderCursor, *, uidvalidity: int, now: datetime) -> None:
     """Have the folder read again from its first message, and tell so. Call it under the fence."""
     is_one_of_many = cursor.renumbered_on is not None and now - cursor.renumbered_on < SPAN
+    # What is still withheld is told of under its new number.
+    for key in cursor.keys(cursor.entries().withheld()):
+        wall.resolve("message_quarantined", mailbox=mailbox, now=now, about=str(key))
     _keep_entries(mailbox, cursor, uidvalidity)
     cursor.uidvalidity, cursor.last_uid, cursor.uidnext = uidvalidity, 0, 0
     cursor.is_rescan, cursor.asked_on, cursor.listed_on = True, now, None

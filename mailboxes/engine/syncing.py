@@ -230,16 +230,35 @@ def _receive(
             if time.monotonic() > ends:
                 result.is_complete = reader.is_exhausted()
                 break
-    if result.is_complete and cursor.is_by_uidl:
-        _note_listing(lease, mailbox, client, cursor, known=known)
     if result.is_complete and again:
-        # Those that vanished meanwhile are asked for no more often than the others, or no more at all.
-        left = cursor.named(again).to_be_read_again()
-        left.filter(outcome=LedgerOutcome.QUARANTINED).update(seen_on=timezone.now())
-        gone = _inside_again(mailbox) | Q(outcome=LedgerOutcome.MISSED)
-        left.filter(gone).update(outcome=LedgerOutcome.GONE, reason=Reason.VANISHED)
+        _settle(lease, mailbox, client, cursor, again)
         # More of them may wait.
         result.is_complete = len(again) < reading.WINDOW
+    if result.is_complete and cursor.is_by_uidl:
+        _note_listing(lease, mailbox, client, cursor, known=known)
+
+
+def _settle(
+    lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient, cursor: FolderCursor, again: list[Key]
+) -> None:
+    """Account for what was asked for `again` and did not come.
+
+    What the server still lists is asked for later; what it lists no more is gone, and so is the trouble.
+    """
+    now = timezone.now()
+    left = cursor.named(again).to_be_read_again()
+    # What is withheld once more has just been noted anew.
+    withheld = cursor.keys(left.filter(outcome=LedgerOutcome.QUARANTINED, seen_on__lt=now - ASK_AGAIN))
+    vanished: list[Key] = []
+    if withheld:
+        listed = set(client.uidls.values()) if cursor.is_by_uidl else set(client.ids_after(0))
+        vanished = [key for key in withheld if key not in listed]
+    gone = _inside_again(mailbox) | Q(outcome=LedgerOutcome.MISSED) | Q(**{f"{cursor.key}__in": vanished})
+    with scheduling.fenced(lease):
+        left.filter(gone).update(outcome=LedgerOutcome.GONE, reason=Reason.VANISHED)
+        cursor.named(withheld).to_be_read_again().update(seen_on=now)
+        for key in vanished:
+            wall.resolve("message_quarantined", mailbox=mailbox, now=now, about=str(key))
 
 
 def _known(cursor: FolderCursor) -> set[Key]:

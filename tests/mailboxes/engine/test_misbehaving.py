@@ -18,7 +18,7 @@ from emailsync.management.selftest.scripted import (
     say,
     say_and_hang_up,
 )
-from mailboxes.choices import LedgerOutcome, MailboxKind, ResultStatus, RunState
+from mailboxes.choices import LedgerOutcome, MailboxKind, Reason, ResultStatus, RunState
 from mailboxes.engine import diagnosing, syncing
 from mailboxes.models import Alert, Diagnosis, FolderCursor, LedgerEntry, Mailbox, Message, WorkerState
 from mailboxes.services import diagnosis
@@ -202,6 +202,45 @@ def test_a_withheld_message_that_vanished_is_not_asked_for_at_every_turn(
     imap.heard.clear()
     receive(box)
     assert not [line for line in imap.heard if b"FETCH" in line]
+
+
+def test_the_alert_of_a_withheld_message_is_resolved_when_the_message_vanishes(
+    box: Mailbox, imap: ScriptedImap, receive: Receive
+) -> None:
+    imap.messages.update(letters(1, 2, 3))
+    imap.on("UID FETCH", bodies_hidden(imap, 2))
+    receive(box)
+    del imap.messages[2]
+    ask_again_now()
+    receive(box)
+    assert not open_alerts()
+    entry = LedgerEntry.objects.get(uid=2)
+    assert (entry.outcome, entry.reason) == (LedgerOutcome.GONE, Reason.VANISHED)
+
+
+def test_a_message_that_is_listed_but_not_even_described_is_not_taken_for_gone(
+    box: Mailbox, imap: ScriptedImap, receive: Receive
+) -> None:
+    imap.messages.update(letters(1, 2, 3))
+    imap.on("UID FETCH", bodies_hidden(imap, 2))
+    receive(box)
+    imap.on("UID FETCH", lambda peer, tag, rest: peer.send(tag + b" OK done\r\n"))
+    ask_again_now()
+    receive(box)
+    assert open_alerts() == {"message_quarantined"}
+    assert LedgerEntry.objects.get(uid=2).outcome == LedgerOutcome.QUARANTINED
+
+
+def test_the_alert_of_a_withheld_message_is_resolved_when_the_folder_is_renumbered_without_it(
+    box: Mailbox, imap: ScriptedImap, receive: Receive
+) -> None:
+    imap.messages.update(letters(1, 2, 3))
+    imap.on("UID FETCH", bodies_hidden(imap, 2))
+    receive(box)
+    del imap.messages[2]
+    imap.uidvalidity += 1
+    receive(box)
+    assert not open_alerts()
 
 
 def test_uidnext_that_never_moves_hides_no_new_message(
