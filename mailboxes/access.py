@@ -3,12 +3,13 @@
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.expressions import Combinable
 from django.http import Http404
 
 from mailboxes.models import Diagnosis, Job, Mailbox, Reconciliation
 from profiles import access
 from profiles.access import Permission, Person
-from profiles.models import Environment
+from profiles.models import Environment, Membership
 
 
 def within(
@@ -34,6 +35,15 @@ def everywhere(user: Person, permission: Permission) -> Q:
     if permission in access.OWN:
         condition |= Q(environment__in=list(access.memberships(user)), owner=user.pk)
     return condition
+
+
+def is_owned_by_stranger() -> Combinable | Q:
+    """Return the condition for mailboxes whose owner has no role in their environment or no account."""
+    is_administrator = Q(owner__is_active=True, owner__is_superuser=True)
+    roles = Membership.objects.filter(
+        environment=OuterRef("environment"), user=OuterRef("owner"), user__is_active=True
+    )
+    return Q(owner__isnull=False) & ~is_administrator & ~Exists(roles)
 
 
 def jobs(user: Person, environment: Environment) -> QuerySet[Job]:

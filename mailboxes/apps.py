@@ -14,4 +14,5 @@ class MailboxesConfig(AppConfig):
         from profiles import signals
 
         signals.connection_changed.connect(editing.follow_connection, dispatch_uid="mailboxes")
+        signals.roles_changed.connect(editing.follow_roles, dispatch_uid="mailboxes")
         signals.switched.connect(editing.follow_switch, dispatch_uid="mailboxes")

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from profiles import access
+from profiles import access, signals
 from profiles.access import Permission
 from profiles.choices import Role
 from profiles.models import Environment, Membership
@@ -93,6 +94,9 @@ def set_roles(
             defaults=wanted.switches(membership.role),
             create_defaults={**wanted.switches(membership.role), "created_by": by},
         )
+    signals.roles_changed.send(
+        Membership, environment=environment, person=person, has_role=bool(after), now=timezone.now()
+    )
 
 
 def remove(environment: Environment, person: User, *, by: User | None) -> None:

@@ -9,3 +9,5 @@ from django.dispatch import Signal
 connection_changed = Signal()
 #: The profiles with these keys (`profiles`) were switched on or off (`active`) at `now`.
 switched = Signal()
+#: `person` has other roles in `environment` since `now`; `has_role` says whether any.
+roles_changed = Signal()

@@ -85,22 +85,20 @@ def _forgotten(alert: Alert) -> Kind:
 
 
 def _resolve(place: Link, alert: Alert) -> tuple[str, str] | None:
-    slug = alert.environment.slug
-    profile_id = alert.server_profile_id or alert.parameters.get("profile_id")
-    outgoing_id = alert.parameters.get("outgoing_id")
-    if place is Link.MAILBOX and alert.mailbox_id:
-        return _("Open mailbox"), reverse("mailboxes:mailbox_detail", args=[slug, alert.mailbox_id])
-    if place is Link.EMAILS and alert.mailbox_id:
-        return _("Open emails"), reverse("mailboxes:mailbox_emails", args=[slug, alert.mailbox_id])
-    received_id = alert.parameters.get("received_id")
-    if place is Link.EMAIL and alert.mailbox_id and received_id:
-        return _("Open email"), reverse(
-            "mailboxes:message_detail", args=[slug, alert.mailbox_id, received_id]
-        )
-    if place is Link.EMAIL and alert.mailbox_id and outgoing_id:
-        return _("Open email"), reverse(
-            "mailboxes:outgoing_detail", args=[slug, alert.mailbox_id, outgoing_id]
-        )
-    if place is Link.PROFILE and profile_id:
-        return _("Open server profile"), reverse("profiles:profile_edit", args=[slug, profile_id])
-    return None
+    """Return the label and address of a place, or nothing when the alert does not know enough of it."""
+    slug, mailbox, known = alert.environment.slug, alert.mailbox_id, alert.parameters
+    received, outgoing = known.get("received_id"), known.get("outgoing_id")
+    email = "mailboxes:message_detail" if received else "mailboxes:outgoing_detail"
+    places: dict[Link, tuple[str, str, tuple[object, ...]]] = {
+        Link.MAILBOX: (_("Open mailbox"), "mailboxes:mailbox_detail", (mailbox,)),
+        Link.EMAILS: (_("Open emails"), "mailboxes:mailbox_emails", (mailbox,)),
+        Link.EMAIL: (_("Open email"), email, (mailbox, received or outgoing)),
+        Link.PEOPLE: (_("Open people"), "profiles:people_list", ()),
+        Link.PROFILE: (
+            _("Open server profile"),
+            "profiles:profile_edit",
+            (alert.server_profile_id or known.get("profile_id"),),
+        ),
+    }
+    label, name, arguments = places[place]
+    return (label, reverse(name, args=[slug, *arguments])) if all(arguments) else None

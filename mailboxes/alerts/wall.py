@@ -8,14 +8,14 @@ mailbox that recovers leaves it, and the last one resolves it. Locks are always 
 mailbox's alert, then the profile's.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from emailsync.mail.errors import MailError
 from mailboxes.alerts.kinds import KINDS, Kind
@@ -97,8 +97,8 @@ def raise_alert(
         Alert.objects.filter(parent=pk, is_folded=False).update(is_folded=True)
     else:
         pk, is_new = _write(key, columns, now=now)
-        if kind.gathered_as and kind.mended_by and shown_profile and cause.code:
-            _gather(pk, kind.mended_by, KINDS[kind.gathered_as], columns, now=now)
+        if kind.gathered_as and shown_profile and cause.code:
+            _gather(pk, kind.mended_by or "", KINDS[kind.gathered_as], columns, now=now)
     if cause.transcript:
         AlertTranscript.objects.filter(recorded_on__lt=now - TRANSCRIPTS_KEPT).delete()
         AlertTranscript.objects.update_or_create(
@@ -127,7 +127,7 @@ def _write(
     return made.pk, True
 
 
-def _gather(member: int, direction: Direction, kind: Kind, columns: dict[str, Any], *, now: datetime) -> None:
+def _gather(member: int, direction: str, kind: Kind, columns: dict[str, Any], *, now: datetime) -> None:
     """Put the alert of a mailbox under that of its profile with the same cause."""
     profile = columns["server_profile"]
     # The key under which the profile's own alert of that cause would be raised: they are one.
@@ -196,7 +196,7 @@ def resolve(code: str, *, mailbox: Mailbox, now: datetime, about: str | None = N
     _resolve(found, now=now)
 
 
-def resolve_each(code: str, *, mailboxes: Collection[UUID], now: datetime) -> None:
+def resolve_each(code: str, *, mailboxes: Iterable[UUID] | QuerySet[Any, Any], now: datetime) -> None:
     """Resolve the open alerts of one kind on many mailboxes at once."""
     _resolve(Alert.objects.open().filter(mailbox__in=mailboxes, kind=code), now=now)
 

@@ -9,7 +9,7 @@ A rule that looks at something new needs it in `_alike`, and in the `_example` t
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import NoneType
@@ -19,14 +19,14 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Case, Count, F, Field, Q, QuerySet, Subquery, When
+from django.db.models import Count, F, Field, Q, QuerySet, Subquery
 from django.db.models.expressions import Combinable
-from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from mailboxes import rules
-from mailboxes.choices import Direction, MailboxKind, ResultStatus
-from mailboxes.models import Mailbox, WorkerState
+from mailboxes.choices import MailboxKind, ResultStatus
+from mailboxes.engine.switching import reset
+from mailboxes.models import Mailbox
 from profiles.choices import OutgoingMethod
 from profiles.models import ServerProfile
 
@@ -232,7 +232,7 @@ def _apply_batch(pks: Sequence[UUID], change: Change, *, by: User | None, now: d
             **values, modified_by=by, modified_on=now, version=F("version") + 1
         )
     if resets:
-        reset(resets)
+        reset(resets, now=now)
     changed = sum(map(len, updates.values()))
     return Outcome(
         changed=changed,
@@ -245,28 +245,6 @@ def _apply_batch(pks: Sequence[UUID], change: Change, *, by: User | None, now: d
 def _skipped(reasons: Mapping[UUID, str]) -> tuple[Skipped, ...]:
     named = Mailbox.objects.filter(pk__in=reasons).only("name", "address").order_by("name", "pk")
     return tuple(Skipped(mailbox, reasons[mailbox.pk]) for mailbox in named)
-
-
-def reset(
-    mailbox_pks: Iterable[UUID] | QuerySet[Any, Any], *, directions: Iterable[str] = Direction.values
-) -> None:
-    """Forget the test results of mailboxes and stop them; work under way can commit nothing more.
-
-    What a failure had stopped is tested again at once: the change may be what mends it.
-    """
-    WorkerState.objects.filter(mailbox__in=mailbox_pks, direction__in=list(directions)).update(
-        status=ResultStatus.NOT_RUN,
-        is_enabled=False,
-        tested_on=None,
-        due_at=Case(When(stopped_on__isnull=False, then=Now()), default=None),
-        queued_until=None,
-        fence=F("fence") + 1,
-        leased_until=None,
-        transient_failures=0,
-        tests_since=0,
-        last_error_code="",
-        last_error="",
-    )
 
 
 #: What mailboxes have in common to share a verdict: the values of `_alike`.

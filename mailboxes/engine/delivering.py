@@ -26,7 +26,7 @@ from emailsync.mail.envelope import Letter, SendResult
 from emailsync.mail.errors import ConnectionLost, MailError, OutcomeUnknown, ServerBusy, TimedOut
 from emailsync.mail.smtp import SmtpClient
 from mailboxes.choices import Direction, OutgoingStatus
-from mailboxes.engine import braking, connecting, eligibility, outcomes, recording, recovering, scheduling
+from mailboxes.engine import braking, connecting, outcomes, parking, recording, recovering, scheduling
 from mailboxes.models import Mailbox, OutgoingMessage, WorkerState
 
 log = logging.getLogger(__name__)
@@ -50,13 +50,12 @@ def run(state_pk: int) -> None:
 
 def _run(lease: scheduling.Lease) -> None:
     state = WorkerState.objects.get(pk=lease.pk)
-    mailbox = Mailbox.objects.select_related("server_profile", "environment").get(pk=state.mailbox_id)
+    mailbox = parking.mailbox_of(state)
     settle_dead_attempts(lease, mailbox, now=timezone.now())
     if not state.is_enabled:
         recovering.run(lease, mailbox, state)
         return
-    if eligibility.blockers(mailbox, Direction.OUTGOING):
-        outcomes.parked(lease)
+    if not parking.may_run(lease, mailbox, state):
         return
     if scheduling.must_wait_for_place(connecting.profile_of(mailbox), lease):
         return

@@ -12,6 +12,14 @@ from profiles.choices import AuthenticationType
 from profiles.models import EmailSettings, ServerProfile
 from profiles.oauth import client_key, is_connected_by_people
 
+#: Blockers that a change of the mailbox or of its server profile may remove.
+MENDED_BY_CHANGE = frozenset(
+    {
+        *("profile_missing", "profile_inactive", "location_missing"),
+        *("credentials_not_allowed", "credentials_missing"),
+    }
+)
+
 
 @dataclass(frozen=True)
 class Blocker:
@@ -127,7 +135,19 @@ def _connection_blockers(mailbox: Mailbox, direction: str) -> list[Blocker]:
                 _("Activate the server profile, or choose another one for the mailbox."),
             )
         ]
-    return _credential_blockers(mailbox, profile, direction)
+    return _location_blockers(profile, direction) or _credential_blockers(mailbox, profile, direction)
+
+
+def _location_blockers(profile: ServerProfile, direction: str) -> list[Blocker]:
+    if getattr(profile, f"{direction}_location") and getattr(profile, f"{direction}_port"):
+        return []
+    sentence = (
+        _("The server profile %(profile)s names no server, or no port, for incoming email.")
+        if direction == Direction.INCOMING
+        else _("The server profile %(profile)s names no server, or no port, for outgoing email.")
+    )
+    remedy = _("Enter location and port in the server profile, or have them found with Detect settings.")
+    return [Blocker("location_missing", sentence % {"profile": profile}, remedy)]
 
 
 def authentication_type(profile: ServerProfile, direction: str) -> str:

@@ -20,8 +20,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext as _
 
 from mailboxes.choices import AddressStatus, MailboxKind, TrackIncoming
-from mailboxes.engine.changing import reset
-from mailboxes.engine.switching import in_pieces, write_states
+from mailboxes.engine.switching import in_pieces, reset, write_states
 from mailboxes.models import Mailbox
 from mailboxes.rules import setting_errors
 from profiles.choices import IncomingMethod, OutgoingMethod
@@ -261,7 +260,7 @@ def write(plan: Plan, *, by: User | None, now: datetime) -> None:
     write_states(plan.created)
     _update(list(plan.existing.values()), plan, by=by, now=now)
     for pks in in_pieces(plan.reset):
-        reset(pks)
+        reset(pks, now=now)
 
 
 def _update(mailboxes: Sequence[Mailbox], plan: Plan, *, by: User | None, now: datetime) -> None:

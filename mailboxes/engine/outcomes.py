@@ -1,7 +1,7 @@
 """What a run leaves behind on its worker state and on the walls, whichever way it ended."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.conf import settings
 from django.db.models import F
@@ -13,8 +13,6 @@ from mailboxes.choices import ResultStatus
 from mailboxes.engine import major_events, policy, scheduling
 from mailboxes.models import Mailbox, WorkerState
 
-#: How often a direction that may not run (inactive, not approved) is looked at again.
-PARKED = timedelta(seconds=60)
 #: What a direction that works knows of failures.
 FORGOTTEN: Mapping[str, object] = {
     "transient_failures": 0,
@@ -41,11 +39,6 @@ def succeeded(
     scheduling.release(lease, due_at=due_at)
     if recovered:
         major_events.look_again(mailbox, now=now)
-
-
-def parked(lease: scheduling.Lease) -> None:
-    """Put off a direction whose checklist is not met; services make it due at once when that changes."""
-    scheduling.release(lease, due_at=timezone.now() + PARKED)
 
 
 def failed(lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState, error: MailError) -> None:

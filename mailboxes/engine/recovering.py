@@ -17,6 +17,7 @@ from mailboxes.engine import (
     eligibility,
     major_events,
     outcomes,
+    parking,
     policy,
     scheduling,
 )
@@ -25,8 +26,10 @@ from mailboxes.models import Mailbox, WorkerState
 
 def run(lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState) -> None:
     """Test the direction of `state` under its own lease, and enable it when it works."""
-    if eligibility.blockers(mailbox, state.direction):
-        outcomes.parked(lease)
+    if found := eligibility.blockers(mailbox, state.direction):
+        # What never worked waits until somebody mends this; services make it due then: see `switching`.
+        again = timezone.now() + parking.PARKED if state.stopped_on else None
+        scheduling.release(lease, due_at=again, last_error_code=found[0].code)
         return
     if mailbox.syncs(state.direction) and scheduling.must_wait_for_place(
         connecting.profile_of(mailbox), lease

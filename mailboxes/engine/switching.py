@@ -1,18 +1,18 @@
 """Activate, deactivate and move many mailboxes, in pieces that one statement takes on every database."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.utils.translation import gettext as _
 
-from mailboxes.choices import Direction
-from mailboxes.engine import claiming
-from mailboxes.engine.changing import reset
+from mailboxes.alerts import wall
+from mailboxes.choices import Direction, ResultStatus
+from mailboxes.engine import claiming, eligibility, parking
 from mailboxes.models import Mailbox, Reconciliation, WorkerState
 from profiles.choices import IncomingMethod
 from profiles.models import Environment, ServerProfile
@@ -51,7 +51,7 @@ def set_active(mailboxes: QuerySet[Mailbox], *, active: bool, by: User | None, n
         changed.update(is_active=active, modified_by=by, modified_on=now, version=F("version") + 1)
         if active:
             claiming.take_back(pks, by=by, now=now)
-            make_due(changed, now=now)
+            make_due(changed, now=now, mends="mailbox_inactive")
         else:
             claiming.release(pks)
             stop_runs(changed)
@@ -82,7 +82,7 @@ def move(
     for pks in in_pieces(moved):
         part = Mailbox.objects.filter(pk__in=pks)
         part.update(server_profile=profile, modified_by=by, modified_on=now, version=F("version") + 1)
-        reset(part.values("pk"))
+        reset(part.values("pk"), now=now)
     return moved
 
 
@@ -92,9 +92,42 @@ def stop_runs(mailboxes: QuerySet[Mailbox]) -> None:
     states.update(fence=F("fence") + 1, leased_until=None)
 
 
-def make_due(mailboxes: QuerySet[Mailbox], *, now: datetime) -> None:
-    """Have enabled directions of `mailboxes` looked at now instead of at their next turn."""
-    WorkerState.objects.filter(mailbox__in=mailboxes.values("pk"), is_enabled=True).update(due_at=now)
+def make_due(mailboxes: QuerySet[Mailbox], *, now: datetime, mends: str = "") -> None:
+    """Have enabled directions of `mailboxes` looked at now instead of at their next turn.
+
+    Those whose last test met the blocker that this `mends` are tested again.
+    """
+    wanted = Q(is_enabled=True) | Q(last_error_code=mends) if mends else Q(is_enabled=True)
+    WorkerState.objects.filter(wanted, mailbox__in=mailboxes.values("pk")).update(due_at=now)
+
+
+def reset(
+    mailboxes: Iterable[UUID] | QuerySet[Any, Any],
+    *,
+    directions: Collection[str] = Direction.values,
+    now: datetime,
+) -> None:
+    """Forget the test results of mailboxes and stop them; work under way can commit nothing more.
+
+    What a failure had stopped, or the checklist had kept from being tested, is tested again at once: the
+    change may be what mends it. Whoever is stopped in both directions waits for nothing any more.
+    """
+    is_tried = Q(stopped_on__isnull=False) | Q(last_error_code__in=eligibility.MENDED_BY_CHANGE)
+    WorkerState.objects.filter(mailbox__in=mailboxes, direction__in=list(directions)).update(
+        status=ResultStatus.NOT_RUN,
+        is_enabled=False,
+        tested_on=None,
+        due_at=Case(When(is_tried, then=Value(now)), default=None),
+        queued_until=None,
+        fence=F("fence") + 1,
+        leased_until=None,
+        transient_failures=0,
+        tests_since=0,
+        last_error_code="",
+        last_error="",
+    )
+    if set(directions) == set(Direction.values):
+        wall.resolve_each(parking.KIND, mailboxes=mailboxes, now=now)
 
 
 @transaction.atomic

@@ -38,11 +38,11 @@ from mailboxes.choices import Direction, LedgerOutcome, Reason
 from mailboxes.engine import (
     braking,
     connecting,
-    eligibility,
     filing,
     numbering,
     outcomes,
     oversize,
+    parking,
     preparing,
     reading,
     recognising,
@@ -86,12 +86,11 @@ def run(state_pk: int) -> None:
 
 def _run(lease: scheduling.Lease) -> None:
     state = WorkerState.objects.get(pk=lease.pk)
-    mailbox = Mailbox.objects.select_related("server_profile", "environment").get(pk=state.mailbox_id)
+    mailbox = parking.mailbox_of(state)
     if not state.is_enabled:
         recovering.run(lease, mailbox, state)
         return
-    if eligibility.blockers(mailbox, Direction.INCOMING):
-        outcomes.parked(lease)
+    if not parking.may_run(lease, mailbox, state):
         return
     if not mailbox.syncs(Direction.INCOMING):
         # Its mail comes out of the forward mailbox, whose run brings it.

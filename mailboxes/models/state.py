@@ -87,6 +87,8 @@ class WorkerState(models.Model):
     last_error_code = models.CharField(max_length=100, blank=True)
     last_error = models.CharField(max_length=2000, blank=True)
     last_error_on = models.DateTimeField(null=True)
+    #: What its walls are told of that is no failure: see `mailboxes.engine.parking`.
+    told = models.CharField(max_length=200, blank=True)
     last_started_on = models.DateTimeField(null=True)
     last_success_on = models.DateTimeField(null=True)
     last_items = models.PositiveIntegerField(default=0)

@@ -11,8 +11,8 @@ from django.db.models import F, QuerySet
 from mailboxes import access, rules
 from mailboxes.alerts import wall
 from mailboxes.choices import AddressStatus, Direction
-from mailboxes.engine import braking, claiming, jobs, switching
-from mailboxes.engine.changing import CONNECTION_FIELDS, reset
+from mailboxes.engine import braking, claiming, jobs, parking, switching
+from mailboxes.engine.changing import CONNECTION_FIELDS
 from mailboxes.engine.discarding import discard
 from mailboxes.models import Alert, Diagnosis, Job, Mailbox, RawMessage, WorkerState
 from profiles.access import Permission
@@ -53,7 +53,9 @@ def update(mailbox: Mailbox, *, by: User | None) -> Mailbox:
     save_version(mailbox)
     changed = any(getattr(stored, name) != getattr(mailbox, name) for name in CONNECTION_FIELDS)
     if changed or not stored.password.is_same_as(mailbox.password):
-        reset([mailbox.pk])
+        switching.reset([mailbox.pk], now=mailbox.modified_on)
+    if stored.owner_id != mailbox.owner_id:
+        switching.make_due(Mailbox.objects.filter(pk=mailbox.pk), now=mailbox.modified_on)
     return mailbox
 
 
@@ -116,18 +118,32 @@ def follow_connection(*, profile: ServerProfile, directions: Collection[str], **
 
     What it was told of hosts that it no longer uses is over.
     """
-    reset(Mailbox.objects.filter(server_profile=profile).values("pk"), directions=directions)
+    found = Mailbox.objects.filter(server_profile=profile)
+    switching.reset(found.values("pk"), directions=directions, now=profile.modified_on)
     hosts = {braking.host_of(profile, direction) for direction in Direction.values}
     wall.resolve_of_profile(braking.BRAKED, profile=profile, now=profile.modified_on, still_about=hosts)
 
 
 def follow_switch(*, profiles: Collection[UUID], active: bool, now: datetime, **_sent: object) -> None:
-    """Stop what runs on profiles that were switched off; look at once at mailboxes of those switched on."""
+    """Stop what runs on profiles that were switched off; look at the mailboxes at once, either way.
+
+    They go on, or say why they do not.
+    """
     found = Mailbox.objects.filter(server_profile__in=list(profiles))
-    if active:
-        switching.make_due(found, now=now)
-    else:
+    if not active:
         switching.stop_runs(found)
+    switching.make_due(found, now=now, mends="profile_inactive" if active else "")
+
+
+def follow_roles(
+    *, environment: Environment, person: User, has_role: bool, now: datetime, **_sent: object
+) -> None:
+    """Have the mailboxes of somebody without a role say so, and of somebody with one no longer."""
+    owned = Mailbox.objects.filter(environment=environment, owner=person)
+    if has_role:
+        for kind in sorted(set(parking.OWNER_KINDS.values())):
+            wall.resolve_each(kind, mailboxes=owned.values("pk"), now=now)
+    switching.make_due(owned, now=now)
 
 
 @transaction.atomic

@@ -141,7 +141,7 @@ def _checks(known: _Known, direction: Direction, state: WorkerState) -> list[Che
     met = {
         "record": (("mailbox_inactive",), _("The mailbox is active.")),
         "profile": (
-            ("profile_missing", "profile_inactive"),
+            ("profile_missing", "profile_inactive", "location_missing"),
             _("The server profile %(profile)s is active.") % {"profile": mailbox.server_profile},
         ),
         "credentials": (

@@ -331,6 +331,7 @@ PLACES = {
     Link.EMAILS: Permission.READ_EMAIL,
     Link.EMAIL: Permission.READ_EMAIL,
     Link.PROFILE: Permission.READ_SETTINGS,
+    Link.PEOPLE: Permission.READ_SETTINGS,
 }
 
 

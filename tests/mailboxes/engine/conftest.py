@@ -13,7 +13,8 @@ from mailboxes.choices import AddressStatus, Direction, MailboxKind
 from mailboxes.engine import delivering, scheduling, syncing
 from mailboxes.models import Mailbox, WorkerState
 from mailboxes.services import editing
-from profiles.models import EmailSettings, Environment, ServerProfile
+from profiles.choices import Role
+from profiles.models import EmailSettings, Environment, Membership, ServerProfile
 from tests.conftest import Account
 from tests.servers.dovecot import Dovecot
 from tests.servers.postfix import Postfix
@@ -35,9 +36,11 @@ def now() -> datetime:
 
 
 @pytest.fixture
-def owner(django_user_model: type[User]) -> User:
-    """Give somebody who owns mailboxes and profiles."""
-    return django_user_model.objects.create_user("olga", "olga@example.org", "a password of hers")
+def owner(django_user_model: type[User], environment: Environment) -> User:
+    """Give somebody of the environment who owns mailboxes and profiles."""
+    owner = django_user_model.objects.create_user("olga", "olga@example.org", "a password of hers")
+    Membership.objects.create(environment=environment, user=owner, role=Role.MEMBER)
+    return owner
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 from emailsync.mail.errors import ConnectionLost, LoginRefused, MailError
 from emailsync.mail.trial import Outcome, Step
 from mailboxes.choices import AddressStatus, Direction, MailboxKind, ResultStatus
-from mailboxes.engine import connecting, diagnosing, eligibility, outcomes, scheduling
+from mailboxes.engine import connecting, diagnosing, eligibility, outcomes, parking, scheduling
 from mailboxes.models import Alert, Diagnosis, Mailbox, WorkerState
 from mailboxes.services import approval, diagnosis, editing
 from profiles import services as profile_services
@@ -206,8 +206,7 @@ class Lifecycle(RuleBasedStateMachine):
             # It is tested again, which tests/mailboxes/engine/test_recovering.py follows.
             scheduling.release(lease)
             return
-        if eligibility.blockers(self.mailbox, direction):
-            outcomes.parked(lease)
+        if not parking.may_run(lease, parking.mailbox_of(state), state):
             return
         self.lease, self.is_void = (lease, direction), False
 

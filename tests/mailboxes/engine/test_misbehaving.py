@@ -224,7 +224,7 @@ def test_a_message_that_is_listed_but_not_even_described_is_not_taken_for_gone(
     imap.messages.update(letters(1, 2, 3))
     imap.on("UID FETCH", bodies_hidden(imap, 2))
     receive(box)
-    imap.on("UID FETCH", lambda peer, tag, rest: peer.send(tag + b" OK done\r\n"))
+    imap.on("UID FETCH", lambda peer, tag, _rest: peer.send(tag + b" OK done\r\n"))
     ask_again_now()
     receive(box)
     assert open_alerts() == {"message_quarantined"}
