@@ -58,6 +58,7 @@ PORTS = {
     (Protocol.SMTP, Security.TLS): 465,
     (Protocol.SMTP, Security.STARTTLS): 587,
     (Protocol.SMTP, Security.NONE): 25,
+    (Protocol.HTTPS, Security.TLS): 443,
 }
 
 

@@ -127,7 +127,6 @@ class Fetcher:
         yield from self._fetch_chunks(run)
         if self._unreadable:
             raise MessageUnreadable(
-                f"The server lists {len(self._unreadable)} messages but does not hand them out.",
                 uids=self._unreadable,
                 server_reply=self._refusal.server_reply if self._refusal is not None else "",
             )

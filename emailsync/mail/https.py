@@ -11,7 +11,7 @@ from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
 from emailsync.mail.connection import Connection, connect
-from emailsync.mail.endpoint import Endpoint, Protocol, Security, check_host
+from emailsync.mail.endpoint import Endpoint, Protocol, Security, check_host, default_port
 from emailsync.mail.errors import HostNotFound, ProtocolViolation
 from emailsync.mail.translating import translated
 from emailsync.mail.wire import Wire
@@ -73,7 +73,8 @@ def endpoint_of(url: str) -> Endpoint:
     if parts.fragment:
         raise ValueError("The address must not hold a fragment (#).")
     host = check_host(parts.hostname or "")
-    return Endpoint(Protocol.HTTPS, host, parts.port or 443, Security.TLS)
+    port = parts.port or default_port(Protocol.HTTPS, Security.TLS)
+    return Endpoint(Protocol.HTTPS, host, port, Security.TLS)
 
 
 def post_form(url: str, form: str, wire: Wire) -> Answer:

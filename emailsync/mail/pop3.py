@@ -255,7 +255,6 @@ class Pop3Client:
                 refusal = problem.server_reply
         if withheld:
             raise MessageUnreadable(
-                f"The server lists {len(withheld)} messages but does not hand them out.",
                 uids=withheld,
                 server_reply=refusal,
             )

@@ -24,6 +24,13 @@ def results() -> list[Result]:
     return prove()
 
 
+@pytest.fixture(scope="module")
+def travelled(django_db_blocker: DjangoDbBlocker) -> journey.Travelled:
+    """Give how the journey ended, which touches no database of ours."""
+    with django_db_blocker.block():
+        return journey.run_apart()
+
+
 def _name(scenario: Scenario) -> str:
     return f"{scenario.protocol}: {scenario.failure}"
 
@@ -41,13 +48,21 @@ def test_a_failure_has_a_sentence_and_a_way_out(results: Sequence[Result], scena
     assert result.remedy.endswith(".")
 
 
-def test_the_page_of_failures_is_what_the_selftest_says(results: Sequence[Result]) -> None:
-    assert (ROOT / "docs/faults.md").read_text(encoding="utf-8") == table.for_docs(results)
+def test_the_page_of_failures_is_what_the_selftest_says(
+    results: Sequence[Result], travelled: journey.Travelled
+) -> None:
+    assert (ROOT / "docs/faults.md").read_text(encoding="utf-8") == table.for_docs(results, travelled.told)
+
+
+def test_each_condition_of_the_installation_is_told_with_a_way_out(travelled: journey.Travelled) -> None:
+    assert [each.failure for each in travelled.told if not each.is_expected] == []
+    assert [each.failure for each in travelled.told if not each.remedy.endswith(".")] == []
 
 
 def _run(monkeypatch: pytest.MonkeyPatch, results: list[Result], *, arrives: bool) -> tuple[object, str]:
     monkeypatch.setattr(selftest, "prove", lambda: results)
-    monkeypatch.setattr(journey, "run_apart", lambda: (arrives, ["Receive: a message is stored"]))
+    travelled = journey.Travelled(arrives, ["Receive: a message is stored"], [])
+    monkeypatch.setattr(journey, "run_apart", lambda: travelled)
     said = StringIO()
     with pytest.raises(SystemExit) as ended:
         call_command("selftest", stdout=said)
@@ -77,10 +92,6 @@ def test_a_journey_that_ends_early_is_status_1(
     assert "WRONG Receive" in said
 
 
-def test_the_journey_leaves_nothing_and_touches_no_database_of_ours(
-    django_db_blocker: DjangoDbBlocker,
-) -> None:
-    with django_db_blocker.block():
-        arrived, lines = journey.run_apart()
-    assert [line.partition(":")[0] for line in lines] == ["Test & Enable", "Receive", "Send"]
-    assert arrived
+def test_the_journey_leaves_nothing_and_touches_no_database_of_ours(travelled: journey.Travelled) -> None:
+    assert [line.partition(":")[0] for line in travelled.lines] == ["Test & Enable", "Receive", "Send"]
+    assert travelled.arrived

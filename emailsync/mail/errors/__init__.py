@@ -23,7 +23,7 @@ Each kind has a stable `code`, says whether trying again may help (`permanent`),
     ├── NotAuthorized       GrantMissing  GrantExpired  ClientRefused  AuthorizationBusy
     ├── FolderMissing       FolderForbidden  FolderRenumbered
     ├── QuotaExceeded
-    └── MessageFailure      MessageVanished  MessageUnreadable  MessageTooLarge  MessageRefused
+    └── MessageFailure      MessageUnreadable  MessageTooLarge  MessageRefused
                             SenderRefused  RecipientsRefused (RelayDenied, Greylisted)  OutcomeUnknown
                             NotSeenArriving
 """
@@ -43,7 +43,6 @@ from emailsync.mail.errors.keeping import (
     MessageRefused as MessageRefused,
     MessageTooLarge as MessageTooLarge,
     MessageUnreadable as MessageUnreadable,
-    MessageVanished as MessageVanished,
     NotSeenArriving as NotSeenArriving,
     OutcomeUnknown as OutcomeUnknown,
     QuotaExceeded as QuotaExceeded,

@@ -49,13 +49,6 @@ class MessageFailure(MailError):
     remedy = gettext_noop("Look at the message and the server's answer.")
 
 
-class MessageVanished(MessageFailure):
-    code = "message_vanished"
-    title = gettext_noop("Message gone")
-    permanent = True
-    remedy = gettext_noop("Nothing needs to be done: somebody removed the message from the server meanwhile.")
-
-
 class MessageUnreadable(MessageFailure):
     """Name the messages that the server lists but does not hand out."""
 
@@ -63,7 +56,8 @@ class MessageUnreadable(MessageFailure):
     title = gettext_noop("Message withheld by the server")
     remedy = gettext_noop("Have the mailbox repaired at the mail server; the message is asked for again.")
 
-    def __init__(self, sentence: str, *, uids: Sequence[int], server_reply: str = "") -> None:
+    def __init__(self, *, uids: Sequence[int], server_reply: str = "") -> None:
+        sentence = f"The server does not hand out all the messages that it lists (withheld: {len(uids)})."
         super().__init__(sentence, server_reply=server_reply)
         self.uids = tuple(uids)
 

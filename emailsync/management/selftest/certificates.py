@@ -54,10 +54,15 @@ class Authority:
         addresses: tuple[str, ...] = (),
         expired: bool = False,
         self_signed: bool = False,
+        for_clients: bool = False,
     ) -> ServerCertificate:
-        """Write a certificate for the names and addresses; one that ended yesterday, or is its own issuer."""
+        """Write a certificate for the names and addresses.
+
+        It may have ended yesterday, be its own issuer, or be for clients only.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         signs = key if self_signed else self._key
+        purpose = ExtendedKeyUsageOID.CLIENT_AUTH if for_clients else ExtendedKeyUsageOID.SERVER_AUTH
         now = datetime.now(UTC)
         end = now - timedelta(days=1) if expired else now + timedelta(days=1)
         alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
@@ -73,7 +78,7 @@ class Authority:
             .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(signs.public_key()), critical=False
             )

@@ -1,11 +1,14 @@
 """The table of all that can go wrong with a mail server. The words are those of real servers."""
 
 from emailsync.mail.endpoint import Security
+from emailsync.management.selftest.failures_in_use import SENDING, USING
 from emailsync.management.selftest.scenarios import (
     DOVECOT_LIMIT,
     FORBIDDEN,
     HANDSHAKE_FAILURE,
+    INTERNAL_ERROR,
     PROTOCOL_VERSION,
+    TOKEN,
     UNANSWERED,
     UNKNOWN,
     UNROUTED,
@@ -15,15 +18,17 @@ from emailsync.management.selftest.scenarios import (
     imap,
     implicit,
     no,
+    oauth,
     offers,
     plain_text,
     pop3,
+    says,
     says_only,
     silent,
     smtp,
     without_starttls,
 )
-from emailsync.management.selftest.scripted import never_answer, refuse, say_and_hang_up
+from emailsync.management.selftest.scripted import never_answer, say_and_hang_up, say_for_ever
 
 STARTTLS, NONE = Security.STARTTLS, Security.NONE
 
@@ -57,6 +62,13 @@ REACHING = (
         answers={"EXAMINE": say_and_hang_up(b"* 3 EXI")},
     ),
     smtp("Dropped mid-way: sending", "connection_lost", "send", answers={"MAIL": None}),
+    imap(
+        "Time of the run used up",
+        "deadline_exceeded",
+        "open_inbox",
+        answers={"EXAMINE": say_for_ever(b"* 1 EXISTS\r\n")},
+        is_short=True,
+    ),
     smtp("Dropped after the whole message", "outcome_unknown", "send", answers={"body": None}),
 )
 SECURING = (
@@ -82,6 +94,7 @@ SECURING = (
     smtp("STARTTLS not offered", "starttls_missing", "secure", security=STARTTLS, arrange=without_starttls),
     imap("TLS too old", "tls_too_old", "secure", arrange=alerts(PROTOCOL_VERSION)),
     imap("No common cipher suite", "tls_suite_missing", "secure", arrange=alerts(HANDSHAKE_FAILURE)),
+    imap("TLS breaks off", "tls_failed", "secure", arrange=alerts(INTERNAL_ERROR)),
     imap("Certificate expired", "certificate_expired", "secure", certificate="expired"),
     imap("Certificate self-signed", "certificate_self_signed", "secure", certificate="self_signed"),
     imap("Certificate of another host", "certificate_wrong_host", "secure", certificate="other"),
@@ -91,6 +104,7 @@ SECURING = (
         "secure",
         certificate="stranger",
     ),
+    imap("Certificate not for a server", "certificate_invalid", "secure", certificate="for_clients"),
     smtp(
         "Certificate self-signed, STARTTLS",
         "certificate_self_signed",
@@ -228,99 +242,39 @@ SIGNING_IN = (
         "authenticate",
         answers=no(b"[LIMIT] Too many login attempts, please try again later"),
     ),
+    imap(
+        "Access token refused",
+        "token_refused",
+        "authenticate",
+        credential=TOKEN,
+        arrange=offers(b"AUTH=XOAUTH2 SASL-IR"),
+        answers=no(b"[AUTHENTICATIONFAILED] Invalid credentials (Failure)"),
+    ),
+    smtp(
+        "Access token refused",
+        "token_refused",
+        "authenticate",
+        credential=TOKEN,
+        arrange=offers(b"AUTH XOAUTH2"),
+        answers={"AUTH": b"535 5.7.8 Username and Password not accepted."},
+    ),
     smtp(
         "Sign-in required", "login_required", "send", answers={"MAIL": b"530 5.7.0 Authentication Required"}
     ),
 )
-USING = (
-    imap(
-        "INBOX missing",
-        "folder_missing",
-        "open_inbox",
-        answers={"EXAMINE": refuse(b"[NONEXISTENT] Unknown Mailbox")},
+AUTHORIZING = (
+    oauth(
+        "Permission withdrawn or lapsed",
+        "oauth_expired",
+        arrange=says(400, b'{"error": "invalid_grant", "error_description": "Token has been revoked."}'),
     ),
-    imap(
-        "INBOX not accessible",
-        "folder_forbidden",
-        "open_inbox",
-        answers={"EXAMINE": refuse(b"[NOPERM] Denied")},
+    oauth(
+        "Client secret wrong or expired",
+        "oauth_client_refused",
+        arrange=says(401, b'{"error": "invalid_client", "error_description": "The secret has expired."}'),
     ),
-    imap(
-        "Mailbox in use",
-        "mailbox_locked",
-        "open_inbox",
-        answers={"EXAMINE": refuse(b"[INUSE] Mailbox in use")},
-    ),
-    imap(
-        "Temporary failure of the server",
-        "server_busy",
-        "open_inbox",
-        answers={"EXAMINE": refuse(b"[UNAVAILABLE] Service is temporarily not available")},
-    ),
-    imap(
-        "Access limited for now",
-        "rate_limited",
-        "open_inbox",
-        answers={"EXAMINE": refuse(b"[THROTTLED] Account exceeded command or bandwidth limits. (Failure)")},
-    ),
-)
-SENDING = (
-    smtp(
-        "Sender refused",
-        "sender_refused",
-        "send",
-        answers={"MAIL": b"550 5.7.60 SMTP; Client does not have permissions to send as this sender"},
-    ),
-    smtp(
-        "Relaying denied",
-        "relay_denied",
-        "send",
-        answers={"RCPT": b"554 5.7.1 <ann@example.com>: Relay access denied"},
-    ),
-    smtp(
-        "Recipient refused",
-        "recipients_refused",
-        "send",
-        answers={"RCPT": b"550 5.1.1 <ann@example.com>: Recipient address rejected: User unknown"},
-    ),
-    smtp(
-        "Greylisted",
-        "greylisted",
-        "send",
-        answers={"RCPT": b"450 4.2.0 <ann@example.com>: Recipient address rejected: Greylisted"},
-    ),
-    smtp(
-        "Size refused, announced",
-        "message_too_large",
-        "send",
-        arrange=offers(b"SIZE 10", b"AUTH PLAIN"),
-    ),
-    smtp(
-        "Size refused",
-        "message_too_large",
-        "send",
-        answers={"body": b"552 5.3.4 Message size exceeds fixed maximum message size"},
-    ),
-    smtp(
-        "Rate limited",
-        "rate_limited",
-        "send",
-        answers={"body": b"550 5.4.5 Daily user sending quota exceeded."},
-    ),
-    smtp("Mailbox full", "quota_exceeded", "send", answers={"body": b"552 5.2.2 The mailbox is full"}),
-    smtp(
-        "Temporary failure of the server",
-        "server_busy",
-        "send",
-        answers={"MAIL": b"451 4.3.0 Error: queue file write error"},
-    ),
-    smtp(
-        "Message refused",
-        "message_refused",
-        "send",
-        answers={"body": b"554 5.7.1 Message rejected due to its content"},
-    ),
-    smtp("Accepted, but not seen arriving", "not_seen_arriving", "arrive", seeks_arrival=True),
+    oauth("Token endpoint out of order", "oauth_unavailable", arrange=says(503, b"Service Unavailable")),
+    oauth("Token endpoint not there", "oauth_unavailable", port="refusing"),
 )
 POP3 = (
     pop3(
@@ -361,4 +315,7 @@ POP3 = (
     pop3("Time-out: signing in", "timed_out", "authenticate", answers={"AUTH": b""}, is_slow=True),
     pop3("Dropped mid-way: opening the maildrop", "connection_lost", "open_inbox", answers={"STAT": None}),
 )
-SCENARIOS: tuple[Scenario, ...] = (*REACHING, *SECURING, *GREETING, *SIGNING_IN, *USING, *POP3, *SENDING)
+SCENARIOS: tuple[Scenario, ...] = (
+    *(*REACHING, *SECURING, *GREETING, *SIGNING_IN, *AUTHORIZING),
+    *(*USING, *POP3, *SENDING),
+)

@@ -1,13 +1,16 @@
 """One mailbox from Test & Enable to mail received and sent, on servers that behave, in a database of its own.
 
-It runs in a process of its own, whose settings name a folder that is thrown away afterwards.
+It runs in a process of its own, whose settings name a folder that is thrown away afterwards. Once it has
+arrived, what emailsync itself finds standing in the way is tried out on that mailbox (`installation`).
 """
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from django.conf import settings
@@ -18,6 +21,7 @@ from emailsync.crypto.keyring import new_key_line
 from emailsync.mail.composing import Draft
 from emailsync.mail.headers import Address
 from emailsync.management.selftest.certificates import Authority
+from emailsync.management.selftest.installation import Told, conditions
 from emailsync.management.selftest.scripted import ScriptedImap, ScriptedSmtp
 from mailboxes.choices import AddressStatus, Direction, OutgoingStatus, StepOutcome, TrackIncoming
 from mailboxes.engine import delivering, diagnosing, syncing
@@ -48,8 +52,17 @@ class PostOffice(ScriptedSmtp):
         self.inbox.messages[max(self.inbox.messages, default=0) + 1] = body
 
 
-def run_apart() -> tuple[bool, list[str]]:
-    """Make the journey in a process with throw-away settings; says whether it arrived, and its lines."""
+@dataclass(frozen=True)
+class Travelled:
+    """How a journey ended."""
+
+    arrived: bool
+    lines: Sequence[str]
+    told: Sequence[Told]
+
+
+def run_apart() -> Travelled:
+    """Make the journey in a process with throw-away settings."""
     with tempfile.TemporaryDirectory(prefix="emailsync-selftest-") as folder:
         kept = {name: text for name, text in os.environ.items() if not name.startswith("EMAILSYNC_")}
         own = {
@@ -69,11 +82,15 @@ def run_apart() -> tuple[bool, list[str]]:
             check=False,
         )
     lines = (done.stdout if done.returncode in {0, 1} else done.stdout + done.stderr).splitlines()
-    return done.returncode == 0, lines
+    told = [Told(**json.loads(line)) for line in lines if line.startswith("{")]
+    return Travelled(done.returncode == 0, [line for line in lines if not line.startswith("{")], told)
 
 
 def travel() -> Iterator[str]:
-    """Make the journey here, and say of each part that it worked. Raises NotArrived."""
+    """Make the journey here, and say of each part that it worked; then each condition as JSON.
+
+    Raises NotArrived.
+    """
     call_command("migrate", verbosity=0)
     folder = Path(settings.DATA_DIR)
     certificates = Authority(folder)
@@ -87,6 +104,8 @@ def travel() -> Iterator[str]:
         inbox.messages[max(inbox.messages, default=0) + 1] = LETTER
         yield _receive(mailbox)
         yield _send(mailbox, office)
+        for told in conditions(mailbox, inbox):
+            yield json.dumps(asdict(told))
 
 
 def _mailbox(certificates: Authority, inbox: ScriptedImap, office: ScriptedSmtp) -> Mailbox:

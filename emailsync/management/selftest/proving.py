@@ -2,17 +2,19 @@
 
 import socket
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from emailsync.mail.auth import Password
+from emailsync.mail import oauth
 from emailsync.mail.composing import Draft
 from emailsync.mail.endpoint import Endpoint, NetworkPolicy, Protocol, Security, default_port, parse_networks
+from emailsync.mail.errors import MailError
 from emailsync.mail.headers import Address
+from emailsync.mail.imap import open_imap
 from emailsync.mail.probing import Arrival, probe_incoming, probe_outgoing
 from emailsync.mail.trial import Outcome, Step
 from emailsync.mail.wire import Deadline, Wire
@@ -22,19 +24,22 @@ from emailsync.management.selftest.failures import SCENARIOS
 from emailsync.management.selftest.scenarios import Scenario
 from emailsync.management.selftest.scripted import Peer, ScriptedImap, ScriptedSmtp
 from emailsync.management.selftest.scripted_pop3 import Pop3Behaviour, ScriptedPop3
+from emailsync.management.selftest.scripted_web import ScriptedWeb
 
-PASSWORD = Password("ann", "correct horse")
 ANN = Address("Ann", "ann@example.com")
 DRAFT = Draft(sender=ANN, to=(ANN,), subject="Selftest", text="It works.\n")
 #: To a multicast address TCP sends nothing: the system itself says that there is no way.
 NO_WAY = "224.0.0.1"
 AT_ONCE = 8
-KINDS: dict[Protocol, type[ScriptedImap | ScriptedPop3 | ScriptedSmtp]] = {
+KINDS: dict[Protocol, type[ScriptedImap | ScriptedPop3 | ScriptedSmtp | ScriptedWeb]] = {
+    Protocol.HTTPS: ScriptedWeb,
     Protocol.IMAP: ScriptedImap,
     Protocol.POP3: ScriptedPop3,
     Protocol.SMTP: ScriptedSmtp,
 }
 PATIENCE, LITTLE_PATIENCE = 10.0, 1.0
+#: Seconds that a run has which is to end before its work.
+SHORT_RUN = 0.5
 ARRIVAL_PATIENCE = 0.3
 
 
@@ -73,6 +78,7 @@ class Certificates:
             {
                 "server": authority.issue("named", names=names),
                 "expired": authority.issue("expired", names=names, expired=True),
+                "for_clients": authority.issue("for-clients", names=names, for_clients=True),
                 "self_signed": authority.issue("self-signed", names=names, self_signed=True),
                 "other": authority.issue("other", names=("another.example.org",)),
                 "stranger": Authority(folder / "stranger").issue("stranger", names=names),
@@ -94,27 +100,60 @@ def _happen(scenario: Scenario, issued: Certificates) -> Result:
         wire = Wire(
             policy=_policy(scenario.forbids),
             timeout=LITTLE_PATIENCE if scenario.is_slow else PATIENCE,
-            deadline=Deadline.after(4 * PATIENCE),
+            deadline=Deadline.after(SHORT_RUN if scenario.is_short else 4 * PATIENCE),
             ca_certificates=issued.trusted,
             pins=scenario.pins,
             look_up=_look_up,
         )
+        if act := ACTS.get(scenario.step):
+            return _acted(scenario, lambda: act(endpoint, wire), port)
         now = datetime.now(UTC)
         if scenario.protocol is Protocol.SMTP:
-            arrival = Arrival(inbox, PASSWORD, ARRIVAL_PATIENCE) if inbox else None
-            steps = probe_outgoing(endpoint, PASSWORD, wire, now=now, draft=DRAFT, arrival=arrival)
+            arrival = Arrival(inbox, scenarios.PASSWORD, ARRIVAL_PATIENCE) if inbox else None
+            steps = probe_outgoing(endpoint, scenario.credential, wire, now=now, draft=DRAFT, arrival=arrival)
         else:
-            steps = probe_incoming(endpoint, PASSWORD, wire, now=now)
+            steps = probe_incoming(endpoint, scenario.credential, wire, now=now)
         return _result(scenario, list(steps), port)
+
+
+def _fetch(endpoint: Endpoint, wire: Wire) -> None:
+    """Fetch all that there is."""
+    with open_imap(endpoint, scenarios.PASSWORD, wire) as client:
+        client.open_folder()
+        list(client.fetch(client.describe(client.ids_after(0))))
+
+
+def _ask_for_token(endpoint: Endpoint, wire: Wire) -> None:
+    """Have an access token renewed."""
+    url = f"https://{endpoint.host}:{endpoint.port}/token"
+    oauth.refresh(oauth.Client(url, url, "selftest", "a secret"), wire, refresh_token="a refresh token")  # noqa: S106
+
+
+#: What is done at the steps that are none of a test.
+ACTS: dict[str, Callable[[Endpoint, Wire], None]] = {"fetch": _fetch, "token": _ask_for_token}
+
+
+def _acted(scenario: Scenario, act: Callable[[], None], port: int) -> Result:
+    try:
+        act()
+    except MailError as error:
+        sentence, kind = _as_usual(scenario, str(error), port), error.outcome_class.value
+        return Result(scenario, scenario.step, error.code, sentence, str(error.remedy), kind)
+    return Result(scenario, "", "", "Everything worked.", "", "")
 
 
 def _result(scenario: Scenario, steps: list[Step], port: int) -> Result:
     found = next((step for step in steps if step.outcome in {Outcome.FAILURE, Outcome.WARNING}), None)
     if found is None:
         return Result(scenario, "", "", "Everything worked.", "", "")
-    usual = str(default_port(scenario.protocol, scenario.security))
-    sentence = found.title.replace(str(port), usual).replace("127.0.0.1", "192.0.2.20")
+    sentence = _as_usual(scenario, found.title, port)
     return Result(scenario, found.name, found.error_code, sentence, found.remedy, found.outcome_class.value)
+
+
+def _as_usual(scenario: Scenario, text: str, port: int) -> str:
+    """Return `text` with the port and the address that such a server usually has."""
+    usual = str(default_port(scenario.protocol, scenario.security))
+    return text.replace(str(port), usual).replace("127.0.0.1", "192.0.2.20")
 
 
 def _policy(forbids: str) -> NetworkPolicy:
@@ -157,7 +196,7 @@ def _server(scenario: Scenario, issued: Certificates) -> Iterator[int]:
         elif isinstance(server, ScriptedPop3):
             assert not callable(answer)
             server.on(name, _saying(answer))
-        else:
+        elif isinstance(server, ScriptedImap):
             assert callable(answer)
             server.on(name, answer)
     if scenario.arrange is not None:

@@ -180,6 +180,10 @@ class ScriptedImap(Scripted):
         """Do something else for a command, such as "LOGIN" or "UID FETCH"."""
         self._behaviours[command] = behaviour
 
+    def forget(self, command: str) -> None:
+        """Do the usual again for a command."""
+        del self._behaviours[command]
+
     def serve(self, peer: Peer) -> None:
         peer.send(self.greeting)
         while True:
