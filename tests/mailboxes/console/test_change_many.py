@@ -194,8 +194,9 @@ def test_a_batch_of_any_size_takes_the_same_few_statements(
     new_mailbox: NewMailbox, imap: ServerProfile, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     pks = [new_mailbox(f"Person {number}").pk for number in range(30)]
-    # The savepoint twice; the lock, the rows, the profiles, the change, the test results.
-    with django_assert_num_queries(7):
+    # The savepoint twice; the lock, the rows, the profiles, the change, the test results; and what is told of
+    # mailboxes that waited: a savepoint twice, the alerts, their resolution.
+    with django_assert_num_queries(11):
         outcome = changing.apply(pks, Change({"server_profile_id": imap.pk}), by=None, now=NOW)
     assert outcome.changed == 30
 

@@ -17,8 +17,8 @@ from mailboxes.choices import ResultStatus
 from mailboxes.engine import authorizing, connecting
 from mailboxes.models import Alert, Mailbox, Message, OAuthToken, OAuthVisit, WorkerState
 from mailboxes.services import authorization as services
-from profiles.choices import AuthenticationType, IncomingProtocol, OAuthGrant, Role
-from profiles.models import Membership, ServerProfile
+from profiles.choices import AuthenticationType, IncomingProtocol, OAuthGrant
+from profiles.models import ServerProfile
 from tests.conftest import Account
 from tests.servers.authorization import CLIENT_ID, CLIENT_SECRET, SCOPES, AuthorizationServer
 from tests.servers.dovecot import Dovecot
@@ -40,13 +40,11 @@ def person(oauth_dovecot: Dovecot, account: Account) -> Account:
 @pytest.fixture
 def oauth_mailbox(
     mailbox: Mailbox,
-    owner: User,
     person: Account,
     oauth_dovecot: Dovecot,
     authorization: AuthorizationServer,
 ) -> Mailbox:
     """Give a mailbox of a mere member, whose profile signs in with OAuth."""
-    Membership.objects.create(environment=mailbox.environment, user=owner, role=Role.MEMBER)
     profile = mailbox.server_profile
     assert profile is not None
     profile.incoming_port = oauth_dovecot.ports.imaps
