@@ -4,6 +4,7 @@ Everything here that touches the default profile of an environment first locks t
 that two people moving the default at once take turns, and there is never a moment with two defaults.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -15,7 +16,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from profiles import access, signals
+from profiles import access, destinations, signals
 from profiles.access import Permission
 from profiles.choices import Role
 from profiles.models import EmailSettings, Environment, Membership, ServerProfile, save_version
@@ -37,6 +38,14 @@ class NotPossible(Exception):
 
 class NameTaken(NotPossible):
     """Another record of the same kind has this name."""
+
+
+class SecretsHeldBack(NotPossible):
+    """The profile would send stored secrets to another host; `errors` says by field what to do."""
+
+    def __init__(self, errors: dict[str, str]) -> None:
+        super().__init__(" ".join(errors.values()))
+        self.errors = errors
 
 
 # Environments
@@ -92,11 +101,14 @@ def profile_name_is_taken(profile: ServerProfile) -> bool:
 
 
 @transaction.atomic
-def save_profile(profile: ServerProfile, *, by: User | None, now: datetime) -> frozenset[str]:
+def save_profile(
+    profile: ServerProfile, *, by: User | None, now: datetime, entered: Collection[str] = ()
+) -> frozenset[str]:
     """Save a validated profile; one that is the default takes over from the one before.
 
     Returns the directions whose connection has changed: the mailboxes of the profile are to be tested again.
-    Raises StaleRecord when somebody saved it after it was read, NameTaken, and PermissionDenied.
+    `entered` names the secrets that were entered for it now. Raises StaleRecord when somebody saved it after
+    it was read, NameTaken, SecretsHeldBack when it would send others to a new host, and PermissionDenied.
     """
     access.require(by, Permission.WRITE_PROFILES, profile.environment_id)
     _lock(profile.environment_id)
@@ -105,6 +117,9 @@ def save_profile(profile: ServerProfile, *, by: User | None, now: datetime) -> f
         raise NameTaken(
             _("Another server profile is named %(name)s. Choose another name.") % {"name": profile.name}
         )
+    if errors := destinations.obstacles(profile, stored, entered=entered, by=by):
+        raise SecretsHeldBack(errors)
+    redirected = destinations.redirection(profile, stored)
     profile.modified_by = by
     if profile.is_default:
         _give_up_default(profile.environment_id, to=profile.pk, by=by, now=now)
@@ -115,7 +130,9 @@ def save_profile(profile: ServerProfile, *, by: User | None, now: datetime) -> f
         changed = profile.changed_directions(stored)
         save_version(profile)
     if changed:
-        signals.connection_changed.send(ServerProfile, profile=profile, directions=changed)
+        signals.connection_changed.send(
+            ServerProfile, profile=profile, directions=changed, redirected=redirected, now=now
+        )
     if profile.is_default != bool(stored and stored.is_default):
         _note_moved_default(profile.environment_id, by=by, now=now)
     return changed

@@ -17,6 +17,8 @@ from profiles.models import Environment, ServerProfile
 
 #: What the owner of a profile has to know of it: its own alerts, and the errors of its mailboxes.
 ABOUT_THE_PROFILE = Q(mailbox__isnull=True) | Q(level=AlertLevel.ERROR)
+#: What the owners of a profile's mailboxes have to know of it, whatever the email settings say.
+FOR_EVERY_OWNER = Q(kind="credentials_redirected")
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):
@@ -30,8 +32,8 @@ class AlertQuerySet(models.QuerySet["Alert"]):
         """Return the wall of `user`: alerts of their mailboxes and of the profiles they own.
 
         A profile's owner also sees the errors of the mailboxes that use it; the owner of a mailbox sees
-        those of its profile where the email settings say so ("Notify mailbox owner"). Of an outage that both
-        see, only the profile's alert stands on the wall.
+        those of its profile where the email settings say so ("Notify mailbox owner"), and always where their
+        credentials go. Of an outage that both see, only the profile's alert stands on the wall.
 
         Each of the three is found by an index; together in one condition, all alerts would be looked at.
         """
@@ -43,7 +45,9 @@ class AlertQuerySet(models.QuerySet["Alert"]):
             for found in (
                 self.filter(Q(is_folded=False) | ~sees_profile, mailbox__owner=user),
                 self.filter(ABOUT_THE_PROFILE, server_profile__owner=user, is_folded=False),
-                self.filter(notified, mailbox__isnull=True, server_profile__in=used, is_folded=False),
+                self.filter(
+                    notified | FOR_EVERY_OWNER, mailbox__isnull=True, server_profile__in=used, is_folded=False
+                ),
             )
         )
         return self.filter(pk__in=of_boxes.union(*of_profiles))

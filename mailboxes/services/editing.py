@@ -16,6 +16,7 @@ from mailboxes.engine.changing import CONNECTION_FIELDS
 from mailboxes.engine.discarding import discard
 from mailboxes.models import Alert, Diagnosis, Job, Mailbox, RawMessage, WorkerState
 from profiles.access import Permission
+from profiles.destinations import Redirection
 from profiles.models import Environment, ServerProfile, save_version
 
 #: What the owner of a mailbox may fill in without being allowed to change it otherwise.
@@ -113,15 +114,32 @@ def move(
     return len(switching.move(found, environment=environment, to=to.pk, by=by, now=now))
 
 
-def follow_connection(*, profile: ServerProfile, directions: Collection[str], **_sent: object) -> None:
+def follow_connection(
+    *,
+    profile: ServerProfile,
+    directions: Collection[str],
+    redirected: Redirection | None,
+    now: datetime,
+    **_sent: object,
+) -> None:
     """Stop the mailboxes of a profile that connects otherwise now, until they are tested again.
 
-    What it was told of hosts that it no longer uses is over.
+    What it was told of hosts that it no longer uses is over. Whose credentials go elsewhere now is told.
     """
     found = Mailbox.objects.filter(server_profile=profile)
     switching.reset(found.values("pk"), directions=directions, now=profile.modified_on)
     hosts = {braking.host_of(profile, direction) for direction in Direction.values}
-    wall.resolve_of_profile(braking.BRAKED, profile=profile, now=profile.modified_on, still_about=hosts)
+    wall.resolve_of_profile(braking.BRAKED, profile=profile, now=now, still_about=hosts)
+    if redirected:
+        person = profile.modified_by
+        words = {
+            "hosts": str(redirected),
+            "number": redirected.mailboxes,
+            "person": person.get_full_name() or person.get_username() if person else "manage.py",
+        }
+        wall.raise_alert(
+            "credentials_redirected", profile=profile, now=now, about=str(redirected), words=words
+        )
 
 
 def follow_switch(*, profiles: Collection[UUID], active: bool, now: datetime, **_sent: object) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django import forms
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -14,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from emailsync.mail.endpoint import Protocol, Security, check_plain, default_port
 from emailsync.web.concurrency import Conflict, Saved, VersionedForm
 from emailsync.web.forms import ConsoleForm, ReasonedSelect, SecretField
-from profiles import access, rules, services
+from profiles import access, destinations, rules, services
 from profiles.choices import (
     AuthenticationProtocol,
     AuthenticationType,
@@ -22,6 +23,7 @@ from profiles.choices import (
     IncomingProtocol,
     ServerType,
 )
+from profiles.destinations import SECRETS, Redirection
 from profiles.forms import profile_words as words
 from profiles.models import ServerProfile
 from profiles.oauth import uses_oauth
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
 else:
     _ModelForm = forms.ModelForm
 
-SECRETS = ("password", "outgoing_password", "oauth_client_secret")
 #: What has to be typed over a protected connection only.
 CREDENTIALS = ("user_name", "password", "outgoing_user_name", "outgoing_password", "oauth_client_secret")
 #: Where the mail of whole types of servers is: host and security, by direction.
@@ -178,6 +179,8 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
         self.is_new = self.instance._state.adding  # noqa: SLF001  (Django documents it)
         #: What is asked before a start date in the past is saved, and the answer that agrees to it.
         self.backlog: services.Backlog | None = None
+        #: Likewise, where the mailboxes' own credentials will go.
+        self.redirection: Redirection | None = None
         labels = {**words.LABELS, **words.FULL_LABELS} if full else words.LABELS
         for name, label in labels.items():
             self.fields[name].label = label
@@ -311,19 +314,41 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
         if self.is_bound and self.errors:
             self._ask_for_passwords()
 
-    def is_agreed(self, *, now: datetime) -> bool:
-        """Say whether the valid form may be saved; if not, `backlog` says what has to be agreed to first."""
-        found = services.backlog(self.instance, now=now)
-        if found is None or self.data.get("agreed") == agreement(found):
+    def may_be_saved(self, *, by: User, now: datetime) -> bool:
+        """Say whether `by` may save the valid form.
+
+        If not, errors say why, or `backlog` and `redirection` what has to be agreed to first.
+        """
+        stored = ServerProfile.objects.filter(pk=self.instance.pk).first()
+        errors = destinations.obstacles(self.instance, stored, entered=self.entered, by=by)
+        if errors:
+            self.hold_back(errors)
+            return False
+        self.backlog = services.backlog(self.instance, now=now)
+        self.redirection = destinations.redirection(self.instance, stored)
+        if not self.agreement or self.data.get("agreed") == self.agreement:
             return True
-        self.backlog = found
         self._ask_for_passwords()
         return False
 
+    def hold_back(self, errors: Mapping[str, str]) -> None:
+        """Say at each field why stored secrets are not sent to another host."""
+        for name, sentence in errors.items():
+            self.add_error(name, sentence)
+        self._ask_for_passwords()
+
+    @property
+    def entered(self) -> list[str]:
+        """Return the secrets that were typed."""
+        return [name for name in SECRETS if self.cleaned_data.get(name)]
+
     @property
     def agreement(self) -> str:
-        """Return what the button that saves anyway sends."""
-        return agreement(self.backlog) if self.backlog else ""
+        """Return what the button that saves anyway sends: agreed to is this and nothing else."""
+        asked = []
+        if self.backlog:
+            asked.append(self.backlog.since.isoformat() if self.backlog.since else "all")
+        return " ".join([*asked, *(self.redirection.hosts if self.redirection else ())])
 
     def _ask_for_passwords(self) -> None:
         for name in SECRETS:
@@ -373,11 +398,6 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
             self.conflict = conflict = replace(conflict, saved={**conflict.saved, "timeout_seconds": timeout})
         self._ask_for_passwords()
         return conflict
-
-
-def agreement(backlog: services.Backlog) -> str:
-    """Return the word that agrees to this start date and to no other."""
-    return backlog.since.isoformat() if backlog.since else "all"
 
 
 def _seconds(milliseconds: int) -> str:

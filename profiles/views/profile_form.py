@@ -19,7 +19,8 @@ from emailsync.web.channel import callback_url, is_protected
 from emailsync.web.responses import dialog_response, page_response, redirect_response, saved_response
 from profiles import access, services
 from profiles.access import Permission
-from profiles.forms.profile import SECRETS, ServerProfileForm
+from profiles.destinations import SECRETS
+from profiles.forms.profile import ServerProfileForm
 from profiles.models import Environment, ServerProfile, StaleRecord
 from profiles.views.figures import add_figures
 from profiles.views.profile_list import list_page
@@ -119,11 +120,11 @@ def _save(request: HttpRequest, form: ServerProfileForm) -> frozenset[str] | Non
 
     Otherwise, and when something happened meanwhile, the form says so and keeps what was typed: None.
     """
-    now = timezone.now()
-    if not form.is_valid() or not form.is_agreed(now=now):
+    user, now = cast("User", request.user), timezone.now()
+    if not form.is_valid() or not form.may_be_saved(by=user, now=now):
         return None
     try:
-        return services.save_profile(form.instance, by=cast("User", request.user), now=now)
+        return services.save_profile(form.instance, by=user, now=now, entered=form.entered)
     except StaleRecord:
         saved = ServerProfile.objects.select_related("modified_by").filter(pk=form.instance.pk).first()
         if saved is None:
@@ -132,6 +133,8 @@ def _save(request: HttpRequest, form: ServerProfileForm) -> frozenset[str] | Non
             form.meet(saved)
     except services.NameTaken as error:
         form.add_error("name", str(error))
+    except services.SecretsHeldBack as error:
+        form.hold_back(error.errors)
     return None
 
 

@@ -56,6 +56,20 @@ PERMITTING = (
         (Link.PROFILE,),
     ),
     Kind(
+        "credentials_redirected",
+        AlertLevel.WARNING,
+        gettext_noop("Mailboxes of {profile} send their credentials to {hosts} now"),
+        gettext_noop(
+            "{person} changed the server profile. {number} mailboxes keep credentials of their own, which "
+            "sign in there as soon as the mailboxes are tested."
+        ),
+        gettext_noop(
+            "Nothing to do if this was agreed. Otherwise deactivate the server profile, change the passwords "
+            "and withdraw the permissions."
+        ),
+        (Link.PROFILE,),
+    ),
+    Kind(
         "oauth_secret_expiring",
         AlertLevel.WARNING,
         gettext_noop("The client secret of {profile} expires on {date}"),

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from emailsync.management.selftest.scripted import ScriptedImap, refuse
 from mailboxes.choices import AddressStatus, Direction
-from mailboxes.engine import diagnosing
+from mailboxes.engine import diagnosing, switching
 from mailboxes.models import Alert, Diagnosis, Mailbox, RefusedSignIn, SignInBrake, WorkerState
 from mailboxes.services import diagnosis
 from profiles import services
@@ -40,10 +40,8 @@ def another(profile: ServerProfile, number: int) -> Mailbox:
         user_name=f"box{number}",
         password="wrong",
     )
-    for direction in Direction:
-        WorkerState.objects.create(
-            mailbox=mailbox, direction=direction, is_enabled=True, due_at=timezone.now()
-        )
+    switching.write_states([mailbox])
+    WorkerState.objects.filter(mailbox=mailbox).update(is_enabled=True, due_at=timezone.now())
     return mailbox
 
 
