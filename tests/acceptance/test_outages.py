@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.installation import Installation, Worker
-from tests.servers.ports import free_port
+from tests.servers.ports import free_port, is_listening
 from tests.servers.postgres import Postgres
 from tests.servers.redis import Redis
 
@@ -49,24 +49,34 @@ class World:
         description = folder / "contoso.yaml"
         description.write_text(DESCRIPTION.format(port=free_port()))
         self.installation.manage("provision", str(description))
-        self.finished = 0
 
     def ask(self) -> None:
         """Ask for Test & Enable."""
         self.installation.manage("diagnose", "--environment", "contoso")
 
-    def expect_one_more(self) -> None:
-        """Wait until one more Test & Enable is finished."""
-        self.finished += 1
-        done = "SELECT count(*) FROM mailboxes_diagnosis WHERE state = 'done'"
-        self.installation.wait_until(done, equals=self.finished, seconds=PATIENCE)
+    def expect_it(self) -> None:
+        """Wait until every Test & Enable that was asked for is finished."""
+        unfinished = "SELECT count(*) FROM mailboxes_diagnosis WHERE state <> 'done'"
+        self.installation.wait_until(unfinished, equals=0, seconds=PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """Give an installation on a PostgreSQL and a Redis of its own: they will be stopped."""
+    with Postgres(fsync=False) as postgres, Redis() as redis:
+        yield World(tmp_path_factory.mktemp("outages") / "data", postgres, redis)
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """Give an installation on a PostgreSQL and a Redis of its own: they will be stopped."""
-    with Postgres(fsync=False) as postgres, Redis() as redis:
-        yield World(tmp_path / "data", postgres, redis)
+def world(installed: World) -> Iterator[World]:
+    """Give the installation with its servers and its key as they were, whatever a test did to them."""
+    keys = installed.installation.folder / "encryption.keys"
+    kept = keys.read_text()
+    yield installed
+    keys.write_text(kept)
+    for server in (installed.postgres, installed.redis):
+        if not all(map(is_listening, server.listening_ports)):
+            server.start()
 
 
 @pytest.fixture
@@ -74,7 +84,7 @@ def worker(world: World) -> Iterator[Worker]:
     """Give a worker that has already worked."""
     with world.installation.worker() as running:
         world.ask()
-        world.expect_one_more()
+        world.expect_it()
         yield running
 
 
@@ -85,7 +95,7 @@ def test_a_broker_that_comes_back_is_used_again(world: World, worker: Worker) ->
     time.sleep(OUTAGE)
     world.redis.start()
 
-    world.expect_one_more()
+    world.expect_it()
 
     assert worker.process.process.poll() is None
 
@@ -97,7 +107,7 @@ def test_a_database_that_comes_back_is_used_again(world: World, worker: Worker) 
     world.postgres.start()
     world.ask()
 
-    world.expect_one_more()
+    world.expect_it()
 
     assert worker.process.process.poll() is None
 
@@ -110,7 +120,7 @@ def test_a_worker_can_start_before_the_database(world: World) -> None:
         world.postgres.start()
         world.ask()
 
-        world.expect_one_more()
+        world.expect_it()
 
         assert running.process.process.poll() is None
 
