@@ -11,65 +11,83 @@ from django.db import close_old_connections
 
 from mailboxes import searching
 from mailboxes.engine import authorizing, delivering, diagnosing, jobs, scheduling, syncing
-from mailboxes.models import WorkerState
+from mailboxes.models import Diagnosis, WorkerState
 
-#: Threads of a worker that long receiving runs must leave to tests and sending.
+#: Threads of a worker that long receiving runs, and tests, must each leave to others.
 KEPT_FREE = 2
-_receiving = threading.BoundedSemaphore(max(1, settings.WORKER_CONCURRENCY - KEPT_FREE))
+
+
+class Places:
+    """The threads of a worker that one kind of work may hold; who finds none is remembered."""
+
+    def __init__(self) -> None:
+        """Leave some to others."""
+        self._free = threading.BoundedSemaphore(max(1, settings.WORKER_CONCURRENCY - KEPT_FREE))
+        #: In the order of their coming.
+        self._waiting: OrderedDict[int, None] = OrderedDict()
+
+    def work(self, run: Callable[[int], None], pk: int) -> None:
+        """Run one; in a busy worker what ends goes on with those who wait, until they are handed out anew."""
+        if not self._free.acquire(blocking=False):
+            self._waiting.setdefault(pk)
+            return
+        ends = time.monotonic() + scheduling.WAKE_UP_PATIENCE.total_seconds()
+        try:
+            run(pk)
+            while time.monotonic() < ends and (following := self._next()) is not None:
+                close_old_connections()
+                run(following)
+        finally:
+            self._free.release()
+
+    def _next(self) -> int | None:
+        try:
+            return self._waiting.popitem(last=False)[0]
+        except KeyError:
+            return None
+
+
+_receiving, _testing = Places(), Places()
 #: Servers that failed last time may hang again: all of them together hold half of the threads at most.
 _doubtful = threading.BoundedSemaphore(max(1, settings.WORKER_CONCURRENCY // 2))
-
-#: Mailboxes whose wake-up found no thread free for receiving, in the order of their coming.
-_waiting: OrderedDict[int, None] = OrderedDict()
 
 
 @shared_task
 def sync_mailbox(state_pk: int) -> None:
-    """Receive the new mail of one mailbox; in a busy worker a run that ends goes on with those who wait.
-
-    It does so for as long as it takes until they are handed out anew.
-    """
-    if not _receiving.acquire(blocking=False):
-        _waiting.setdefault(state_pk)
-        return
-    ends = time.monotonic() + scheduling.WAKE_UP_PATIENCE.total_seconds()
-    try:
-        _carefully(syncing.run, state_pk)
-        while time.monotonic() < ends and (following := _next_waiting()) is not None:
-            close_old_connections()
-            _carefully(syncing.run, following)
-    finally:
-        _receiving.release()
+    """Receive the new mail of one mailbox."""
+    _receiving.work(_receive, state_pk)
 
 
-def _next_waiting() -> int | None:
-    try:
-        return _waiting.popitem(last=False)[0]
-    except KeyError:
-        return None
+def _receive(state_pk: int) -> None:
+    _carefully(syncing.run, state_pk, is_doubtful=WorkerState.objects.doubtful().filter(pk=state_pk).exists())
 
 
 @shared_task
 def deliver(state_pk: int) -> None:
     """Send the waiting mail of one mailbox."""
-    _carefully(delivering.run, state_pk)
-
-
-def _carefully(run: Callable[[int], None], state_pk: int) -> None:
-    """Work on a direction; one that failed last time is left to a later wake-up where enough of them run."""
-    if not WorkerState.objects.doubtful().filter(pk=state_pk).exists():
-        run(state_pk)
-    elif _doubtful.acquire(blocking=False):
-        try:
-            run(state_pk)
-        finally:
-            _doubtful.release()
+    is_doubtful = WorkerState.objects.doubtful().filter(pk=state_pk).exists()
+    _carefully(delivering.run, state_pk, is_doubtful=is_doubtful)
 
 
 @shared_task
 def diagnose(diagnosis_pk: int) -> None:
     """Test one mailbox and enable what works."""
-    diagnosing.run(diagnosis_pk)
+    _testing.work(_diagnose, diagnosis_pk)
+
+
+def _diagnose(pk: int) -> None:
+    _carefully(diagnosing.run, pk, is_doubtful=Diagnosis.objects.doubtful().filter(pk=pk).exists())
+
+
+def _carefully(run: Callable[[int], None], pk: int, *, is_doubtful: bool) -> None:
+    """Work on something; what may hang is left to a later wake-up where enough of that kind runs."""
+    if not is_doubtful:
+        run(pk)
+    elif _doubtful.acquire(blocking=False):
+        try:
+            run(pk)
+        finally:
+            _doubtful.release()
 
 
 @shared_task

@@ -36,7 +36,7 @@ from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox, WorkerState
 
 log = logging.getLogger(__name__)
 
-#: How often a test that does not come to its end is begun. Each claim counts the fence up by one.
+#: How often a test that does not come to its end is begun.
 ATTEMPTS = 5
 PROBE_SUBJECT = "Your mailbox is now connected to emailsync"
 PROBE_TEXT = (
@@ -72,15 +72,19 @@ def run(diagnosis_pk: int) -> None:
 
 
 def _run(lease: scheduling.Lease) -> None:
-    diagnosis = Diagnosis.objects.select_related("mailbox", "job__created_by").get(pk=lease.pk)
-    now = timezone.now()
-    with scheduling.fenced(lease, incoming="", outgoing=""):
+    diagnosis = Diagnosis.objects.select_related("mailbox__server_profile", "job__created_by").get(
+        pk=lease.pk
+    )
+    now, profile = timezone.now(), diagnosis.mailbox.server_profile
+    if profile and scheduling.must_wait_for_place(profile, lease):
+        return
+    with scheduling.fenced(lease, incoming="", outgoing="", attempts=F("attempts") + 1):
         diagnosis.steps.all().delete()
         jobs.begin(diagnosis.job, now=now)
         WorkerState.objects.filter(mailbox=diagnosis.mailbox_id).update(
             attempted_by=diagnosis.job.created_by_id, attempted_on=now
         )
-    if lease.fence > ATTEMPTS:
+    if diagnosis.attempts >= ATTEMPTS:
         _give_up(lease, diagnosis)
         return
     position = 0

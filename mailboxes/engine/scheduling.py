@@ -170,21 +170,30 @@ def must_wait_for_place(profile: ServerProfile, lease: Lease) -> bool:
         if is_full:
             # While the profile is locked, so that the next in line no longer counts this lease: of those
             # who come at once, the last ones stay.
-            release(lease, due_at=now + PLACE_PATIENCE)
+            release(lease, **_waiting(lease.model, until=now + PLACE_PATIENCE))
     return is_full
+
+
+def _waiting(model: type[models.Model], *, until: datetime) -> dict[str, object]:
+    if model is Diagnosis:
+        return {"state": RunState.QUEUED, "started_on": None, "queued_until": until}
+    return {"due_at": until}
 
 
 def profile_is_full(profile: ServerProfile, *, now: datetime) -> bool:
     """Say whether a profile with one account for all has its maximum of connections in use.
 
     Call it inside a transaction, holding the new lease: the row of the profile is locked, so that two
-    workers cannot both take the last place. With credentials on the mailboxes the limit counts per
-    mailbox, and a mailbox never has more than one connection a direction.
+    workers cannot both take the last place. A test takes one as well. With credentials on the mailboxes the
+    limit counts per mailbox, and a mailbox never has more than one connection a direction.
     """
     if profile.authentication_type != AuthenticationType.IN_PROFILE:
         return False
     ServerProfile.objects.select_for_update().get(pk=profile.pk)
-    in_use = WorkerState.objects.filter(mailbox__server_profile=profile, leased_until__gt=now).count()
+    busy = {"mailbox__server_profile": profile, "leased_until__gt": now}
+    in_use = (
+        WorkerState.objects.filter(**busy).count() + Diagnosis.objects.unfinished().filter(**busy).count()
+    )
     return in_use > profile.maximum_concurrent_connections
 
 

@@ -35,6 +35,12 @@ class DiagnosisQuerySet(models.QuerySet["Diagnosis"]):
         """
         return self.workable(now).filter(unqueued(now)).order_by("position", "pk")
 
+    def doubtful(self) -> "DiagnosisQuerySet":
+        """Return those that may hang: another one of the same job has failed."""
+        failed = Q(incoming=StepOutcome.FAILURE) | Q(outgoing=StepOutcome.FAILURE)
+        others = Diagnosis.objects.filter(failed, job=OuterRef("job"), state=RunState.DONE)
+        return self.filter(Exists(others))
+
 
 class Diagnosis(models.Model):
     """The test of one mailbox; each direction has a result of its own."""
@@ -60,6 +66,8 @@ class Diagnosis(models.Model):
     lease_owner = models.CharField(max_length=100, blank=True)
     leased_until = models.DateTimeField(null=True)
     fence = models.PositiveBigIntegerField(default=0)
+    #: How often it was begun; one that only waited for a connection was not.
+    attempts = models.PositiveIntegerField(default=0)
 
     objects = DiagnosisQuerySet.as_manager()
 

@@ -230,7 +230,7 @@ def test_an_address_rejected_during_its_test_is_not_enabled(box: Mailbox, imap: 
 
 def test_a_test_that_never_ends_is_given_up(box: Mailbox) -> None:
     wanted = start_test(box)
-    Diagnosis.objects.update(fence=diagnosing.ATTEMPTS)
+    Diagnosis.objects.update(attempts=diagnosing.ATTEMPTS)
     diagnosing.run(wanted.pk)
     wanted.refresh_from_db()
     assert (wanted.state, wanted.incoming, wanted.outgoing) == (RunState.DONE, "failure", "failure")
@@ -241,7 +241,7 @@ def test_a_test_that_never_ends_is_given_up(box: Mailbox) -> None:
 def test_a_stopped_direction_whose_test_never_ends_is_tested_again_by_itself(box: Mailbox) -> None:
     wanted = start_test(box)
     WorkerState.objects.update(is_enabled=False, due_at=timezone.now())
-    Diagnosis.objects.update(fence=diagnosing.ATTEMPTS)
+    Diagnosis.objects.update(attempts=diagnosing.ATTEMPTS)
     diagnosing.run(wanted.pk)
     assert not WorkerState.objects.filter(due_at=None).exists()
 

@@ -16,10 +16,10 @@ from emailsync.mail.composing import Draft
 from emailsync.mail.parsing import Address
 from emailsync.management.selftest.scripted import ScriptedSmtp
 from mailboxes.alerts import wall
-from mailboxes.choices import Direction, OutgoingStatus
-from mailboxes.engine import delivering, scheduling
-from mailboxes.models import Alert, Mailbox, OutgoingMessage, WorkerState
-from mailboxes.services import editing, outgoing
+from mailboxes.choices import Direction, OutgoingStatus, RunState
+from mailboxes.engine import delivering, diagnosing, scheduling
+from mailboxes.models import Alert, Diagnosis, Mailbox, OutgoingMessage, WorkerState
+from mailboxes.services import diagnosis, editing, outgoing
 from profiles.choices import AuthenticationType
 from profiles.models import Environment, ServerProfile, StaleRecord
 
@@ -158,6 +158,30 @@ def test_whoever_comes_together_does_not_send_everybody_away(
         *[partial(scheduling.must_wait_for_place, profile, lease) for lease in leases if lease is not None]
     )
     assert sorted(waiting) == [False] * 2 + [True] * 6
+
+
+def test_a_test_takes_one_of_the_connections_and_waits_for_one_without_counting_as_an_attempt(
+    profile: ServerProfile, states: list[WorkerState], now: datetime
+) -> None:
+    mailboxes = Mailbox.objects.filter(pk__in=[state.mailbox_id for state in states[:3]])
+    job = diagnosis.start(mailboxes, environment=profile.environment, by=None, now=now)
+    first, second, third = job.diagnoses.order_by("pk")
+    assert scheduling.claim_running(Diagnosis, first.pk, now=timezone.now())
+    lease = scheduling.claim_running(WorkerState, states[5].pk, now=timezone.now())
+    assert lease is not None
+    assert not scheduling.must_wait_for_place(profile, lease)
+    for _ in range(diagnosing.ATTEMPTS + 1):
+        diagnosing.run(second.pk)
+    second.refresh_from_db()
+    assert (second.state, second.attempts, second.leased_until) == (RunState.QUEUED, 0, None)
+    assert not Diagnosis.objects.due(timezone.now()).filter(pk=second.pk).exists()
+    late = scheduling.claim_running(WorkerState, states[6].pk, now=timezone.now())
+    assert late is not None
+    assert scheduling.must_wait_for_place(profile, late)
+    scheduling.release(lease)
+    diagnosing.run(third.pk)
+    third.refresh_from_db()
+    assert third.state == RunState.DONE
 
 
 def test_an_alert_raised_by_many_at_once_is_one_with_a_count(states: list[WorkerState]) -> None:

@@ -1,17 +1,17 @@
 """Claims, leases and fences."""
 
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from types import ModuleType
 
 import pytest
 from django.conf import settings as django_settings
+from django.utils import timezone
 
 from mailboxes import tasks
-from mailboxes.choices import Direction
-from mailboxes.engine import delivering, scheduling, syncing
-from mailboxes.models import Mailbox, WorkerState
+from mailboxes.choices import Direction, RunState
+from mailboxes.engine import delivering, diagnosing, scheduling, syncing
+from mailboxes.models import Diagnosis, Job, Mailbox, WorkerState
 from profiles.models import Environment
 
 pytestmark = pytest.mark.django_db
@@ -122,10 +122,41 @@ def test_servers_that_hang_leave_half_of_the_threads_to_the_others(
             task(waiting.pop(0))
 
     monkeypatch.setattr(engine, "run", hang)
-    monkeypatch.setattr(tasks, "_waiting", OrderedDict())
+    monkeypatch.setattr(tasks, "_receiving", tasks.Places())
     task(waiting.pop(0))
     half = django_settings.WORKER_CONCURRENCY // 2
     assert begun == hanging[:half] + working[: room - half]
+
+
+def test_tests_leave_threads_to_others_and_half_of_them_where_a_test_of_the_job_failed(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tests(word: str, *, has_failed: bool) -> list[int]:
+        job = Job.objects.create(environment=environment, created_on=timezone.now(), total=9)
+        found = []
+        for number in range(9):
+            mailbox = Mailbox.objects.create(
+                environment=environment, name=word, address=f"{word}{number}@example.org"
+            )
+            found.append(Diagnosis.objects.create(job=job, mailbox=mailbox, position=number).pk)
+        if has_failed:
+            Diagnosis.objects.filter(pk=found.pop()).update(state=RunState.DONE, outgoing="failure")
+        return found
+
+    hanging, fresh = tests("hanging", has_failed=True), tests("fresh", has_failed=False)
+    waiting, begun = [*hanging, *fresh], list[int]()
+    room = django_settings.WORKER_CONCURRENCY - tasks.KEPT_FREE
+
+    def hang(pk: int) -> None:
+        begun.append(pk)
+        while waiting and len(begun) < room:
+            tasks.diagnose(waiting.pop(0))
+
+    monkeypatch.setattr(diagnosing, "run", hang)
+    monkeypatch.setattr(tasks, "_testing", tasks.Places())
+    tasks.diagnose(waiting.pop(0))
+    half = django_settings.WORKER_CONCURRENCY // 2
+    assert begun[:room] == hanging[:half] + fresh[: room - half]
 
 
 @pytest.mark.django_db(transaction=True)
