@@ -34,7 +34,7 @@ from emailsync.mail.errors import (
 )
 from emailsync.mail.incoming import MADE_UP, FolderStatus, IncomingClient
 from mailboxes.alerts import wall
-from mailboxes.choices import Direction, LedgerOutcome, Reason
+from mailboxes.choices import Direction, LedgerOutcome, MailboxKind, Reason
 from mailboxes.engine import (
     braking,
     connecting,
@@ -51,6 +51,7 @@ from mailboxes.engine import (
     scheduling,
     storing,
     tracking,
+    unpacking,
 )
 from mailboxes.models import Alert, FolderCursor, Mailbox, WorkerState
 from mailboxes.models.ledger import Key
@@ -296,6 +297,8 @@ def _tell(mailbox: Mailbox, batch: storing.Batch, saved: storing.Saved, *, now: 
         wall.raise_alert(
             "message_quarantined", now=now, mailbox=mailbox, cause=wall.Cause(failure), about=str(key)
         )
+    if mailbox.kind == MailboxKind.FORWARD and not saved.duplicates:
+        _found_their_mailboxes(mailbox, batch, saved, now=now)
     for uid, kind in saved.unmatched:
         wall.raise_alert(
             kind,
@@ -314,6 +317,17 @@ def _tell(mailbox: Mailbox, batch: storing.Batch, saved: storing.Saved, *, now: 
             wall.raise_alert(
                 "message_quarantined", now=now, mailbox=mailbox, cause=cause, about=str(note.remote.key)
             )
+
+
+def _found_their_mailboxes(
+    mailbox: Mailbox, batch: storing.Batch, saved: storing.Saved, *, now: datetime
+) -> None:
+    """Resolve what was told of senders whose forwarded mail has been given to somebody now."""
+    unmatched = {uid for uid, _kind in saved.unmatched}
+    uids = {item.source.uid for item in batch.prepared} - unmatched
+    for sender in sorted({_forwarder(batch, uid) for uid in uids}):
+        for kind in (unpacking.NOBODY, unpacking.NOTHING_ATTACHED):
+            wall.resolve(kind, mailbox=mailbox, now=now, about=sender)
 
 
 def _forwarder(batch: storing.Batch, uid: int) -> str:
