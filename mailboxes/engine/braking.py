@@ -1,11 +1,12 @@
 """The brake against bans: mail servers shut out whoever knocks with wrong passwords again and again.
 
-Refused sign-ins are counted by host, over all mailboxes, directions and workers. Too many in a few minutes
-engage the brake: from then on one mailbox at a time, the canary, may try, and each try that is refused
-doubles the pause before the next. The first success releases everybody. The row of the brake decides by one
-conditional UPDATE who the canary is, so workers need no agreement.
+Refused sign-ins are counted by host, over all mailboxes, environments and directions. Too many in a few
+minutes engage the brake: from then on one mailbox at a time, the canary, may try, and each try that is
+refused doubles the pause before the next. The first success releases everybody. The row of the brake decides
+by one conditional UPDATE who the canary is, so workers need no agreement.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -22,6 +23,8 @@ from mailboxes.alerts import wall
 from mailboxes.engine import scheduling
 from mailboxes.models import Mailbox, RefusedSignIn, SignInBrake
 from profiles.models import ServerProfile
+
+log = logging.getLogger(__name__)
 
 #: The kind of the alert that tells of it.
 BRAKED = "sign_ins_paused"
@@ -125,18 +128,15 @@ def refused(mailbox: Mailbox, direction: str, *, now: datetime) -> None:
             )
             if not is_new:
                 return
+            log.warning("Sign-ins at %s are paused: %s, of %s mailboxes", host, *counted.values())
         elif brake.canary_id != mailbox.pk:
             return
         _tell(brake, now=now)
 
 
 def _tell(brake: SignInBrake, *, now: datetime) -> None:
-    words = {
-        "host": brake.host,
-        "refusals": brake.refusals,
-        "mailboxes": brake.mailboxes,
-        "retry_at": brake.next_try_on.isoformat(),
-    }
+    # Not whose sign-ins they were, nor how many: they may be those of another environment.
+    words = {"host": brake.host, "retry_at": brake.next_try_on.isoformat()}
     there = Q(incoming_location__iexact=brake.host) | Q(outgoing_location__iexact=brake.host)
     for profile in ServerProfile.objects.filter(there, is_active=True).order_by("pk"):
         wall.raise_alert(BRAKED, now=now, profile=profile, words=words, about=brake.host)

@@ -261,11 +261,10 @@ def _brake_checks(mailbox: Mailbox, direction: Direction) -> list[Check]:
     brake = braking.brake_on(mailbox, direction)
     if brake is None:
         return []
-    words = {"host": brake.host, "mailboxes": brake.mailboxes}
-    sentence = _("Sign-ins at %(host)s are paused: too many were refused, of %(mailboxes)s mailboxes.")
+    sentence = _("Sign-ins at %(host)s are paused: too many were refused.") % {"host": brake.host}
     at = {"at": date_format(localtime(brake.next_try_on), "DATETIME_FORMAT")}
     remedy = _("At %(at)s one mailbox tries again. Correct the credentials that were refused.") % at
-    return [Check("brake", WAITING, sentence % words, remedy)]
+    return [Check("brake", WAITING, sentence, remedy)]
 
 
 def _workers(known: _Known) -> Check:

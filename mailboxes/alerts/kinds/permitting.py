@@ -45,7 +45,7 @@ PERMITTING = (
         AlertLevel.ERROR,
         gettext_noop("Sign-ins at {host} are paused"),
         gettext_noop(
-            "{refusals} sign-ins of {mailboxes} mailboxes were refused within minutes. Servers shut out "
+            "Too many sign-ins of this installation were refused there within minutes. Servers shut out "
             "whoever goes on like that, so no mailbox of this host receives or sends; one tries again at "
             "{retry_at}."
         ),

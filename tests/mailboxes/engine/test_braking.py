@@ -9,11 +9,11 @@ from django.utils import timezone
 
 from emailsync.management.selftest.scripted import ScriptedImap, refuse
 from mailboxes.choices import AddressStatus, Direction
-from mailboxes.engine import diagnosing, switching
+from mailboxes.engine import braking, diagnosing, switching
 from mailboxes.models import Alert, Diagnosis, Mailbox, RefusedSignIn, SignInBrake, WorkerState
-from mailboxes.services import diagnosis
+from mailboxes.services import diagnosis, readiness
 from profiles import services
-from profiles.models import ServerProfile
+from profiles.models import Environment, ServerProfile
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Receive = Callable[[Mailbox], WorkerState]
@@ -69,6 +69,35 @@ def test_people_are_told_once_with_the_next_try(many: list[Mailbox], receive: Re
     alert = Alert.objects.get(kind="sign_ins_paused")
     assert alert.server_profile == many[0].server_profile
     assert alert.parameters["retry_at"] == SignInBrake.objects.get().next_try_on.isoformat()
+
+
+def test_another_environment_at_the_host_pauses_too_and_learns_nothing_of_whose_fault_it_is(
+    many: list[Mailbox], receive: Receive
+) -> None:
+    elsewhere = Environment.objects.create(slug="fabrikam", name="Fabrikam")
+    profile = ServerProfile.objects.create(
+        environment=elsewhere,
+        name="Theirs",
+        incoming_location="LOCALHOST",
+        incoming_port=993,
+        outgoing_location="smtp.fabrikam.example",
+        outgoing_port=465,
+    )
+    theirs = another(profile, 99)
+    for mailbox in many[:6]:
+        receive(mailbox)
+    alert = Alert.objects.get(kind="sign_ins_paused", environment=elsewhere)
+    assert {name for name, value in alert.parameters.items() if value} == {
+        *("host", "retry_at", "profile", "profile_id")
+    }
+    incoming, _outgoing = readiness.courses(theirs, now=timezone.now())
+    said = [check.sentence for check in incoming.checks if check.name == "brake"]
+    assert said == ["Sign-ins at localhost are paused: too many were refused."]
+    with pytest.raises(braking.SignInsPaused) as caught:
+        braking.check(theirs, "incoming", now=timezone.now())
+    assert str(caught.value).startswith(
+        "Too many sign-ins were refused at localhost; the next one is tried at"
+    )
 
 
 def test_one_canary_tries_again_after_growing_pauses(
