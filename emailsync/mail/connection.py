@@ -19,12 +19,11 @@ from emailsync.mail.errors import (
     MailError,
     ProtocolViolation,
     TlsExpected,
-    TlsSuiteMissing,
     Unreachable,
 )
-from emailsync.mail.translating import NO_COMMON_SUITE, translated
+from emailsync.mail.translating import translated
 from emailsync.mail.vocabulary import stranger
-from emailsync.mail.wire import TLS_1_3_SUITES, Wire, redact, tls_context
+from emailsync.mail.wire import Wire, redact, tls_context
 from emailsync.mail.words import gettext_noop
 
 BUFFER = 256 * 1024
@@ -241,9 +240,6 @@ class Connection:
             raise
 
     def _check_agreement(self, sock: ssl.SSLSocket) -> None:
-        suite = (sock.cipher() or ("",))[0]
-        if sock.version() == "TLSv1.3" and suite not in TLS_1_3_SUITES:
-            raise TlsSuiteMissing(NO_COMMON_SUITE, server_reply=suite)
         if self.wire.pins:
             certificate = sock.getpeercert(binary_form=True) or b""
             if not certificates.is_pinned(certificate, self.wire.pins):

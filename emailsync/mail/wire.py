@@ -9,15 +9,14 @@ from functools import lru_cache
 from emailsync.mail.endpoint import LookUp, NetworkPolicy, system_look_up
 from emailsync.mail.errors import DeadlineExceeded, TlsFailed
 
-# TLS 1.2 suites with forward secrecy; the RSA key exchange is left out.
+# TLS 1.2 suites with forward secrecy; the RSA key exchange is left out. Of TLS 1.3 every server has
+# TLS_AES_128_GCM_SHA256 (RFC 8446, section 9.1); which of them it prefers is its own affair: all are safe.
 CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384"
     ":ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384"
     ":ECDHE-ECDSA-AES128-SHA256:ECDHE-ECDSA-AES256-SHA384"
     ":ECDHE-RSA-AES128-SHA256:ECDHE-RSA-AES256-SHA384"
 )
-# Python cannot choose those of TLS 1.3 (ssl.SSLContext.set_ciphers), so what was agreed upon is looked at.
-TLS_1_3_SUITES = frozenset({"TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256"})
 HIDDEN = "•••"
 #: A transcript keeps so many lines of the beginning and of the end.
 FIRST_LINES, LAST_LINES = 40, 120

@@ -1,6 +1,7 @@
 """Reaching an IMAP server and signing in."""
 
 import base64
+import ssl
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -425,3 +426,13 @@ def test_an_unknown_authority_is_refused(wire: Wire, certificates: Authority) ->
         pytest.raises(CertificateInvalid),
     ):
         open_imap(endpoint_of(server, Security.TLS), PASSWORD, replace(wire, ca_certificates=""))
+
+
+def test_a_server_may_prefer_any_suite_of_tls_1_3(
+    certificates: Authority, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreed = ("TLS_CHACHA20_POLY1305_SHA256", "TLSv1.3", 256)
+    monkeypatch.setattr(ssl.SSLSocket, "cipher", lambda _: agreed)
+    server = ScriptedImap(certificate=certificates.server, implicit_tls=True)
+    with server, open_imap(endpoint_of(server, Security.TLS), PASSWORD, wire) as client:
+        assert client.status() is not None
