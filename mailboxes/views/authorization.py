@@ -3,7 +3,9 @@
 from typing import Any, cast
 from uuid import UUID
 
+from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.models import User
+from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -67,16 +69,20 @@ def mailbox_disconnect(request: HttpRequest, slug: str, pk: UUID) -> HttpRespons
     return saved_response(request, mailbox.get_absolute_url(), title=title, text=text, leave=True)
 
 
+@login_not_required
 @require_safe
 def oauth_callback(request: HttpRequest) -> HttpResponse:
     """Take somebody back from the provider and show them the mailbox, without the code in the address."""
+    if not request.user.is_authenticated:
+        # The session that went to the provider is over, and nothing else may carry its code on.
+        return redirect_to_login(request.path)
     state = request.GET.get("state", "")
     states = request.session.get(STATES, [])
     request.session[STATES] = [each for each in states if each != state]
     try:
         mailbox = authorization.come_back(
             state if state in states else "",
-            by=cast("User", request.user),
+            by=request.user,
             code=request.GET.get("code", "")[:4096],
             error=request.GET.get("error", ""),
             now=timezone.now(),

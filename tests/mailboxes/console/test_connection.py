@@ -143,3 +143,10 @@ def test_a_mailbox_with_a_password_has_no_such_card(client: Client, box: Mailbox
     assert 'id="connection"' not in client.get(box.get_absolute_url()).content.decode()
     answer = client.post(url("mailbox_connect", box), headers=HTMX)
     assert "cannot be connected" in answer.headers["HX-Trigger"]
+
+
+def test_who_comes_back_without_a_session_carries_no_code_to_the_sign_in() -> None:
+    stranger = Client(SERVER_NAME="localhost")
+    answer = stranger.get(reverse("oauth_callback"), {"code": "worth a mailbox", "state": "known"})
+    assert answer.headers["Location"] == "/sign-in/?next=/oauth/callback/"
+    assert "worth" not in str(answer.headers)
