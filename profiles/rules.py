@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from emailsync.mail.certificates import parse_pins, shown
 from emailsync.mail.endpoint import NetworkPolicy, Protocol, Security, check_host, check_plain, default_port
 from emailsync.mail.errors import MailError
-from profiles.choices import AuthenticationProtocol, AuthenticationType, ServerType
+from profiles.choices import AuthenticationProtocol, AuthenticationType, IncomingProtocol, ServerType
 from profiles.oauth import oauth_errors, uses_oauth
 
 if TYPE_CHECKING:
@@ -90,6 +90,8 @@ def profile_errors(profile: "ServerProfile", *, policy: NetworkPolicy) -> dict[s
         errors["encoding_code_page"] = _(
             "This character set is not known. Enter one such as iso-8859-1, or leave this empty."
         )
+    if profile.move_failed_to_undeliverable and profile.incoming_protocol == IncomingProtocol.POP3:
+        errors["move_failed_to_undeliverable"] = _("POP3 has no folders: failed emails stay in the Inbox.")
     if profile.is_default and not profile.is_active:
         errors["is_default"] = _(
             "The default profile must be active. Make another profile the default first."

@@ -149,7 +149,7 @@ def sync(lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient) -> R
             # A slow server is no failure: the next run goes on from what is stored.
             result.is_complete = False
             return result
-    if connecting.profile_of(mailbox).move_failed_to_undeliverable:
+    if client.folders is None or connecting.profile_of(mailbox).move_failed_to_undeliverable:
         _set_aside_undeliverable(client, cursor)
     if mailbox.delete_after_processing and result.is_complete:
         _delete_processed(client, cursor)

@@ -276,8 +276,10 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
         return name
 
     def clean(self) -> dict[str, Any]:
-        """Fill in the servers that belong to the type, where nothing was typed."""
+        """Fill in the servers that belong to the type, where nothing was typed; POP3 has no folders."""
         typed: dict[str, Any] = super().clean() or self.cleaned_data
+        if typed.get("incoming_protocol") == IncomingProtocol.POP3:
+            typed["move_failed_to_undeliverable"] = False
         known = USUAL_SERVERS.get(typed.get("server_type", ""), {})
         for side in ("incoming", "outgoing"):
             name = f"{side}_location"

@@ -23,6 +23,11 @@
     showPart(parts.find(p => p.querySelector('[aria-invalid="true"], .theirs')) ?? named ?? parts[0]);
   };
 
+  addEventListener("hashchange", () => {
+    const part = document.getElementById(location.hash.slice(1));
+    if (part?.matches("[data-section]")) showPart(part);
+  });
+
   const adopt = scope => {                                                  // runs on load and after every swap
     scope.querySelectorAll('dialog[data-modal=""]').forEach(d => { d.dataset.modal = "shown"; d.removeAttribute("open"); d.showModal();
       if (!d.querySelector("[autofocus], [data-focus]")) (d.querySelector(".body :is(input, select, textarea):not([type=hidden], :disabled)") ?? d.querySelector("footer .btn"))?.focus();

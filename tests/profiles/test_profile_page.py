@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
@@ -163,3 +164,35 @@ def test_a_copy_starts_from_the_profile_without_its_password(
     assert 'value="Copy of Old POP"' in page
     assert "Of the branch" in page
     assert "Saved" not in page
+
+
+# POP3 has no folders
+
+
+@pytest.fixture
+def over_pop3(typed: Typed) -> Typed:
+    """Give what a browser sends that shows a switch which POP3 has no use for."""
+    return {**typed, "incoming_protocol": "pop3", "move_failed_to_undeliverable": "on"}
+
+
+def test_nothing_is_moved_to_folders_over_pop3(
+    client: Client, environment: Environment, over_pop3: Typed
+) -> None:
+    assert client.post(create_url(environment), over_pop3).status_code == 302
+    assert not ServerProfile.objects.get().move_failed_to_undeliverable
+
+
+def test_the_form_says_why_it_is_switched_off_over_pop3(
+    client: Client, new_profile: NewProfile, over_pop3: Typed
+) -> None:
+    profile = new_profile("Old", incoming_protocol="pop3", incoming_port=995)
+    page = client.get(page_url(profile)).content.decode()
+    assert 'class="switch" disabled aria-describedby="no-folders"' in page
+    assert "POP3 has no folders: failed emails stay in the Inbox" in page
+
+
+def test_a_profile_that_would_move_over_pop3_is_refused(new_profile: NewProfile) -> None:
+    profile = new_profile("Old", incoming_protocol="pop3", move_failed_to_undeliverable=True)
+    with pytest.raises(ValidationError) as caught:
+        profile.full_clean()
+    assert set(caught.value.message_dict) == {"move_failed_to_undeliverable"}

@@ -313,14 +313,13 @@ def test_only_what_is_stored_is_deleted(box: Mailbox, pop: ScriptedPop3, receive
     assert stored() == ["Letter 1"]
 
 
-def test_what_cannot_be_read_stays_on_the_server_when_the_profile_sets_it_aside(
+def test_what_cannot_be_read_stays_on_the_server_where_the_others_are_deleted(
     box: Mailbox, pop: ScriptedPop3, receive: Receive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: object) -> None:
         raise ValueError("broken")
 
     monkeypatch.setattr(preparing, "parse", fail)
-    ServerProfile.objects.update(move_failed_to_undeliverable=True)
     pop.letters = [letter(1)]
     receive(deleting(box))
     assert pop.letters == [letter(1)]
