@@ -279,3 +279,20 @@ def tab_to(page: Page, target: Locator) -> None:
             return
         page.keyboard.press("Tab")
     raise AssertionError("The Tab key does not lead there.")
+
+
+def test_the_commands_on_the_mailboxes_of_a_profile_stand_in_one_line_on_a_phone(
+    page: Page, base: str
+) -> None:
+    profile = ServerProfile.objects.get()
+    page.set_viewport_size({"width": 320, "height": 700})
+    sign_in(page, base, to=f"/environments/contoso/server-profiles/{profile.pk}/mailboxes/")
+    assert page.locator(".cmdbar").bounding_box()["height"] < 60  # type: ignore[index]
+
+
+def test_the_full_form_follows_a_changed_fragment_to_its_tab(page: Page, base: str) -> None:
+    sign_in(page, base, to="/environments/contoso/server-profiles/new/full/")
+    expect(page.locator("#general")).to_be_visible()
+    page.evaluate("location.hash = '#credentials'")
+    expect(page.locator("#credentials")).to_be_visible()
+    expect(page.locator("#general")).to_be_hidden()
