@@ -17,6 +17,10 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 PYTEST := $(BIN)/python -m pytest --quiet --numprocesses=4 --dist=loadfile --no-loadscope-reorder
 TEMPLATES = $(shell find templates -name '*.html')
 
+# What asks no database, or one of its own, is not run a second time on PostgreSQL.
+ON_ANY_DATABASE = acceptance access house mail servers $(addprefix commands/test_,selftest.py settings.py \
+                  supervising.py preparing.py)
+
 .PHONY: help
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +32,7 @@ run: .venv/run.stamp ## Run emailsync with the demo (HOST, PORT, EMAILSYNC_DATA_
 .PHONY: test
 test: packages check ## Run everything: lint, types, contracts, all tests on real servers, browser tests
 	@$(QUIETLY) "Django's tests on PostgreSQL" $(PYTEST) --database=postgres \
-	    $(addprefix --ignore=tests/,acceptance access house mail servers)
+	    $(addprefix --ignore=tests/,$(ON_ANY_DATABASE))
 	@$(PYTEST)
 	@$(PYTEST) --numprocesses=2 -m browser
 

@@ -82,10 +82,10 @@ def examine(sheet: ContactSheet | None, tmp_path: Path) -> Examine:
 
     def look(page: Page, title: str) -> None:
         def keep(width: int, scheme: Scheme) -> None:
-            if sheet is not None:
-                sheet.keep(page, title, width=width, scheme=scheme, pieces=tmp_path)
+            assert sheet is not None
+            sheet.keep(page, title, width=width, scheme=scheme, pieces=tmp_path)
 
-        accessibility.examine(page, look=keep)
+        accessibility.examine(page, look=keep if sheet is not None else None)
 
     return look
 

@@ -320,5 +320,5 @@ def test_every_message_ends_stored_once(
     store_type: type[ImapStore | Pop3Store], certificates: Authority
 ) -> None:
     Conservation.store_type, Conservation.authority = store_type, certificates
-    bounds = settings(max_examples=12, stateful_step_count=15, deadline=None, database=None)
+    bounds = settings(max_examples=8, stateful_step_count=15, deadline=None, database=None)
     run_state_machine_as_test(Conservation, settings=bounds)

@@ -289,5 +289,5 @@ class Lifecycle(RuleBasedStateMachine):
 
 @pytest.mark.django_db
 def test_the_lifecycle_of_a_mailbox() -> None:
-    bounds = settings(max_examples=60, stateful_step_count=20, deadline=None, database=None)
+    bounds = settings(max_examples=40, stateful_step_count=20, deadline=None, database=None)
     run_state_machine_as_test(Lifecycle, settings=bounds)
