@@ -149,19 +149,20 @@ class Listing(Generic[M]):
 
     @cached_property
     def _counts(self) -> dict[str, int]:
+        found = self.matching
         known = {each.name: self._known_count(each) for each in self.facets}
         facets = {f"facet_{each.name}": each.condition for each in self.facets if known[each.name] is None}
         if self._finds_few:
             counted = {name: Count("pk", filter=condition) for name, condition in facets.items()}
-            counts = self.matching.aggregate(all_records=Count("pk"), **counted)
+            counts = found.aggregate(all_records=Count("pk"), **counted)
         else:
             whole = f"facet_{self.facet.name}" if self.facet else ""
             whole = whole if whole in facets else "all_records"
-            parts = {name: self.matching.filter(condition) for name, condition in facets.items()}
+            parts = {name: found.filter(condition) for name, condition in facets.items()}
             counts = counted_together(
                 {
                     name: (part, (self._limit if name == whole else COUNTED_BY_FACET) + 1)
-                    for name, part in {"all_records": self.matching, **parts}.items()
+                    for name, part in {"all_records": found, **parts}.items()
                 }
             )
         return counts | {
@@ -214,12 +215,14 @@ class Listing(Generic[M]):
         stop = min(start + self.size, self.total)
         if self._finds_few and self.total:
             # With a limit PostgreSQL would go through all records by name until it meets these.
-            keys = list(self._sorted().values_list("pk", flat=True))[start:stop]
-            return self.fetch(self._sorted().filter(pk__in=keys))
+            keys = list(self._sorted(self.selected).values_list("pk", flat=True))[start:stop]
+            return self.fetch(self._sorted(self._queryset.filter(pk__in=keys)))
         if start > self.total // 2 and not self.is_more:
             # The shorter way to the last pages is from the end.
-            return self.fetch(self._sorted().reverse()[self.total - stop : self.total - start])[::-1]
-        return self.fetch(self._sorted()[start:stop]) if self.total else []
+            return self.fetch(self._sorted(self.selected).reverse()[self.total - stop : self.total - start])[
+                ::-1
+            ]
+        return self.fetch(self._sorted(self.selected)[start:stop]) if self.total else []
 
     def fetch(self, page: QuerySet[M]) -> list[M]:
         """Return the records of a page; a list that shows much looks only now for what it shows."""
@@ -229,9 +232,9 @@ class Listing(Generic[M]):
     def _sort_column(self) -> Column | None:
         return next((column for column in self.columns if column.name == self.sort.removeprefix("-")), None)
 
-    def _sorted(self) -> QuerySet[M]:
+    def _sorted(self, records: QuerySet[M]) -> QuerySet[M]:
         column = self._sort_column
-        rows = self.selected.filter(column.requires) if column else self.selected
+        rows = records.filter(column.requires) if column else records
         return rows.order_by(*self._ordering())
 
     def _ordering(self) -> list[Any]:

@@ -214,7 +214,7 @@ class MailboxListing(Listing[Mailbox]):
 
     def every_row(self) -> Iterator[Mailbox]:
         """Return the rows of all pages, in their order, without holding them all."""
-        keys = list(self._sorted().values_list("pk", flat=True))
+        keys = list(self._sorted(self.selected).values_list("pk", flat=True))
         for start in range(0, len(keys), FETCHED):
             yield from self._with_all(keys[start : start + FETCHED])
 
