@@ -33,8 +33,9 @@ from mailboxes.views.email_rows import (
 )
 
 SIZE = 25
-#: How many emails of a mailbox are counted.
+#: How many emails of a mailbox are counted, and how many of those that a search finds.
 COUNTED = 10_000
+COUNTED_BY_SEARCH = 1_000
 
 
 class EmailListing:
@@ -208,25 +209,31 @@ class EmailListing:
         return {name: value for name, value in self.state.items() if name in {"facet", "sort"}}
 
     @cached_property
-    def _counts(self) -> dict[str, int]:
+    def _counts(self) -> dict[str, tuple[int, bool]]:
+        """Return the numbers of the facets among the newest emails, and whether there are older ones."""
         if self.mailbox is None:
             return {}
+        limit = COUNTED_BY_SEARCH if self.query else COUNTED
         found, sent = self._halves
-        incoming = found.order_by("-received_at", "-pk")[:COUNTED].aggregate(
+        incoming = found.order_by("-received_at", "-pk")[: limit + 1].aggregate(
             incoming=Count("pk"), quarantined=Count("pk", filter=FACETS["quarantined"][1])
         )
         names = ("outgoing", "pending", "failed", "drafts")
-        out = sent.order_by("-created_on", "-pk")[:COUNTED].aggregate(
+        out = sent.order_by("-created_on", "-pk")[: limit + 1].aggregate(
             everything=Count("pk"), **{name: Count("pk", filter=FACETS[name][2]) for name in names}
         )
-        return {"": incoming["incoming"] + out["everything"], **incoming, **out}
+        older = {"incoming": incoming["incoming"] > limit, "outgoing": out["everything"] > limit}
+        numbers = {name: (min(number, limit), older["incoming"]) for name, number in incoming.items()}
+        numbers |= {name: (min(number, limit), older["outgoing"]) for name, number in out.items()}
+        every = numbers["incoming"][0] + numbers["everything"][0]
+        return {**numbers, "": (every, any(older.values()))}
 
     @property
     def facet_choices(self) -> list[Choice]:
         """Return the facets, "All" first, with numbers on the tab of one mailbox."""
         titles = {"": _("All"), **{name: str(facet[0]) for name, facet in FACETS.items()}}
         return [
-            Choice(title, self.link(facet=name), name == self.facet, self._counts.get(name, 0))
+            Choice(title, self.link(facet=name), name == self.facet, *self._counts.get(name, (0, False)))
             for name, title in titles.items()
         ]
 

@@ -125,6 +125,29 @@ def test_mail_of_other_mailboxes_is_not_shown(
     assert subjects(reader, url) == []
 
 
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [("", "3+ 2+ 1 1 0 0 2+"), ("q=invoice", "1+ 1+ 0 0 0 0 1+"), ("q=other", "1 0 1 1 0 0 0")],
+)
+def test_numbers_of_facets_tell_that_there_are_older_emails(
+    reader: Client,
+    url: str,
+    mailbox: Mailbox,
+    receive: Receive,
+    now: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+    shown: str,
+) -> None:
+    monkeypatch.setattr("mailboxes.views.email_listing.COUNTED", 2)
+    monkeypatch.setattr("mailboxes.views.email_listing.COUNTED_BY_SEARCH", 1)
+    for number in range(3):
+        receive(subject=f"Invoice {number}", is_quarantined=True)
+    outgoing(mailbox, now=now, number=1, subject="Other", status=OutgoingStatus.PENDING_SEND)
+    choices = reader.get(f"{url}?{state}").context["listing"].facet_choices
+    assert " ".join(f"{each.count}{'+' if each.is_more else ''}" for each in choices) == shown
+
+
 def test_a_list_asks_as_many_questions_for_fifty_emails_as_for_two(
     reader: Client,
     url: str,
