@@ -177,6 +177,11 @@ class Mailbox(Versioned):
                 condition=Q(is_active=True),
                 name="mailbox_active",
             ),
+            models.Index(
+                fields=["server_profile", "id"],
+                include=["environment", "is_active"],
+                name="mailbox_of_profile",
+            ),
             # What is rare is counted beside what is common: the figures of environments and profiles.
             models.Index(
                 fields=["environment", "server_profile"],
