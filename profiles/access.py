@@ -57,6 +57,7 @@ class Permission(StrEnum):
     SEND_EMAIL = "send_email"
 
 
+EVERYTHING = frozenset(Permission)
 #: Completes "You may not …".
 WORDS = {
     Permission.READ_SETTINGS: gettext_lazy("see the settings of this environment"),
@@ -143,7 +144,7 @@ def memberships(user: Person) -> dict[int, frozenset[Permission]]:
 def permissions(user: Person, environment: Environment | int) -> frozenset[Permission]:
     """Return what `user` may do with everything in `environment`; strangers may do nothing."""
     if user.is_superuser and user.is_active:
-        return frozenset(Permission)
+        return EVERYTHING
     pk = environment if isinstance(environment, int) else environment.pk
     return memberships(user).get(pk, frozenset())
 

@@ -300,7 +300,7 @@ class Listing(Generic[M]):
 
     # Links that change it
 
-    @property
+    @cached_property
     def state(self) -> dict[str, str]:
         """Return the state of the list as it stands in the address, without the page."""
         parts = {
@@ -315,12 +315,11 @@ class Listing(Generic[M]):
 
     def link(self, **changes: str) -> str:
         """Return the address of this list with `changes`; an empty value leaves the word out."""
-        words = QueryDict(mutable=True)
         state = {**self.state, **changes}
         if state.get("sort") == self.default_sort:
             state["sort"] = ""
-        words.update({name: value for name, value in state.items() if value})
-        return f"{self.url}?{words.urlencode()}" if words else self.url
+        words = urlencode({name: value for name, value in state.items() if value})
+        return f"{self.url}?{words}" if words else self.url
 
     @property
     def here(self) -> str:

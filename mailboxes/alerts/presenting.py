@@ -8,11 +8,20 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 
 from mailboxes.alerts.kinds import KINDS, NAMES_RECIPIENTS, WORDS_OF_EMAIL, Kind, Link
 from mailboxes.choices import AlertLevel
 from mailboxes.models import Alert
+
+#: The words and the address of each place.
+PLACES = {
+    Link.MAILBOX: (gettext_noop("Open mailbox"), "mailboxes:mailbox_detail"),
+    Link.EMAILS: (gettext_noop("Open emails"), "mailboxes:mailbox_emails"),
+    Link.EMAIL: (gettext_noop("Open email"), "mailboxes:outgoing_detail"),
+    Link.PEOPLE: (gettext_noop("Open people"), "profiles:people_list"),
+    Link.PROFILE: (gettext_noop("Open server profile"), "profiles:profile_edit"),
+}
 
 
 @dataclass(frozen=True)
@@ -86,19 +95,15 @@ def _forgotten(alert: Alert) -> Kind:
 
 def _resolve(place: Link, alert: Alert) -> tuple[str, str] | None:
     """Return the label and address of a place, or nothing when the alert does not know enough of it."""
-    slug, mailbox, known = alert.environment.slug, alert.mailbox_id, alert.parameters
-    received, outgoing = known.get("received_id"), known.get("outgoing_id")
-    email = "mailboxes:message_detail" if received else "mailboxes:outgoing_detail"
-    places: dict[Link, tuple[str, str, tuple[object, ...]]] = {
-        Link.MAILBOX: (_("Open mailbox"), "mailboxes:mailbox_detail", (mailbox,)),
-        Link.EMAILS: (_("Open emails"), "mailboxes:mailbox_emails", (mailbox,)),
-        Link.EMAIL: (_("Open email"), email, (mailbox, received or outgoing)),
-        Link.PEOPLE: (_("Open people"), "profiles:people_list", ()),
-        Link.PROFILE: (
-            _("Open server profile"),
-            "profiles:profile_edit",
-            (alert.server_profile_id or known.get("profile_id"),),
-        ),
-    }
-    label, name, arguments = places[place]
-    return (label, reverse(name, args=[slug, *arguments])) if all(arguments) else None
+    label, name = PLACES[place]
+    mailbox, known = alert.mailbox_id, alert.parameters
+    arguments: tuple[object, ...] = ()
+    if place in {Link.MAILBOX, Link.EMAILS}:
+        arguments = (mailbox,)
+    elif place == Link.EMAIL:
+        received = known.get("received_id")
+        name = "mailboxes:message_detail" if received else name
+        arguments = (mailbox, received or known.get("outgoing_id"))
+    elif place == Link.PROFILE:
+        arguments = (alert.server_profile_id or known.get("profile_id"),)
+    return (_(label), reverse(name, args=[alert.environment.slug, *arguments])) if all(arguments) else None

@@ -248,6 +248,11 @@ class Card:
     #: Whether its reader may test the mailbox or profile it is about, and so see what was said to the server.
     may_diagnose: bool
 
+    @cached_property
+    def level(self) -> str:
+        """Return the word for its level, which a card says twice."""
+        return str(AlertLevel(self.alert.level).label)
+
     @property
     def is_outage(self) -> bool:
         """Say whether it stopped mailboxes that can be enabled again together."""

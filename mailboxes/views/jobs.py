@@ -2,8 +2,10 @@
 
 from datetime import datetime, timedelta
 from typing import Any, cast
+from uuid import UUID
 
 from django.contrib.auth.models import User
+from django.db.models import Prefetch
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -12,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
+from emailsync.web.addresses import pattern
 from emailsync.web.responses import page_response, redirect_response, saved_response
 from mailboxes import access as mailbox_access
 from mailboxes.choices import JobKind, RunState
@@ -28,6 +31,7 @@ from mailboxes.views.job_listing import (
 )
 from profiles import access
 from profiles.access import Permission, Person
+from profiles.models import ServerProfile
 
 
 @require_safe
@@ -100,11 +104,12 @@ def _tests(
         unwritten=job.total - job.position if sees_all else 0,
         is_canceled=job.canceled_on is not None,
     )
-    shown = diagnoses.select_related("mailbox__server_profile").defer(
-        "mailbox__password",
-        "mailbox__notes",
-        "mailbox__server_profile__password",
-        "mailbox__server_profile__outgoing_password",
+    # A hundred mailboxes share few profiles: they are read once.
+    profiles = ServerProfile.objects.defer("password", "outgoing_password", "oauth_client_secret")
+    shown = (
+        diagnoses.select_related("mailbox")
+        .defer("mailbox__password", "mailbox__notes", "mailbox__search_text")
+        .prefetch_related(Prefetch("mailbox__server_profile", profiles))
     )
     listing = DiagnosisListing(request.GET, shown, url=job.get_absolute_url(), counts=counts)
     opened = {
@@ -131,6 +136,7 @@ def _tests(
         and (
             Permission.DIAGNOSE in job.environment.may or Permission.READ_MAILBOXES not in job.environment.may
         ),
+        "mailbox_url": pattern("mailboxes:mailbox_detail", job.environment.slug, UUID),
     }
 
 

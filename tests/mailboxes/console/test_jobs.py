@@ -21,8 +21,8 @@ from profiles.models import Environment, Membership, ServerProfile
 from tests.mailboxes.console.conftest import NewMailbox
 
 HTMX = {"HX-Request": "true"}
-# Session, person, environment, job, its numbers, the place and the rows of the page, steps, the bell.
-QUERIES = 9
+# Session, person, environment, job, its numbers, the place, rows and profiles of the page, steps, the bell.
+QUERIES = 10
 StartJob = Callable[..., Job]
 
 
