@@ -11,6 +11,7 @@ from django.db.models import CharField, EmailField, JSONField, SlugField, TextFi
 from django.urls import reverse
 from django.utils import translation
 
+from emailsync.web import zone
 from mailboxes.engine.importing import COLUMNS
 from tests.access.visits import VISITS, Visit
 from tests.access.world import World
@@ -37,8 +38,10 @@ SILENT = frozenset({"script", "style", "time", "code", "textarea", "template"})
 
 
 @pytest.fixture(autouse=True)
-def _marked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put every translation between marks, before anything is filled in."""
+def _marked(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put every translation between marks, before anything is filled in. Days written before have none."""
+    forget_days = vars(zone)["_written"].cache_clear
+    forget_days()
 
     def mark(text: str) -> str:
         return f"{OPENS}{text}{CLOSES}" if text else text
@@ -50,6 +53,8 @@ def _marked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         functions, "npgettext", lambda _context, one, many, number: mark(one if number == 1 else many)
     )
+    yield
+    forget_days()
 
 
 class Page(HTMLParser):
