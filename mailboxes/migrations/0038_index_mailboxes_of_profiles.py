@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('mailboxes', '0036_note_what_walls_are_told'),
+        ('mailboxes', '0037_count_attempts_of_tests'),
         ('profiles', '0006_pinned_certificates'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
