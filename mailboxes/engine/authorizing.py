@@ -10,14 +10,14 @@ import time
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from emailsync.mail import oauth
 from emailsync.mail.errors import AuthorizationBusy, ClientRefused, GrantExpired, GrantMissing, MailError
 from emailsync.mail.wire import Deadline
 from mailboxes.alerts import wall
-from mailboxes.engine import scheduling
+from mailboxes.engine import eligibility, scheduling
 from mailboxes.engine.reaching import PROBE_SECONDS, reveal, wire
 from mailboxes.models import Mailbox, OAuthToken, OAuthVisit, WorkerState
 from profiles.choices import OAuthGrant
@@ -203,8 +203,9 @@ def _exchange(lease: scheduling.Lease, visit: OAuthVisit) -> None:
         token.refresh_token = ""
         _keep(token, tokens, profile, now=now)
         wall.resolve("oauth_expiring", mailbox=visit.mailbox, now=now)
-        # A direction that was stopped is tested again at once: see `mailboxes.engine.recovering`.
-        WorkerState.objects.filter(mailbox=visit.mailbox, due_at__isnull=False).update(due_at=now)
+        # What was stopped, or waited for this, is tested again at once: see `mailboxes.engine.recovering`.
+        waits = Q(due_at__isnull=False) | Q(last_error_code__in=eligibility.MENDED_BY_CONNECTING)
+        WorkerState.objects.filter(waits, mailbox=visit.mailbox).update(due_at=now)
 
 
 def _end(lease: scheduling.Lease, error: MailError) -> None:

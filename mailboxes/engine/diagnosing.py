@@ -29,6 +29,7 @@ from mailboxes.engine import (
     jobs,
     major_events,
     outcomes,
+    parking,
     policy,
     scheduling,
 )
@@ -281,7 +282,7 @@ def _apply(mailbox: Mailbox, direction: str, steps: list[Step], result: Outcome,
             due_at=now if mailbox.syncs(direction) else None,
         )
         wall.resolve_direction(mailbox, direction, now=now)
-        wall.resolve("not_approved", mailbox=mailbox, now=now)
+        parking.resolve(mailbox, now=now)
         wall.resolve("taken_over", mailbox=mailbox, now=now)
         for step in steps:
             if step.outcome is Outcome.WARNING:
@@ -318,11 +319,10 @@ def _apply_failure(
     else:
         state_rows.filter(is_enabled=True).update(stopped_on=now)
         state_rows.update(**noted, is_enabled=False, due_at=tested_again)
-    if failure.error_code == "not_approved":
-        # Both directions wait for the one approval, so one test counts once.
-        if direction == next(d for d in Direction if mailbox.uses(d)):
-            cause = wall.Cause("", code="not_approved")
-            wall.raise_alert("not_approved", now=now, mailbox=mailbox, cause=cause)
+    if failure.name == "preconditions" and parking.holds_up_all(mailbox, failure.error_code):
+        # Both directions wait for the same, so one test counts once.
+        if direction == next(each for each in Direction if mailbox.uses(each)):
+            parking.tell(mailbox, cause_of(failure), now=now)
     else:
         tell_untested(mailbox, direction, failure, retry_at=tested_again, now=now)
 

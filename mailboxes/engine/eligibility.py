@@ -19,6 +19,8 @@ MENDED_BY_CHANGE = frozenset(
         *("credentials_not_allowed", "credentials_missing"),
     }
 )
+#: Blockers that somebody removes who connects the mailbox with OAuth.
+MENDED_BY_CONNECTING = frozenset({"oauth_not_connected", "oauth_expired"})
 
 
 @dataclass(frozen=True)

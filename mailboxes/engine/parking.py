@@ -6,14 +6,14 @@ email does not end with somebody's membership. But nobody is there to act then, 
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from mailboxes import access
 from mailboxes.alerts import wall
-from mailboxes.choices import MailboxKind
+from mailboxes.choices import Direction, MailboxKind
 from mailboxes.engine import eligibility, scheduling
 from mailboxes.models import Alert, Mailbox, WorkerState
 
@@ -48,6 +48,23 @@ def may_run(lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState) -> bo
     if found:
         scheduling.release(lease, due_at=timezone.now() + PARKED)
     return not found
+
+
+def holds_up_all(mailbox: Mailbox, code: str) -> bool:
+    """Say whether a blocker is the most basic one of every direction that `mailbox` uses."""
+    found = [eligibility.blockers(mailbox, each) for each in Direction.values if mailbox.uses(each)]
+    return all(blockers and blockers[0].code == code for blockers in found)
+
+
+def tell(mailbox: Mailbox, cause: wall.Cause, *, now: datetime) -> None:
+    """Say what a test of a mailbox met that holds up all of its email."""
+    wall.raise_alert(KINDS.get(cause.code, KIND), now=now, mailbox=mailbox, cause=cause)
+
+
+def resolve(mailbox: Mailbox, *, now: datetime) -> None:
+    """Take back what was told of a mailbox that works now."""
+    for kind in (KIND, *KINDS.values()):
+        wall.resolve(kind, mailbox=mailbox, now=now)
 
 
 def _causes(mailbox: Mailbox, found: Sequence[eligibility.Blocker]) -> dict[str, wall.Cause]:

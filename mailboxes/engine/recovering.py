@@ -57,6 +57,7 @@ def run(lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState) -> None:
                 recovered_on=now,
             )
             wall.resolve_direction(mailbox, state.direction, now=now)
+            parking.resolve(mailbox, now=now)
     scheduling.release(lease)
     major_events.look_again(mailbox, now=now)
 

@@ -8,11 +8,11 @@ import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
 from mailboxes.choices import AddressStatus, OutgoingStatus, RunState, StepOutcome
 from mailboxes.engine import switching
@@ -31,7 +31,8 @@ from mailboxes.models import (
 from profiles.choices import Role
 from profiles.models import EmailSettings, Environment, Membership, ServerProfile
 
-NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+#: Pages write out the day of what is older; that would be read as words nobody has translated.
+NOW = timezone.now()
 SLUG, ELSEWHERE = "place-one", "place-two"
 RAW = b"""\
 From: Wren <wren@outside.example>

@@ -124,12 +124,6 @@ IN_A_TEST = {
         "incoming_untested",
         "plain_text_answered",
     ),
-    "mailbox inactive": Event(
-        lambda _place: Mailbox.objects.update(is_active=False),
-        lambda _place: Mailbox.objects.update(is_active=True),
-        "incoming_untested",
-        "mailbox_inactive",
-    ),
     "no such mailbox at the server": Event(
         *imap_refuses("EXAMINE", b"[NONEXISTENT] Unknown Mailbox"), "incoming_untested", "folder_missing"
     ),
@@ -140,12 +134,6 @@ IN_A_TEST = {
         *imap_refuses("AUTHENTICATE", b"[ALERT] Your account is not enabled for IMAP use. (Failure)"),
         "incoming_untested",
         "access_disabled",
-    ),
-    "another environment synchronizes the address": Event(
-        is_taken_over,
-        lambda _place: SyncClaim.objects.all().delete(),
-        "incoming_untested",
-        "claimed_elsewhere",
     ),
     "incoming test interrupted": Event(
         *imap_refuses("EXAMINE", b"[UNAVAILABLE] Later"), "incoming_test_interrupted", "server_busy"
@@ -165,6 +153,43 @@ def test_what_a_test_meets_is_told_and_over_with_the_next_one(place: Place, even
     assert "Ana Bowman" in words.title
     assert "test" in words.text.split(". ", 1)[1]
     assert words.remedy.endswith(".")
+    event.mend_it(place)
+    run_test(place)
+    assert trouble() == []
+
+
+HOLDS_UP_ALL = {
+    "mailbox inactive": Event(
+        lambda _place: Mailbox.objects.update(is_active=False),
+        lambda _place: Mailbox.objects.update(is_active=True),
+        "mailbox_parked",
+        "mailbox_inactive",
+    ),
+    "no server profile": Event(
+        lambda _place: Mailbox.objects.update(server_profile=None),
+        lambda place: Mailbox.objects.update(server_profile=place.box.server_profile),
+        "mailbox_parked",
+        "profile_missing",
+    ),
+    "server profile inactive": Event(*profile_has(is_active=False), "mailbox_parked", "profile_inactive"),
+    "another environment synchronizes the address": Event(
+        is_taken_over,
+        lambda _place: SyncClaim.objects.all().delete(),
+        "mailbox_parked",
+        "claimed_elsewhere",
+    ),
+}
+
+
+@pytest.mark.parametrize("event", HOLDS_UP_ALL.values(), ids=HOLDS_UP_ALL.keys())
+def test_what_holds_up_both_directions_is_one_alert(place: Place, event: Event) -> None:
+    event.break_it(place)
+    run_test(place)
+    assert trouble() == [event.kind]
+    assert Alert.objects.open().get(kind=event.kind).error_code == event.code
+    words = says(event.kind)
+    assert words.title == "Email for Ana Bowman waits"
+    assert "Email waits until this is mended" in words.text
     event.mend_it(place)
     run_test(place)
     assert trouble() == []

@@ -74,7 +74,7 @@ def test_another_environment_fails_and_learns_the_way_out_but_not_whose_it_is(
     found = try_out(mailbox)
     assert (found.incoming, found.outgoing) == ("failure", "failure")
     assert not WorkerState.objects.filter(mailbox=mailbox, is_enabled=True).exists()
-    alert = Alert.objects.filter(mailbox=mailbox, kind="incoming_untested").get()
+    alert = Alert.objects.filter(mailbox=mailbox, kind="mailbox_parked").get()
     assert alert.error_code == "claimed_elsewhere"
     assert "from this environment only" in alert.parameters["remedy"]
     assert "secret" not in str(alert.parameters)
