@@ -7,6 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Count, QuerySet
+from django.test import override_settings
 from django.utils import timezone
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -290,4 +291,6 @@ class Lifecycle(RuleBasedStateMachine):
 @pytest.mark.django_db
 def test_the_lifecycle_of_a_mailbox() -> None:
     bounds = settings(max_examples=40, stateful_step_count=20, deadline=None, database=None)
-    run_state_machine_as_test(Lifecycle, settings=bounds)
+    # So many wrong passwords would engage the brake, which tests/mailboxes/engine/test_braking.py is about.
+    with override_settings(BRAKE_REFUSALS=1000):
+        run_state_machine_as_test(Lifecycle, settings=bounds)
