@@ -59,7 +59,7 @@ class Installation:
             **self.environment,
         }
 
-    def manage(self, *words: str, timeout: float = 60.0) -> str:
+    def manage(self, *words: str, timeout: float = 180.0) -> str:
         """Run a management command and return what it printed."""
         return self._run([sys.executable, str(ROOT / "manage.py"), *words], timeout=timeout)
 

@@ -324,7 +324,7 @@ def test_no_more_commands_are_on_their_way_than_the_window_holds(enter: Enter) -
 
 
 def test_a_large_message_takes_little_memory(enter: Enter) -> None:
-    mail = b"0123456789abcdef.\r\n" * (50 * PIECE // 19)
+    mail = b"Subject: large\r\n\r\n" + b"0123456789abcdef.\r\n" * (50 * PIECE // 19)
     with ScriptedPop3({b"a": mail}) as server:
         server.on("RETR", _in_pieces(mail))
         with enter(server) as client:
