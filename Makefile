@@ -33,7 +33,7 @@ run: .venv/run.stamp ## Run emailsync with the demo (HOST, PORT, EMAILSYNC_DATA_
 test: packages check ## Run everything: lint, types, contracts, all tests on real servers, browser tests
 	@$(QUIETLY) "Django's tests on PostgreSQL" $(PYTEST) --database=postgres \
 	    $(addprefix --ignore=tests/,$(ON_ANY_DATABASE))
-	@$(PYTEST)
+	@$(PYTEST) --ignore=tests/house
 	@$(PYTEST) --numprocesses=2 -m browser
 
 .PHONY: check

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from emailsync.management.selftest.certificates import Authority
-from tests.commands.test_provisioning import EXAMPLE
 from tests.installation import ROOT, Installation, Worker
 from tests.servers.dovecot import Dovecot
 from tests.servers.postfix import Postfix
@@ -168,7 +167,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 "MALIK_PASSWORD": PASSWORD,
                 "YUSUF_PASSWORD": "an old password",
                 "SUPPORT_PASSWORD": PASSWORD,
-                "SYNC_SERVICE_PASSWORD": "for the example",
             },
         )
         description = folder / "contoso.yaml"
@@ -271,16 +269,3 @@ def test_nothing_secret_is_in_the_workers_log(world: World) -> None:
     log = world.worker.log.read_text()
     assert PASSWORD not in log
     assert "an old password" not in log
-
-
-def test_the_example_of_the_documentation_is_accepted_as_it_stands(world: World, tmp_path: Path) -> None:
-    path = tmp_path / "provisioning.yaml"
-    path.write_text(EXAMPLE)
-    example = Installation(
-        tmp_path / "data",
-        database_url=world.postgres.create_database("example"),
-        allowed_ports=(465, 993),
-        environment=world.installation.environment,
-    )
-    assert "support@contoso.example" in example.manage("provision", str(path))
-    assert "nothing was changed" in example.manage("provision", str(path))
