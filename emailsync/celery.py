@@ -4,6 +4,7 @@ Due times, leases and results are rows. A task that is lost, doubled or late cha
 the work starts: tasks are acknowledged early, never retried and never scheduled ahead.
 """
 
+import gc
 import os
 import time
 import uuid
@@ -77,6 +78,9 @@ def start_ticker(**_: object) -> None:
     """Start this worker's clock once the worker can take tasks."""
     from emailsync.ticker import start
 
+    # What is loaded by now stays for good: nobody needs to look through it for what may go.
+    gc.collect()
+    gc.freeze()
     start()
 
 

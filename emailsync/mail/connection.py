@@ -320,8 +320,10 @@ class Connection:
             raise ConnectionLost("The connection is closed.")
         deadline = self.wire.deadline
         if deadline is not None:
-            deadline.check()
-            self._allow(min(self._patience, max(deadline.remaining(), 0.001)))
+            remaining = deadline.remaining()
+            if not remaining:
+                deadline.check()
+            self._allow(min(self._patience, remaining))
 
     def _allow(self, seconds: float) -> None:
         """Set how long the next call may take; setting it anew costs as much as a small read."""

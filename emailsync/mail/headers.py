@@ -101,13 +101,15 @@ def fingerprint(raw: bytes, size: int) -> str:
     server calls its size, in bytes. The fingerprint is empty when the block is longer or has no Message-ID:
     then nothing in it need be the message's own.
     """
-    # An empty line may be the first.
-    block = b"\n" + raw[: HEADERS_LIMIT - 1]
-    for empty_line in (b"\n\r\n", b"\n\n"):
-        block = block.partition(empty_line)[0]
-    if len(block) == HEADERS_LIMIT:
+    end = min(len(raw), HEADERS_LIMIT - 1)
+    if raw.startswith((b"\r\n", b"\n")):
         return ""
-    block = block.rstrip(b"\r\n")
+    for empty_line in (b"\n\r\n", b"\n\n"):
+        found = raw.find(empty_line, 0, end)
+        end = found if found >= 0 else end
+    if end == HEADERS_LIMIT - 1:
+        return ""
+    block = b"\n" + raw[:end].rstrip(b"\r\n")
     if b"\nmessage-id:" not in block.lower():
         return ""
     return hashlib.sha256(b"%d\n%b" % (size, block)).hexdigest()[:32]

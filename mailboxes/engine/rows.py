@@ -219,7 +219,10 @@ def insert_into(model: type[Model], names: str, rows: list[tuple[Any, ...]]) -> 
     ):
         copy.set_types(types)
         for row in rows:
-            copy.write_row([Jsonb(v) if i in json_at else v for i, v in enumerate(row)] if json_at else row)
+            values = list(row)
+            for index in json_at:
+                values[index] = Jsonb(values[index])
+            copy.write_row(values)
 
 
 def _copy_type(db_type: str) -> str:
