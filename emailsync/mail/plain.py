@@ -27,12 +27,13 @@ def text_of(source: str, *, length: int = SOURCE_LIMIT) -> str:
                 return text
             enough = 2 * position
         start = source.find("<", position)
-        if start < 0:
-            parts.append(source[position:])
-            break
-        parts.append(source[position:start])
-        position, part = _tag(source, lower, start)
-        parts.append(part)
+        # A long text is looked at piece by piece too.
+        until = min(start if start >= 0 else len(source), max(position, enough) + 1)
+        parts.append(source[position:until])
+        position = until
+        if position == start:
+            position, part = _tag(source, lower, start)
+            parts.append(part)
     return _tidy(html.unescape("".join(parts)))
 
 
