@@ -27,12 +27,15 @@ from emailsync.mail.errors import ConnectionLost, MailError, OutcomeUnknown, Ser
 from emailsync.mail.smtp import SmtpClient
 from mailboxes.choices import Direction, OutgoingStatus
 from mailboxes.engine import braking, connecting, outcomes, parking, recording, recovering, scheduling
-from mailboxes.models import Mailbox, OutgoingMessage, WorkerState
+from mailboxes.models import Correspondent, Mailbox, OutgoingMessage, WorkerState
 
 log = logging.getLogger(__name__)
 
 #: Messages sent over one connection before it is opened anew; servers limit it, commonly at 100.
 MESSAGES_PER_CONNECTION = 50
+#: So many messages, of so many bytes together, are read from the database at once.
+READ_TOGETHER = 10
+BYTES_TOGETHER = 512 * 1024
 #: Seconds: an answer that comes so soon is written together with what it leads to.
 AT_ONCE = 0.02
 #: How a server ends a conversation of which it has had enough.
@@ -104,6 +107,20 @@ def settle_dead_attempts(lease: scheduling.Lease, mailbox: Mailbox, *, now: date
             recording.doubtful(message, mailbox, fence=message.attempt_fence, now=now)
 
 
+def _groups(messages: Sequence[OutgoingMessage]) -> Iterator[list[OutgoingMessage]]:
+    """Yield the messages in their order, a few together whose bytes are read at once."""
+    group: list[OutgoingMessage] = []
+    size = 0
+    for message in messages:
+        if group and (len(group) == READ_TOGETHER or size + message.size > BYTES_TOGETHER):
+            yield group
+            group, size = [], 0
+        group.append(message)
+        size += message.size
+    if group:
+        yield group
+
+
 class _TakenBack(Exception):
     """Somebody canceled a message after it was announced and before its body."""
 
@@ -116,6 +133,8 @@ class Sending:
         self._lease, self._mailbox, self._ends = lease, mailbox, ends
         self._begun: int | None = None
         self._unwritten: tuple[OutgoingMessage, SendResult] | None = None
+        #: Of whom it is remembered that they were written to.
+        self._known: set[str] = set()
         self._ahead = True
         self.sent = 0
 
@@ -125,6 +144,8 @@ class Sending:
         Raises MailError when the connection, not a message, is at fault, and LeaseLost.
         """
         messages = {message.pk: message for message in waiting}
+        people = [address for message in waiting for address in message.recipients]
+        self._known = Correspondent.objects.among(self._mailbox.environment_id, people)
         before = self.sent
         announced = client.send_all(
             self._letters(waiting),
@@ -150,13 +171,15 @@ class Sending:
             self._write()
 
     def _letters(self, waiting: Sequence[OutgoingMessage]) -> Iterator[Letter]:
-        for message in waiting:
-            if time.monotonic() > self._ends:
-                return
-            still = OutgoingMessage.objects.waiting().filter(pk=message.pk)
-            content = still.values_list("content", flat=True).first()
-            if content is not None:
-                yield Letter(self._mailbox.address, message.recipients, bytes(content), key=message.pk)
+        for group in _groups(waiting):
+            still = OutgoingMessage.objects.waiting().filter(pk__in=[message.pk for message in group])
+            contents = dict(still.values_list("pk", "content"))
+            for message in group:
+                if time.monotonic() > self._ends:
+                    return
+                content = contents.pop(message.pk, None)
+                if content is not None:
+                    yield Letter(self._mailbox.address, message.recipients, bytes(content), key=message.pk)
 
     def _begin(self, message: OutgoingMessage) -> None:
         """Commit what came of the message before and that the body of this one goes out now."""
@@ -164,20 +187,26 @@ class Sending:
             self._record()
             if not recording.begin(message, fence=self._lease.fence):
                 raise _TakenBack
-        # Only now: what is rolled back is written again.
-        self._unwritten = None
+        self._is_written()
         self._begun = message.pk
 
     def _write(self) -> None:
         """Write what the server said last, with or without the lease: nobody else knows it."""
         with transaction.atomic():
             self._record()
-        self._unwritten = None
+        self._is_written()
 
     def _record(self) -> None:
         if self._unwritten is not None:
             message, result = self._unwritten
-            recording.taken(message, self._mailbox, result, fence=self._lease.fence)
+            recording.taken(message, self._mailbox, result, fence=self._lease.fence, known=self._known)
+
+    def _is_written(self) -> None:
+        """Forget what is committed, and only then: what is rolled back is written again."""
+        if self._unwritten is not None:
+            _message, result = self._unwritten
+            self._known |= Correspondent.objects.folded(result.accepted)
+            self._unwritten = None
 
     def _fail(self, message: OutgoingMessage, error: MailError, *, is_first: bool) -> None:
         if isinstance(error, OutcomeUnknown):

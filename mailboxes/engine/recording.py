@@ -1,6 +1,7 @@
 """What is written about attempts to send: the moment before a body, and whichever way the attempt ended."""
 
 import re
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -31,10 +32,13 @@ def begin(message: OutgoingMessage, *, fence: int) -> bool:
     )
 
 
-def taken(message: OutgoingMessage, mailbox: Mailbox, result: SendResult, *, fence: int) -> None:
+def taken(
+    message: OutgoingMessage, mailbox: Mailbox, result: SendResult, *, fence: int, known: Collection[str] = ()
+) -> None:
     """Note that the server took `message`: for everybody, or the others wait or are refused.
 
-    Whoever holds the lease now, only the attempt of this `fence` knows what the server said.
+    Whoever holds the lease now, only the attempt of this `fence` knows what the server said. Of the `known`
+    it is remembered that they were written to.
     """
     now = timezone.now()
     later = _later(message, result)
@@ -51,7 +55,8 @@ def taken(message: OutgoingMessage, mailbox: Mailbox, result: SendResult, *, fen
         if not mine.filter(status=OutgoingStatus.UNCERTAIN).update(**changes):
             return
         wall.resolve("email_uncertain", mailbox=mailbox, now=now, about=str(message.pk))
-    Correspondent.objects.note(mailbox.environment_id, result.accepted, now=now)
+    strangers = Correspondent.objects.folded(result.accepted).difference(known)
+    Correspondent.objects.note(mailbox.environment_id, strangers, now=now)
     if later is not None:
         _tell_deferred(message, mailbox, result.deferred, now=now)
         return

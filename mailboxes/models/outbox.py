@@ -151,9 +151,21 @@ class CorrespondentQuerySet(models.QuerySet["Correspondent"]):
 
     def note(self, environment: int, addresses: Iterable[str], *, now: datetime) -> None:
         """Remember that email to these `addresses` was sent from an environment."""
-        known = {address.lower()[:254] for address in addresses}
-        rows = [Correspondent(environment_id=environment, address=a, written_on=now) for a in sorted(known)]
+        rows = [
+            Correspondent(environment_id=environment, address=address, written_on=now)
+            for address in sorted(self.folded(addresses))
+        ]
         self.bulk_create(rows, ignore_conflicts=True)
+
+    def among(self, environment: int, addresses: Iterable[str]) -> set[str]:
+        """Return which of `addresses` are remembered, as `folded` writes them."""
+        found = self.filter(environment=environment, address__in=self.folded(addresses))
+        return set(found.values_list("address", flat=True))
+
+    @staticmethod
+    def folded(addresses: Iterable[str]) -> set[str]:
+        """Return `addresses` as they are remembered."""
+        return {address.lower()[:254] for address in addresses}
 
 
 class Correspondent(models.Model):

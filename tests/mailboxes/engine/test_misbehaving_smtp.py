@@ -16,7 +16,7 @@ from emailsync.mail.parsing import Address
 from emailsync.mail.transmission import Flight, Transmission
 from emailsync.management.selftest.scripted import ScriptedSmtp
 from mailboxes.choices import Direction, OutgoingStatus
-from mailboxes.engine import recording, scheduling
+from mailboxes.engine import delivering, recording, scheduling
 from mailboxes.models import Alert, Mailbox, OutgoingMessage, WorkerState
 from mailboxes.services import approval, outgoing
 
@@ -200,18 +200,32 @@ def test_a_slow_server_is_no_failure(
     assert {status_after(message) for message in waiting} == {OutgoingStatus.SENT}
 
 
-def test_the_bytes_of_waiting_messages_are_read_one_by_one(
-    box: Mailbox, smtp: ScriptedSmtp, send: Send
+def test_the_bytes_of_large_messages_are_read_one_by_one(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(delivering, "BYTES_TOGETHER", 1)
     queue(box, "First")
     queue(box, "Second")
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection) as queries:
         send(box)
     contents = [query["sql"] for query in queries if '"content"' in query["sql"]]
     assert len(contents) == 2
     assert len(smtp.bodies) == 2
+
+
+def test_one_more_message_to_people_known_costs_three_statements_and_a_commit(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivering, "AT_ONCE", 5.0)
+    costs = []
+    for count in (1, 2, 7):
+        for number in range(count):
+            queue(box, f"Message {number}")
+        with CaptureQueriesContext(connection) as queries:
+            send(box)
+        costs.append(len([query for query in queries if not query["sql"].startswith(("BEGIN", "COMMIT"))]))
+    assert len(smtp.bodies) == 10
+    assert costs[2] - costs[1] == 5 * 3
 
 
 def test_an_address_that_no_command_may_carry_fails_its_message_alone(
