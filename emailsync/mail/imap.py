@@ -34,7 +34,7 @@ from emailsync.mail.errors import (
     MessageUnreadable,
     ProtocolViolation,
 )
-from emailsync.mail.fetching import FETCH, HEADER, IN_FLIGHT, Fetcher, search_result, still_listed
+from emailsync.mail.fetching import FETCH, HEADER, Fetcher, search_result, still_listed
 from emailsync.mail.incoming import FetchedMessage, FolderStatus, RemoteMessage
 from emailsync.mail.session import Session
 from emailsync.mail.translating import imap_login_failure, token_failure, translated
@@ -42,6 +42,9 @@ from emailsync.mail.wire import Wire
 
 SEARCH_WINDOW = 50_000
 SEARCH_LINE = 1024 * 1024
+# So many messages are described by one command, and so many such commands are on their way.
+DESCRIBED = 1_000
+DESCRIBING = 5
 FAREWELL = 2.0
 # RFC 7888, section 5: what LITERAL- allows to be sent unasked.
 SHORT_LITERAL = 4096
@@ -230,18 +233,18 @@ class ImapClient:
         What is expunged meanwhile moves the numbers of the messages above it, which are listed already: a
         message may be listed twice and is never left out. The first set is open, for messages that come.
         """
-        window = self._window()
+        window = self._at_most(SEARCH_WINDOW)
         first = max(1, self._messages - window + 1)
         yield (b"%d:*" % first,) if first > 1 else ()
         while (last := min(first - 1, self._messages)) > 0:
             first = max(1, last - window + 1)
             yield (b"%d:%d" % (first, last),)
 
-    def _window(self) -> int:
-        """Return how many messages one search may be about: a server may look at no more (RFC 9738)."""
+    def _at_most(self, count: int) -> int:
+        """Return how many messages one command may be about: a server may look at no more (RFC 9738)."""
         told = (word.partition("=") for word in self.capabilities)
         limits = [int(limit) for name, _, limit in told if name == "MESSAGELIMIT" and limit.isdigit()]
-        return max(1, min([SEARCH_WINDOW, *limits]))
+        return max(1, min([count, *limits]))
 
     def describe(self, uids: Sequence[int], *, dates: bool = True) -> list[RemoteMessage]:
         """Ask for sizes and dates; vanished messages are left out.
@@ -268,13 +271,15 @@ class ImapClient:
         return found
 
     def _fetch_lines(self, uids: Sequence[int], items: bytes) -> Iterator[bytes]:
-        """Yield the FETCH answers for short items, two commands being on their way."""
+        """Yield the FETCH answers for short items, some commands being on their way."""
         self._dialogue.settle()
         flying: deque[bytes] = deque()
-        sets = uid_sets(uids)
+        size = self._at_most(DESCRIBED)
+        pieces = (uids[at : at + size] for at in range(0, len(uids), size))
+        sets = (uid_set for piece in pieces for uid_set, _ in uid_sets(piece))
         while True:
-            while len(flying) < IN_FLIGHT and (pair := next(sets, None)) is not None:
-                flying.append(self._dialogue.start(b"UID FETCH " + pair[0] + b" " + items))
+            while len(flying) < DESCRIBING and (uid_set := next(sets, None)) is not None:
+                flying.append(self._dialogue.start(b"UID FETCH " + uid_set + b" " + items))
             if not flying:
                 return
             answer = self._dialogue.wait(flying.popleft(), only=FETCH)

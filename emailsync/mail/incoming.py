@@ -36,7 +36,7 @@ class FolderStatus:
     modseq: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RemoteMessage:
     """Describe a message on the server: its size is what the server claims.
 

@@ -24,8 +24,10 @@ from mailboxes.models import FolderCursor
 from mailboxes.models.ledger import Key
 
 INBOX = "INBOX"
-#: UIDs described (size, INTERNALDATE) with one command.
-WINDOW = 1000
+#: UIDs described (size, INTERNALDATE) before their messages are fetched. Between two windows nothing is on
+#: its way for two round trips, so they are wide where that is cheap (IMAP) and no headers are kept beside.
+WINDOW = 1_000
+WIDE_WINDOW = 5_000
 #: One transaction stores at most this many messages or bytes.
 BATCH_MESSAGES = 200
 BATCH_BYTES = 4 * 1024 * 1024
@@ -129,8 +131,9 @@ class Reader:
         names = self._client.uidls
         uids = array("Q", numbers(self._client, self._again))
         uids.extend(uid for uid in after if names.get(uid, uid) not in self._known)
-        for at in range(0, len(uids), WINDOW):
-            window = uids[at : at + WINDOW]
+        size = WINDOW if self._cursor.is_by_uidl or self._earlier else WIDE_WINDOW
+        for at in range(0, len(uids), size):
+            window = uids[at : at + size]
             described = self._client.describe(window, dates=self._start is not None)
             recognised = self._recognise(described)
             skipped = {each.remote.uid for each in recognised}

@@ -15,11 +15,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from emailsync.mail import fetching, imap
 from emailsync.management.selftest.certificates import Authority
 from emailsync.management.selftest.scripted import Peer, ScriptedImap
 from emailsync.management.selftest.scripted_pop3 import Letter, ScriptedPop3
 from mailboxes.choices import AddressStatus, Direction, LedgerOutcome, MailboxKind
-from mailboxes.engine import scheduling, storing, syncing
+from mailboxes.engine import reading, scheduling, storing, syncing
 from mailboxes.models import FolderCursor, LedgerEntry, Mailbox, Message, WorkerState
 from mailboxes.models.ledger import Key
 from mailboxes.services import editing
@@ -146,6 +147,10 @@ class Conservation(RuleBasedStateMachine):
         self.open.enter_context(transaction.atomic())
         self.now = BEGINNING
         self.open.enter_context(mock.patch.object(timezone, "now", lambda: self.now))  # noqa: PT008  (it moves)
+        # A few messages are windows, chunks and batches enough to have several of each on their way.
+        self.open.enter_context(mock.patch.multiple(reading, WINDOW=3, WIDE_WINDOW=5, BATCH_MESSAGES=2))
+        self.open.enter_context(mock.patch.object(imap, "DESCRIBED", 2))
+        self.open.enter_context(mock.patch.object(fetching, "CHUNK_MESSAGES", 2))
         self.store = self.store_type(self.authority)
         self.open.enter_context(self.store.server)
         self.delivered: list[bytes] = []
