@@ -19,7 +19,7 @@ from pathlib import Path
 
 from bench.corpus import messages
 from bench.delaying import DelayingProxy
-from bench.initial_sync import PASSWORD, USER, prepare, received_in
+from bench.initial_sync import PASSWORD, UNHURRIED, USER, prepare, received_in
 from emailsync.management.selftest.certificates import Authority
 from tests.installation import Installation
 from tests.servers.dovecot import Dovecot
@@ -52,7 +52,9 @@ def main() -> int:
         for content in messages(arguments.messages):
             dovecot.deliver(USER, content)
         database = postgres.create_database("bench")
-        installation = Installation(folder / "data", database_url=database, broker_url=redis.url())
+        installation = Installation(
+            folder / "data", database_url=database, broker_url=redis.url(), environment=UNHURRIED
+        )
         proxy = stack.enter_context(DelayingProxy(dovecot.ports.imaps, round_trip=ROUND_TRIP))
         stack.enter_context(installation.worker())
         ratios: list[float] = []

@@ -36,7 +36,7 @@ def succeeded(
         )
         if recovered:
             wall.resolve_direction(mailbox, state.direction, now=now)
-    scheduling.release(lease, due_at=due_at)
+        scheduling.release(lease, due_at=due_at)
     if recovered:
         major_events.look_again(mailbox, now=now)
 

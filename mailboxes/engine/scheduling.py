@@ -163,10 +163,16 @@ def working(lease: Lease) -> Iterator[None]:
 
 
 def must_wait_for_place(profile: ServerProfile, lease: Lease) -> bool:
-    """Give the row back for a moment when the profile's connections are all in use; say whether it was."""
+    """Give the row back for a moment when the profile's connections are all in use; say whether it was.
+
+    With credentials on the mailboxes the limit counts per mailbox, and a mailbox never has more than one
+    connection a direction.
+    """
+    if profile.authentication_type != AuthenticationType.IN_PROFILE:
+        return False
     now = timezone.now()
     with transaction.atomic():
-        is_full = profile_is_full(profile, now=now)
+        is_full = _is_full(profile, now=now)
         if is_full:
             # While the profile is locked, so that the next in line no longer counts this lease: of those
             # who come at once, the last ones stay.
@@ -180,15 +186,12 @@ def _waiting(model: type[models.Model], *, until: datetime) -> dict[str, object]
     return {"due_at": until}
 
 
-def profile_is_full(profile: ServerProfile, *, now: datetime) -> bool:
+def _is_full(profile: ServerProfile, *, now: datetime) -> bool:
     """Say whether a profile with one account for all has its maximum of connections in use.
 
     Call it inside a transaction, holding the new lease: the row of the profile is locked, so that two
-    workers cannot both take the last place. A test takes one as well. With credentials on the mailboxes the
-    limit counts per mailbox, and a mailbox never has more than one connection a direction.
+    workers cannot both take the last place. A test takes one as well.
     """
-    if profile.authentication_type != AuthenticationType.IN_PROFILE:
-        return False
     ServerProfile.objects.select_for_update().get(pk=profile.pk)
     busy = {"mailbox__server_profile": profile, "leased_until__gt": now}
     in_use = (

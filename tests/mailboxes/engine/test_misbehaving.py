@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
@@ -77,6 +79,18 @@ def test_a_refused_sign_in_stops_the_direction(box: Mailbox, imap: ScriptedImap,
     assert (state.is_enabled, state.last_error_code) == (False, "login_refused")
     assert state.stopped_on is not None
     assert open_alerts() == {"incoming_stopped"}
+
+
+def test_a_look_without_news_commits_three_times(box: Mailbox, imap: ScriptedImap, receive: Receive) -> None:
+    imap.messages.update(letters(1))
+    receive(box)
+    with CaptureQueriesContext(connection) as queries:
+        receive(box)
+    statements = [query["sql"] for query in queries]
+    # Taking the row, what the server told, and giving the row back; the first change is the fixture's.
+    changes = [sql for sql in statements if sql.startswith(("UPDATE", "INSERT", "DELETE"))]
+    assert len(changes) == 1 + 1 + 2 + 3
+    assert sum(sql.startswith("BEGIN") for sql in statements) == 3
 
 
 def test_a_busy_server_is_tried_again(box: Mailbox, imap: ScriptedImap, receive: Receive) -> None:
