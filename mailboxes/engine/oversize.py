@@ -84,5 +84,7 @@ def _fetch(
     # What is left was removed from the server meanwhile, or renumbered.
     left = Q(pk__in=cursor.named(keys).values("pk")) | Q(uidl__isnull=False, is_listed=False)
     with scheduling.fenced(lease):
+        for uid, uidl in entries.filter(left).values_list("uid", "uidl"):
+            wall.resolve("message_oversize", mailbox=mailbox, now=timezone.now(), about=str(uidl or uid))
         entries.filter(left).update(outcome=LedgerOutcome.GONE, reason=Reason.VANISHED)
         entries.update(is_to_fetch=False)

@@ -80,3 +80,6 @@ def _take_in(message: Message, prepared: Prepared, *, now: datetime) -> None:
     for uid, uidl in entries.values_list("uid", "uidl"):
         wall.resolve("message_quarantined", mailbox=mailbox, now=now, about=str(uidl or uid))
     entries.update(outcome=LedgerOutcome.STORED, reason=verdict.reason)
+    if not LedgerEntry.objects.filter(mailbox=mailbox, outcome=LedgerOutcome.QUARANTINED).exists():
+        # In a folder renumbered since, it was told of under another number.
+        wall.resolve("message_quarantined", mailbox=mailbox, now=now)

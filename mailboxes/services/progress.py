@@ -40,7 +40,10 @@ PARTS = {
 
 NOT_APPROVED = "not_approved"
 #: Causes that are mended in the mailbox, whatever step they stopped.
-_CREDENTIALS = {"login_refused", "login_mechanism_missing", "credentials_missing", "credentials_not_allowed"}
+_CREDENTIALS = {
+    *("login_refused", "password_expired", "app_password_needed", "login_mechanism_missing"),
+    *("credentials_missing", "credentials_not_allowed", "credential_unreadable"),
+}
 _CONNECTION = {"oauth_not_connected", "oauth_expired", "token_refused"}
 _MAILBOX = {
     "method_none",
@@ -49,7 +52,6 @@ _MAILBOX = {
     "sender_refused",
     "folder_missing",
     "quota_exceeded",
-    "mailbox_unavailable",
 }
 
 

@@ -10,6 +10,7 @@ import mailboxes.engine.braking
 import mailboxes.engine.reaching  # noqa: F401
 from emailsync.mail.errors import MailError
 from mailboxes.engine import claiming
+from mailboxes.services import progress
 
 #: Kinds that only hold others together: nobody raises them.
 BRANCHES = {
@@ -37,6 +38,12 @@ def test_every_code_has_a_row(project_folder: Path, sources: dict[str, str]) -> 
     codes = {kind.code for kind in kinds()} | blockers | {claiming.CLAIMED_ELSEWHERE}
     assert {"login_refused", "sign_ins_paused", "profile_inactive"} <= codes
     assert sorted(codes - BRANCHES - set(re.findall(r"`(\w+)` \|", page))) == []
+
+
+def test_every_code_that_leads_to_a_place_exists(sources: dict[str, str]) -> None:
+    blockers = {code for text in sources.values() for code in A_BLOCKER.findall(text)}
+    known = {kind.code for kind in kinds()} | blockers
+    assert sorted((progress._CREDENTIALS | progress._CONNECTION | progress._MAILBOX) - known) == []
 
 
 def test_nobody_raises_what_only_holds_others_together(sources: dict[str, str]) -> None:

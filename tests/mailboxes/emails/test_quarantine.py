@@ -87,6 +87,16 @@ def test_its_ledger_says_stored_and_its_alert_is_resolved(reader: Client, quaran
     assert not Alert.objects.open().exists()
 
 
+def test_the_last_one_read_again_resolves_what_was_told_under_numbers_of_before(
+    reader: Client, quarantine: Quarantine
+) -> None:
+    message = quarantine()
+    LedgerEntry.objects.update(uid=70, uidvalidity=8)
+    reader.post(command(message), {"action": "read_again"})
+    work()
+    assert not Alert.objects.open().exists()
+
+
 def test_what_the_mailbox_would_not_keep_is_kept_because_somebody_asked(
     reader: Client, quarantine: Quarantine
 ) -> None:

@@ -108,6 +108,7 @@ def test_one_that_was_removed_meanwhile_is_accounted_for_as_gone(
     dovecot.doveadm("expunge", "-u", account.user_name, "mailbox", "INBOX", "all")
     receive(mailbox)
     assert outcomes() == [LedgerOutcome.GONE]
+    assert not Alert.objects.open().filter(kind="message_oversize").exists()
     assert Message.objects.get().is_header_only
     with pytest.raises(received.NotNow):
         ask_for(Message.objects.get())
