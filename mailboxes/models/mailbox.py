@@ -172,14 +172,12 @@ class Mailbox(Versioned):
             models.Index(fields=["environment", "address_status"], name="mailbox_by_address_status"),
             # What the states of mailboxes are looked up for, without reading the mailboxes.
             models.Index(
-                fields=["id"],
-                include=["environment", "server_profile"],
+                fields=["id", "environment", "server_profile"],
                 condition=Q(is_active=True),
                 name="mailbox_active",
             ),
             models.Index(
-                fields=["server_profile", "id"],
-                include=["environment", "is_active"],
+                fields=["server_profile", "id", "environment", "is_active"],
                 name="mailbox_of_profile",
             ),
             # What is rare is counted beside what is common: the figures of environments and profiles.
