@@ -1,5 +1,6 @@
 """Write down what a job is to do. A worker's clock finds it; `mailboxes.engine.works` says how it is done."""
 
+import contextlib
 import itertools
 import json
 from collections.abc import Iterable, Sequence
@@ -8,7 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.core.exceptions import EmptyResultSet
+from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from mailboxes.choices import JobKind, RunState
 from mailboxes.models import Diagnosis, Job, JobOrder, Mailbox
@@ -37,10 +40,9 @@ def start(
 ) -> Job:
     """Write a job that goes through `targets` in chunks; without targets it is finished at once.
 
-    `payload` is what the work needs to know, as JSON. It is stored encrypted and forgotten when the job is
-    over.
+    `targets` may be a query for primary keys: a hundred thousand never leave the database. `payload` is what
+    the work needs to know, as JSON. It is stored encrypted and forgotten when the job is over.
     """
-    ids = [str(target) for target in targets]
     job = Job.objects.create(
         environment=environment,
         kind=kind,
@@ -48,18 +50,50 @@ def start(
         follows=follows,
         created_by=by,
         created_on=now,
-        total=len(ids),
-        state=RunState.QUEUED if ids else RunState.DONE,
-        finished_on=None if ids else now,
+        state=RunState.QUEUED,
     )
-    if ids:
-        JobOrder.objects.create(job=job, targets=ids, payload=json.dumps(payload or {}))
+    job.total = _order(job, targets, payload=json.dumps(payload or {}))
+    if not job.total:
+        JobOrder.objects.filter(job=job).delete()
+        job.state, job.finished_on = RunState.DONE, now
+    job.save(update_fields=["total", "state", "finished_on"])
     return job
+
+
+def few(targets: QuerySet[Any, UUID]) -> list[UUID] | None:
+    """Return `targets`, a query for primary keys, when they are worked on directly; nothing for a job."""
+    found = list(targets[: DIRECTLY + 1])
+    return found if len(found) <= DIRECTLY else None
+
+
+def _order(job: Job, targets: Iterable[UUID | str | int], *, payload: str) -> int:
+    """Write down what `job` is to go through; returns how many targets these are."""
+    if not isinstance(targets, QuerySet):
+        ids = [str(target) for target in targets]
+        JobOrder.objects.create(job=job, targets=ids, payload=payload)
+        return len(ids)
+    # By its key: `job.order` is to be read from the database.
+    JobOrder.objects.create(job_id=job.pk, targets=[], payload=payload)
+    is_postgresql = connection.vendor == "postgresql"
+    gather, length = (
+        ("jsonb_agg", "jsonb_array_length") if is_postgresql else ("json_group_array", "json_array_length")
+    )
+    table = JobOrder._meta.db_table
+    with connection.cursor() as cursor:
+        with contextlib.suppress(EmptyResultSet):
+            sql, values = targets.query.sql_with_params()
+            gathered = f"(SELECT {gather}(CAST(chosen.pk AS text)) FROM ({sql}) chosen)"  # noqa: S608 - put together by Django
+            cursor.execute(
+                f"UPDATE {table} SET targets = COALESCE({gathered}, '[]') WHERE job_id = %s",  # noqa: S608
+                [*values, job.pk],
+            )
+        cursor.execute(f"SELECT {length}(targets) FROM {table} WHERE job_id = %s", [job.pk])  # noqa: S608
+        return int(cursor.fetchone()[0])
 
 
 @transaction.atomic
 def start_tests(
-    pks: Sequence[UUID],
+    pks: Sequence[UUID] | QuerySet[Mailbox, UUID],
     *,
     environment: Environment,
     by: User | None,
@@ -72,7 +106,7 @@ def start_tests(
 
     The diagnoses of few are written here; those of many by the job itself.
     """
-    is_small = len(pks) <= DIRECTLY
+    few = list(pks[: DIRECTLY + 1])
     job = Job.objects.create(
         environment=environment,
         server_profile=server_profile,
@@ -80,16 +114,17 @@ def start_tests(
         follows=follows,
         created_by=by,
         created_on=now,
-        total=len(pks),
-        position=len(pks) if is_small else 0,
-        title=Mailbox.objects.values_list("name", flat=True).get(pk=pks[0]) if len(pks) == 1 else "",
-        state=RunState.QUEUED if pks else RunState.DONE,
-        finished_on=None if pks else now,
+        total=len(few),
+        position=len(few),
+        title=Mailbox.objects.values_list("name", flat=True).get(pk=few[0]) if len(few) == 1 else "",
+        state=RunState.QUEUED if few else RunState.DONE,
+        finished_on=None if few else now,
     )
-    if is_small:
-        write_diagnoses(job, pks, places=itertools.count())
-    else:
-        JobOrder.objects.create(job=job, targets=[str(pk) for pk in pks], payload="{}")
+    if len(few) <= DIRECTLY:
+        write_diagnoses(job, few, places=itertools.count())
+        return job
+    job.total, job.position = _order(job, pks, payload="{}"), 0
+    job.save(update_fields=["total", "position"])
     return job
 
 

@@ -37,12 +37,13 @@ def change_many(
     Those that the rules refuse stay as they are, each with its reason.
     """
     chosen = _of(mailboxes, environment=environment, by=by)
-    pks = list(chosen.order_by("pk").values_list("pk", flat=True))
-    if len(pks) > orders.DIRECTLY:
+    keys = chosen.order_by("pk").values_list("pk", flat=True)
+    pks = orders.few(keys)
+    if pks is None:
         return jobs.start(
             JobKind.CHANGE,
             environment=environment,
-            targets=pks,
+            targets=keys,
             payload=change.as_json(),
             by=by,
             now=now,
@@ -100,12 +101,13 @@ def apply_default(
     chosen = _of(mailboxes, environment=environment, by=by)
     if test:
         access.within(chosen, by, Permission.DIAGNOSE, environment=environment)
-    pks = list(chosen.order_by("pk").values_list("pk", flat=True))
-    if len(pks) > orders.DIRECTLY:
+    keys = chosen.order_by("pk").values_list("pk", flat=True)
+    pks = orders.few(keys)
+    if pks is None:
         payload = {**defaults.change.as_json(), "test": test, "takes_over": takes_over}
         kind = JobKind.APPLY_DEFAULT
         return Outcome(), jobs.start(
-            kind, environment=environment, targets=pks, payload=payload, by=by, now=now
+            kind, environment=environment, targets=keys, payload=payload, by=by, now=now
         )
     outcome = changing.apply(pks, defaults.change, by=by, now=now)
     applied = Mailbox.objects.filter(pk__in=pks).exclude(pk__in=[skip.mailbox.pk for skip in outcome.skipped])

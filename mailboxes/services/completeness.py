@@ -28,9 +28,10 @@ def ask_all(
 ) -> int | Job:
     """Do as `ask` with `mailboxes` of one environment; when they are many, by the job that is returned."""
     chosen = access.within(mailboxes, by, Permission.DIAGNOSE, environment=environment)
-    targets = list(chosen.order_by("pk").values_list("pk", flat=True))
-    if len(targets) <= orders.DIRECTLY:
-        return ask(Mailbox.objects.filter(pk__in=targets), by=by, now=now)
+    targets = chosen.order_by("pk").values_list("pk", flat=True)
+    pks = orders.few(targets)
+    if pks is not None:
+        return ask(Mailbox.objects.filter(pk__in=pks), by=by, now=now)
     return orders.start(JobKind.COUNT, environment=environment, targets=targets, by=by, now=now)
 
 

@@ -126,12 +126,8 @@ def start(
         approving.approve_own(mailboxes, by=by, now=now)
     if start_date is not None:
         editing.set_start(mailboxes.select_related("server_profile").get(), start_date, by=by, now=now)
-    pks = list(
-        Mailbox.objects.filter(pk__in=mailboxes.order_by().values("pk"))
-        .order_by(Lower("name"), "pk")
-        .values_list("pk", flat=True)
-    )
-    if not pks and by is not None and asked.exists():
+    pks = mailboxes.order_by(Lower("name"), "pk").values_list("pk", flat=True)
+    if by is not None and not pks.exists() and asked.exists():
         raise refusal(Permission.DIAGNOSE)
     return orders.start_tests(
         pks,

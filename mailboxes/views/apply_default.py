@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from django.contrib.auth.models import User
+from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
@@ -118,7 +119,7 @@ def _dialog(request: HttpRequest, selection: Selection, defaults: Defaults | Non
 
 
 def _rows(selection: Selection, defaults: Defaults) -> list[Row]:
-    found = selection.mailboxes.select_related("server_profile").order_by("name", "pk")
+    found = selection.mailboxes.select_related("server_profile").order_by(Lower("name"), "pk")
     mailboxes = list(
         found.only("name", "address", "kind", "incoming", "outgoing", "server_profile__name")[:SHOWN]
     )

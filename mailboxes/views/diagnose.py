@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
+from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -133,12 +134,12 @@ def _again(request: HttpRequest, profile: ServerProfile, mailboxes: QuerySet[Mai
 
 def _question(request: HttpRequest, asked: Asked) -> HttpResponse:
     person = cast("User", request.user)
-    outlook = diagnosis.look_ahead(asked.mailboxes, environment=asked.environment, person=person)
-    only = _only(asked) if outlook.total == 1 else None
+    number = asked.mailboxes.count()
+    only = _only(asked) if number == 1 else None
     is_answer = "confirm" in request.POST or "look" in request.POST
     form = DiagnoseForm(
         request.POST if is_answer else None,
-        number=outlook.total,
+        number=number,
         may_take_over=diagnosis.may_take_over(asked.mailboxes, environment=asked.environment, by=person),
         asks_start=asked.is_from_page and only is not None and _may_set_start(request, only),
     )
@@ -148,7 +149,8 @@ def _question(request: HttpRequest, asked: Asked) -> HttpResponse:
         job = _start(request, asked, form)
         if job:
             return redirect_response(request, job.get_absolute_url())
-    named = asked.mailboxes.only("name", "address", "is_active", "address_status").order_by("name", "pk")
+    outlook = diagnosis.look_ahead(asked.mailboxes, environment=asked.environment, person=person)
+    shown = asked.mailboxes.only("name", "address", "is_active", "address_status")
     context = {
         "environment": asked.environment,
         "form": form,
@@ -159,8 +161,8 @@ def _question(request: HttpRequest, asked: Asked) -> HttpResponse:
         "left_out": _left_out(asked),
         "selection": asked.selection,
         "from_page": asked.is_from_page,
-        "named": list(named[:NAMED]),
-        "further": max(outlook.total - NAMED, 0),
+        "named": list(shown.order_by(Lower("name"), "pk")[:NAMED]),
+        "further": max(number - NAMED, 0),
         "is_past": form.is_bound and _is_past(form),
         "dialog_url": asked.url,
         "back_url": asked.back_url,

@@ -20,6 +20,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
+from django.db.models.functions import Lower
 from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 from django.utils.dateparse import parse_datetime
@@ -56,7 +57,7 @@ class Selection:
     def names(self, limit: int) -> list[Mailbox]:
         """Return the first of them by name, with what a dialog says about each."""
         shown = self.mailboxes.only("name", "address", "kind", "is_active", "address_status")
-        return list(shown.order_by("name", "pk")[:limit])
+        return list(shown.order_by(Lower("name"), "pk")[:limit])
 
     @property
     def list_url(self) -> str:
@@ -83,8 +84,13 @@ def chosen(
     words = [("list", state.urlencode())] if state else []
     only = request.POST.get("action", "").partition(":")[2]
     if request.POST.get("all") == "1" and not only:
-        matching = listing(environment, user=user, state=state).selected
-        found = allowed.filter(pk__in=matching.order_by().values("pk"))
+        matching = listing(environment, user=user, state=state).selected.order_by()
+        # Mailboxes looked up once more by their own keys would take twice as long.
+        found = (
+            access.within(matching, user, permission, environment=environment)
+            if matching.model is Mailbox
+            else allowed.filter(pk__in=matching.values("pk"))
+        )
         return Selection(environment, found, (("all", "1"), *words), state)
     stamp = parse_datetime(request.POST.get("stamp", ""))
     if stamp is not None:

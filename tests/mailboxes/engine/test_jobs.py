@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
@@ -276,6 +277,26 @@ def test_who_started_a_job_and_lost_the_role_for_it_does_not_cancel_it(
     membership.delete()
     with pytest.raises(PermissionDenied):
         jobs.cancel(job, by=User.objects.get(pk=owner.pk), now=timezone.now())
+
+
+def test_a_job_takes_its_targets_from_a_query_in_their_order(environment: Environment) -> None:
+    for name in "bca":
+        Mailbox.objects.create(environment=environment, name=name, address=f"{name}@example.org")
+    keys = Mailbox.objects.order_by("-name").values_list("pk", flat=True)
+    job = jobs.start(JobKind.CHANGE, environment=environment, targets=keys, by=None, now=timezone.now())
+    assert [UUID(target) for target in job.order.targets] == list(keys)
+    assert (Job.objects.get().total, job.state) == (3, RunState.QUEUED)
+
+
+@pytest.mark.parametrize("condition", [{"name": "nobody"}, {"pk__in": []}], ids=str)
+def test_a_job_whose_query_finds_nothing_is_finished_at_once(
+    environment: Environment, condition: dict[str, object]
+) -> None:
+    keys = Mailbox.objects.filter(**condition).values_list("pk", flat=True)
+    jobs.start(JobKind.CHANGE, environment=environment, targets=keys, by=None, now=timezone.now())
+    job = Job.objects.get()
+    assert (job.total, job.state, JobOrder.objects.exists()) == (0, RunState.DONE, False)
+    assert job.finished_on is not None
 
 
 def test_a_small_job_overtakes_a_large_one(environment: Environment) -> None:
