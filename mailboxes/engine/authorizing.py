@@ -67,14 +67,22 @@ def _token_of(mailbox: Mailbox, profile: ServerProfile) -> OAuthToken:
     if profile.oauth_grant == OAuthGrant.CLIENT_CREDENTIALS:
         token, _made = OAuthToken.objects.get_or_create(server_profile=profile, defaults={"client_key": key})
         if token.client_key != key:
-            same = OAuthToken.objects.filter(pk=token.pk)
-            same.update(client_key=key, access_expires_on=None, fence=F("fence") + 1, leased_until=None)
+            ask_anew(profile, client_key=key)
             token.refresh_from_db()
         return token
     found = OAuthToken.objects.filter(mailbox=mailbox, client_key=key).first()
     if found is None:
         raise GrantMissing("Nobody has given the permission to open this mailbox with OAuth.")
     return found
+
+
+def ask_anew(profile: ServerProfile, **changes: object) -> None:
+    """Have an application prove again who it is, and nobody sign in with what it was given before.
+
+    What one client secret has brought must go to no server that somebody with another one names.
+    """
+    own = OAuthToken.objects.filter(server_profile=profile)
+    own.update(access_expires_on=None, fence=F("fence") + 1, leased_until=None, **changes)
 
 
 def _lives(token: OAuthToken, rest: timedelta) -> bool:

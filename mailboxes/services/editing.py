@@ -11,7 +11,7 @@ from django.db.models import F, QuerySet
 from mailboxes import access, rules
 from mailboxes.alerts import wall
 from mailboxes.choices import AddressStatus, Direction
-from mailboxes.engine import braking, claiming, jobs, parking, switching
+from mailboxes.engine import authorizing, braking, claiming, jobs, parking, switching
 from mailboxes.engine.changing import CONNECTION_FIELDS
 from mailboxes.engine.discarding import discard
 from mailboxes.models import Alert, Diagnosis, Job, Mailbox, RawMessage, WorkerState
@@ -128,6 +128,7 @@ def follow_connection(
     """
     found = Mailbox.objects.filter(server_profile=profile)
     switching.reset(found.values("pk"), directions=directions, now=profile.modified_on)
+    authorizing.ask_anew(profile)
     hosts = {braking.host_of(profile, direction) for direction in Direction.values}
     wall.resolve_of_profile(braking.BRAKED, profile=profile, now=now, still_about=hosts)
     if redirected:

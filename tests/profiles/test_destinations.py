@@ -1,6 +1,7 @@
 """Stored secrets go to no host that somebody merely wrote into a profile."""
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -124,6 +125,22 @@ def test_another_token_endpoint_or_mail_server_asks_for_the_client_secret(
     value = f"https://{EVIL}/token" if name == "oauth_token_url" else EVIL
     assert refused(profile, person, **{name: value}) == {"oauth_client_secret"}
     change(profile, person, "oauth_client_secret", **{name: value})
+
+
+def test_an_access_token_follows_no_client_secret_that_somebody_made_up(
+    new_profile: NewProfile, person: User
+) -> None:
+    profile = new_profile("Application", **OAUTH)
+    token = OAuthToken.objects.create(
+        server_profile=profile, access_token="opens all", access_expires_on=NOW + timedelta(hours=1), fence=3
+    )
+    change(profile, person, notes="Ask Anna")
+    lives = OAuthToken.objects.filter(pk=token.pk, access_expires_on__isnull=False)
+    assert lives.filter(fence=3).exists()
+    change(profile, person, "oauth_client_secret", oauth_client_secret="made up", incoming_location=EVIL)
+    assert not lives.exists()
+    # Nor may who renews it just now write it down.
+    assert OAuthToken.objects.get(pk=token.pk).fence == 4
 
 
 def test_the_operator_is_asked_for_nothing(keeping: ServerProfile) -> None:
