@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from pytest_django.live_server_helper import LiveServer
 
 from mailboxes.engine import jobs as engine
-from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox, WorkerState
+from mailboxes.models import Detection, Diagnosis, DiagnosisStep, Job, Mailbox, WorkerState
 from mailboxes.services import approval, diagnosis, editing
 from profiles.models import EmailSettings, Environment, ServerProfile
 
@@ -296,3 +296,27 @@ def test_the_full_form_follows_a_changed_fragment_to_its_tab(page: Page, base: s
     page.evaluate("location.hash = '#credentials'")
     expect(page.locator("#credentials")).to_be_visible()
     expect(page.locator("#general")).to_be_hidden()
+
+
+def test_what_detection_found_fills_the_full_form_and_keeps_what_was_typed(page: Page, base: str) -> None:
+    sign_in(page, base, to="/environments/contoso/server-profiles/new/full/")
+    page.locator("[name=name]").fill("Northwind mail")
+    page.get_by_label("Detect settings from an email address").fill("ana@northwind.example")
+    page.get_by_role("button", name="Detect settings").click()
+    expect(page.get_by_text("A worker looks for the mail servers of northwind.example.")).to_be_visible()
+    found = {
+        "incoming_protocol": "imap",
+        "incoming_location": "imap.northwind.example",
+        "incoming_port": 993,
+        "incoming_security": "tls",
+        "outgoing_location": "smtp.northwind.example",
+        "outgoing_port": 465,
+        "outgoing_security": "tls",
+    }
+    sources = {"incoming": "DNS", "outgoing": "DNS"}
+    finished = {"finished_on": timezone.now(), "state": "done"}
+    Detection.objects.update(found=found, sources=sources, **finished)
+    page.get_by_role("button", name="Use these settings").click()
+    expect(page.locator("[name=incoming_location]")).to_have_value("imap.northwind.example")
+    expect(page.locator("[name=outgoing_port]")).to_have_value("465")
+    expect(page.locator("[name=name]")).to_have_value("Northwind mail")
