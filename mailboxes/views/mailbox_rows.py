@@ -4,7 +4,7 @@ In Python: as a template a row takes six times as long, and a page has up to 250
 by `format_html`, which escapes; what all rows have in common is translated, looked up and drawn once.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -52,13 +52,14 @@ class RowDrawing:
         self._select, self._actions = _("Select %(name)s"), _("Actions for %(name)s")
         self._more = icon("more")
         self._chosen = SafeString(" checked disabled" if listing.everything else "")
-        self._commands = {
+        self._words = {
             "open": _labelled("mail", _("Open")),
             "diagnose": _labelled("play", _("Test & Enable Mailbox")),
             "approve": _labelled("mail-check", _("Approve Email")),
             "alerts": _labelled("bell", _("Alerts")),
             "emails": _labelled("inbox", _("Emails")),
         }
+        self._menus: dict[tuple[bool, bool], SafeString] = {}
         cells = _cells()
         self._cells = [cells[name] for name in cells if name in listing.shown]
         self._below = _below(listing)
@@ -78,21 +79,28 @@ class RowDrawing:
             below=format_html(self._below, row.address) if self._below else "",
             cells=_joined([cell(row) for cell in self._cells]),
             more=self._more,
-            commands=_joined(self._commands_of(row)),
+            commands=self._menu(row),
         )
 
-    def _commands_of(self, row: Mailbox) -> list[SafeString]:
-        words, key, is_own = self._commands, row.pk, row.owner_id == self._reader.pk
-        commands = [format_html(LINK, self._urls["detail"].format(key), words["open"])]
+    def _menu(self, row: Mailbox) -> SafeString:
+        is_own, waits = row.owner_id == self._reader.pk, row.address_status != AddressStatus.APPROVED
+        known = self._menus.get((is_own, waits))
+        if known is None:
+            known = self._menus[is_own, waits] = _joined(self._commands(is_own=is_own, waits=waits))
+        return format_html(known, row.pk)
+
+    def _commands(self, *, is_own: bool, waits: bool) -> Iterator[SafeString]:
+        """Draw the commands of all rows that offer the same, with {0} for the key."""
+        words, urls, key = self._words, self._urls, SafeString("{0}")
+        yield format_html(LINK, urls["detail"].format("{0}"), words["open"])
         if is_own or Permission.DIAGNOSE in self._may:
-            commands.append(format_html(BUTTON, "diagnose", key, words["diagnose"]))
-        if Permission.APPROVE in self._may and row.address_status != AddressStatus.APPROVED:
-            commands.append(format_html(BUTTON, "approve", key, words["approve"]))
+            yield format_html(BUTTON, "diagnose", key, words["diagnose"])
+        if waits and Permission.APPROVE in self._may:
+            yield format_html(BUTTON, "approve", key, words["approve"])
         if is_own or Permission.READ_ALERTS in self._may:
-            commands.append(format_html(LINK, self._urls["alerts"].format(key), words["alerts"]))
+            yield format_html(LINK, urls["alerts"].format("{0}"), words["alerts"])
         if is_own or Permission.READ_EMAIL in self._may:
-            commands.append(format_html(LINK, self._urls["emails"].format(key), words["emails"]))
-        return commands
+            yield format_html(LINK, urls["emails"].format("{0}"), words["emails"])
 
 
 def _below(listing: MailboxListing) -> str:
@@ -165,7 +173,8 @@ def _muted(words: str) -> SafeString:
 
 
 def _labelled(drawing: str, words: str) -> SafeString:
-    return format_html("{}{}", icon(drawing), words)
+    # A brace would be taken for a place to be filled.
+    return format_html("{}{}", icon(drawing), words.replace("{", "{{").replace("}", "}}"))
 
 
 def _joined(parts: Iterable[SafeString]) -> SafeString:
