@@ -26,17 +26,29 @@ from profiles.access import Permission
 from profiles.models import Environment
 
 
+def _states(**conditions: Any) -> QuerySet[WorkerState]:
+    """Return the directions that are so; both are named, so that the index is used."""
+    return WorkerState.objects.filter(**{"direction__in": Direction.values, **conditions})
+
+
 def _has_state(**conditions: Any) -> Q:
-    """Return the condition for mailboxes with such a direction; both named, so that the index is used."""
-    named = {"direction__in": Direction.values, **conditions}
-    return Q(Exists(WorkerState.objects.filter(mailbox=OuterRef("pk"), **named)))
+    """Return the condition for mailboxes with such a direction, looked for beside each mailbox."""
+    return Q(Exists(_states(mailbox=OuterRef("pk"), **conditions)))
 
 
-FAILING = _has_state(status=ResultStatus.FAILURE)
-UNTRIED = _has_state(direction=Direction.INCOMING, status=ResultStatus.NOT_RUN) & _has_state(
+def _has_rare_state(**conditions: Any) -> Q:
+    """Return the condition for mailboxes with such a direction, found by the few directions that are so.
+
+    PostgreSQL finds that way by itself; SQLite does as it is told.
+    """
+    return Q(pk__in=_states(**conditions).values("mailbox"))
+
+
+FAILING = _has_rare_state(status=ResultStatus.FAILURE)
+UNTRIED = _has_rare_state(direction=Direction.INCOMING, status=ResultStatus.NOT_RUN) & _has_rare_state(
     direction=Direction.OUTGOING, status=ResultStatus.NOT_RUN
 )
-WORKING = _has_state(is_enabled=True) & ~FAILING
+WORKING = _has_state(is_enabled=True) & ~_has_state(status=ResultStatus.FAILURE)
 PENDING = Q(address_status=AddressStatus.PENDING)
 #: Rows of an export fetched at once.
 FETCHED = 1_000
