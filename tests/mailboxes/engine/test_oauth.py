@@ -14,9 +14,10 @@ from emailsync.mail.endpoint import Protocol
 from emailsync.mail.errors import AuthorizationBusy, ClientRefused, GrantExpired, GrantMissing
 from emailsync.mail.registry import INCOMING
 from mailboxes.choices import ResultStatus
-from mailboxes.engine import authorizing, connecting
+from mailboxes.engine import authorizing, connecting, diagnosing
 from mailboxes.models import Alert, Mailbox, Message, OAuthToken, OAuthVisit, WorkerState
 from mailboxes.services import authorization as services
+from mailboxes.services import diagnosis
 from profiles.choices import AuthenticationType, IncomingProtocol, OAuthGrant
 from profiles.models import ServerProfile
 from tests.conftest import Account
@@ -284,6 +285,20 @@ def test_connecting_again_mends_it_without_another_click(
     assert WorkerState.objects.due(timezone.now()).filter(direction="incoming").exists()
     state = receive(oauth_mailbox)
     assert (state.is_enabled, state.status) == (True, ResultStatus.SUCCESS)
+
+
+def test_connecting_has_a_test_repeated_that_met_no_permission(
+    oauth_mailbox: Mailbox, connect: Connect, receive: Receive
+) -> None:
+    WorkerState.objects.update(is_enabled=False, due_at=None)
+    chosen = Mailbox.objects.filter(pk=oauth_mailbox.pk)
+    job = diagnosis.start(chosen, environment=oauth_mailbox.environment, by=None, now=timezone.now())
+    diagnosing.run(job.diagnoses.get().pk)
+    assert Alert.objects.open().get(kind="mailbox_parked").error_code == "oauth_not_connected"
+    connect(oauth_mailbox)
+    assert WorkerState.objects.due(timezone.now()).count() == 2
+    assert receive(oauth_mailbox).is_enabled
+    assert not Alert.objects.open().filter(kind="mailbox_parked").exists()
 
 
 @pytest.mark.parametrize("answer", [(503, "busy"), (429, ""), (200, "<html>"), (200, "[]")])
