@@ -150,7 +150,7 @@ def _unreadable(mailbox: Mailbox) -> Told:
 
 
 def _given_up(mailbox: Mailbox) -> Told:
-    told = _by_job("Test broken off again and again", "broken_off", mailbox, fence=diagnosing.ATTEMPTS)
+    told = _by_job("Test broken off again and again", "broken_off", mailbox, attempts=diagnosing.ATTEMPTS)
     return replace(told, outcome_class=OutcomeClass.TRANSIENT.value)
 
 

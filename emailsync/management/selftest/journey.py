@@ -81,7 +81,7 @@ def run_apart() -> Travelled:
             timeout=PATIENCE,
             check=False,
         )
-    lines = (done.stdout if done.returncode in {0, 1} else done.stdout + done.stderr).splitlines()
+    lines = (done.stdout + (done.stderr if done.returncode else "")).splitlines()
     told = [Told(**json.loads(line)) for line in lines if line.startswith("{")]
     return Travelled(done.returncode == 0, [line for line in lines if not line.startswith("{")], told)
 
