@@ -83,9 +83,9 @@ COMMANDS: tuple[tuple[str, str, str, dict[str, str]], ...] = (
         "slug",
         {**ALL, "summary": "1"},
     ),
-    ("Change Many", "mailboxes:mailbox_change_many", "slug", {**ALL, "confirm": "1"}),
-    ("Apply Default, the question", "mailboxes:mailbox_apply_default", "slug", ALL),
-    ("Apply Default", "mailboxes:mailbox_apply_default", "slug", {**ALL, "confirm": "1"}),
+    ("Change Multiple Records", "mailboxes:mailbox_change_many", "slug", {**ALL, "confirm": "1"}),
+    ("Apply Default Email Settings, the question", "mailboxes:mailbox_apply_default", "slug", ALL),
+    ("Apply Default Email Settings", "mailboxes:mailbox_apply_default", "slug", {**ALL, "confirm": "1"}),
     ("Mark all alerts as read", "mailboxes:alert_read", "", {"environment": "large"}),
     ("Delete all alerts", "mailboxes:alert_delete", "", {"environment": "large", "all": "1"}),
 )

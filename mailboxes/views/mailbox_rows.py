@@ -165,7 +165,12 @@ def _moment(value: datetime | None) -> SafeString:
 
 
 def _cell(classes: str, content: str) -> SafeString:
-    return format_html('<td class="{}" role="cell">{}</td>', classes, content)
+    return format_html(_empty_cell(classes), content)
+
+
+@cache
+def _empty_cell(classes: str) -> SafeString:
+    return format_html('<td class="{}" role="cell">{{}}</td>', classes)
 
 
 def _muted(words: str) -> SafeString:
