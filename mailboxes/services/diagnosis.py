@@ -122,14 +122,12 @@ def start(
     if takes_over and not _may_write(by, environment):
         # What somebody else claims before the test runs stays theirs.
         takes_over = held_elsewhere(mailboxes, environment).exists()
-    if by is not None:
-        approving.approve_own(mailboxes, by=by, now=now)
     if start_date is not None:
         editing.set_start(mailboxes.select_related("server_profile").get(), start_date, by=by, now=now)
     pks = mailboxes.order_by(Lower("name"), "pk").values_list("pk", flat=True)
     if by is not None and not pks.exists() and asked.exists():
         raise refusal(Permission.DIAGNOSE)
-    return orders.start_tests(
+    job = orders.start_tests(
         pks,
         environment=environment,
         by=by,
@@ -137,3 +135,7 @@ def start(
         server_profile=server_profile,
         takes_over=takes_over,
     )
+    if by is not None:
+        # Only now: `mailboxes` may be those that wait for approval.
+        approving.approve_own(mailboxes, by=by, now=now)
+    return job

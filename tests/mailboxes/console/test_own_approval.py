@@ -48,6 +48,13 @@ def test_testing_ones_own_mailbox_approves_its_address(own: Callable[..., Mailbo
     assert (mailbox.approved_by, mailbox.approved_on) == (mia, NOW)
 
 
+def test_whom_a_test_approves_it_tests_too(own: Callable[..., Mailbox], mia: User) -> None:
+    mailbox = own()
+    waiting = Mailbox.objects.filter(address_status=AddressStatus.PENDING)
+    job = diagnosis.start(waiting, environment=mailbox.environment, by=mia, now=NOW)
+    assert [each.mailbox for each in job.diagnoses.all()] == [mailbox]
+
+
 def test_the_owner_is_told_that_their_address_was_approved(own: Callable[..., Mailbox], mia: User) -> None:
     after_a_try(own(), mia)
     assert [alert.kind for alert in Alert.objects.for_person(mia)] == ["address_approved_by_owner"]
