@@ -28,9 +28,12 @@ def says(word: str, *, of: str = "") -> Q:
 
     `of` leads to the mailbox from another record: "mailbox__".
     """
-    found = _holds(word.lower(), f"{of}search_text")
-    # SQLite lowers nothing but ASCII.
-    return found if word.isascii() else found | _holds(word, f"{of}search_text")
+    name, found = f"{of}search_text", Q()
+    # SQLite lowers nothing but ASCII: other letters are looked for in each case that a name may have.
+    cases = {word.lower()} if word.isascii() else {word, word.lower(), word.upper(), word.capitalize()}
+    for text in sorted(cases):
+        found |= _holds(text, name)
+    return found
 
 
 def _holds(text: str, name: str) -> Q:

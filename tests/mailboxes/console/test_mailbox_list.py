@@ -123,6 +123,15 @@ def test_search_looks_at_names_and_addresses(client: Client, list_url: str, new_
     assert names(client, f"{list_url}?q=RECHNUNG") == ["Billing"]
 
 
+@pytest.mark.parametrize("words", ["ärzte", "ÄRZTE", "rzt%C3%A4", "m%C3%BCller"])
+def test_a_search_knows_other_letters_than_ascii_in_either_case(
+    client: Client, list_url: str, new_mailbox: NewMailbox, words: str
+) -> None:
+    new_mailbox("Ärzte MÜLLER ÄRZTÄ", address="aerzte@contoso.example")
+    new_mailbox("Ana")
+    assert names(client, f"{list_url}?q={words}") == ["Ärzte MÜLLER ÄRZTÄ"]
+
+
 def test_rows_are_sorted_by_the_later_test(client: Client, list_url: str, new_mailbox: NewMailbox) -> None:
     new_mailbox("Half", outgoing_state={"tested_on": NOW.replace(hour=8)})
     new_mailbox("Both", incoming_state={"tested_on": NOW}, outgoing_state={"tested_on": NOW.replace(hour=1)})
