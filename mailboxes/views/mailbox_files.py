@@ -237,7 +237,7 @@ CELLS: dict[str, Callable[[Any], str]] = {
     "address": lambda mailbox: mailbox.address,
     "regarding": lambda mailbox: mailbox.kind,
     "owner": lambda mailbox: _name(mailbox.owner),
-    "profile": lambda mailbox: mailbox.server_profile.name if mailbox.server_profile else "",
+    "profile": lambda mailbox: mailbox.profile_name or "",
     "approval": lambda mailbox: str(mailbox.get_address_status_display()),
     "incoming": lambda mailbox: _result(mailbox, "incoming"),
     "outgoing": lambda mailbox: _result(mailbox, "outgoing"),

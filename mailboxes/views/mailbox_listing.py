@@ -61,7 +61,6 @@ PERSON = ("username", "first_name", "last_name")
 #: What columns show of other records, by the name of the column.
 RELATED = {
     "owner": [f"owner__{name}" for name in PERSON],
-    "profile": ["server_profile__name"],
     "approved_by": [f"approved_by__{name}" for name in PERSON],
 }
 #: When the later direction was tested; SQLite's greatest of a value and nothing is nothing.
@@ -241,6 +240,7 @@ def with_what_is_shown(mailboxes: MailboxQuerySet, columns: Collection[str]) -> 
     related = [name for column, names in RELATED.items() if column in columns for name in names]
     last = Diagnosis.objects.filter(mailbox=OuterRef("pk")).order_by("-pk")
     values: dict[str, tuple[str, Any]] = {
+        "profile": ("profile_name", F("server_profile__name")),
         "incoming": ("incoming_status", F("incoming_state__status")),
         "outgoing": ("outgoing_status", F("outgoing_state__status")),
         "tested": ("tested_on", TESTED_ON),

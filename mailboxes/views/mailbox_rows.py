@@ -136,9 +136,7 @@ def _cells() -> Mapping[str, Callable[[Any], SafeString]]:
         "address": lambda row: _cell("hide-s xl", row.address),
         "regarding": lambda row: kinds[row.kind],
         "owner": lambda row: _cell("hide-s xl cap clip", person(row.owner) if row.owner else nobody),
-        "profile": lambda row: _cell(
-            "hide-s cap clip", row.server_profile.name if row.server_profile else unset
-        ),
+        "profile": lambda row: _cell("hide-s cap clip", row.profile_name or unset),
         "approval": lambda row: result("approval", row.address_status),
         "incoming": lambda row: of_direction("incoming", row.incoming, row.incoming_status),
         "outgoing": lambda row: of_direction("outgoing", row.outgoing, row.outgoing_status),
