@@ -219,10 +219,15 @@ def insert_into(model: type[Model], names: str, rows: list[tuple[Any, ...]]) -> 
     ):
         copy.set_types(types)
         for row in rows:
-            values = list(row)
-            for index in json_at:
-                values[index] = Jsonb(values[index])
-            copy.write_row(values)
+            copy.write_row(_with_json(row, json_at) if json_at else row)
+
+
+def _with_json(row: tuple[Any, ...], places: list[int]) -> list[Any]:
+    """Return a row with the values at `places` as COPY takes JSON."""
+    values = list(row)
+    for place in places:
+        values[place] = Jsonb(values[place])
+    return values
 
 
 def _copy_type(db_type: str) -> str:

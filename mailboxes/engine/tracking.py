@@ -14,6 +14,7 @@ The number of queries depends on the settings and not on the number of messages.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -61,7 +62,7 @@ class Rules:
         settings = EmailSettings.objects.filter(environment_id=environment).first()
         return cls(environment, settings or EmailSettings())
 
-    @property
+    @cached_property
     def tokens(self) -> TokenStyle | None:
         """Return how tracking tokens are written, or nothing when none are used."""
         said = self.settings
