@@ -11,7 +11,7 @@ import io
 import itertools
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, lru_cache
 from typing import BinaryIO, overload
@@ -87,6 +87,7 @@ class ParsedMessage:
     #: The bodies as they came, plain ones and HTML.
     texts: tuple[str, ...]
     pages: tuple[str, ...]
+    has_html: bool
     attachments: tuple[AttachmentInfo, ...]
     headers: tuple[tuple[str, str], ...]
     defects: tuple[str, ...]
@@ -107,6 +108,10 @@ class ParsedMessage:
             # A line end may take two characters.
             return "\n".join(_with_newlines(text[: 2 * length]) for text in self.texts)[:length]
         return text_of("\n".join(self.pages), length=length)[:length]
+
+    def shortened(self, length: int) -> "ParsedMessage":
+        """Return the message with so many characters of its text and nothing else of its bodies."""
+        return replace(self, texts=(self.beginning(length),), pages=())
 
     @property
     def _is_plain(self) -> bool:
@@ -370,6 +375,7 @@ def _message(headers: tuple[tuple[str, str], ...], collected: Collected) -> Pars
         date=date,
         texts=tuple(collected.texts),
         pages=tuple(collected.pages),
+        has_html=any(collected.pages),
         attachments=tuple(collected.attachments),
         headers=tuple([(name, _readable(value)) for name, value in headers]),
         defects=tuple(dict.fromkeys(collected.defects)),

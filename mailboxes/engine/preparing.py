@@ -17,6 +17,7 @@ from emailsync.mail.errors import SpoolFailed
 from emailsync.mail.headers import HEADERS_LIMIT, fingerprint
 from emailsync.mail.incoming import FetchedMessage, RawBody
 from emailsync.mail.parsing import ParsedMessage, attachment_content, parse, parse_file
+from mailboxes.searching import TEXT_CHARACTERS
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,8 @@ def prepare(message: FetchedMessage, *, unpack: bool = False, keep: bool = True)
         if bounce is not None:
             # It belongs to the conversation of the message that it is about.
             parsed = replace(parsed, references=(*parsed.references, *bounce.message_ids[:1]))
+        # Lists and search need no more of it, and whole bodies would take as much memory again.
+        parsed = parsed.shortened(TEXT_CHARACTERS)
     except PARSER_FAILURES as error:
         log.exception("A message could not be parsed and is quarantined")
         failure = f"{type(error).__name__} while reading it"
@@ -101,7 +104,9 @@ def _beginning(body: RawBody, position: int) -> bytes:
 def prepare_header(message: FetchedMessage, *, size: int) -> Prepared:
     """Parse the header of a message of `size` bytes, too large to be fetched; of its body nothing is said."""
     prepared = prepare(replace(message, size=size, claimed=size))
-    parsed = prepared.parsed and replace(prepared.parsed, texts=(), pages=(), attachments=(), defects=())
+    parsed = prepared.parsed and replace(
+        prepared.parsed, texts=(), has_html=False, attachments=(), defects=()
+    )
     return replace(prepared, parsed=parsed, is_header_only=True)
 
 

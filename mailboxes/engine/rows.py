@@ -127,7 +127,7 @@ class Rows:
             )
             came = (sender.name, sender.address[:998], parsed.date)
             beginning = parsed.beginning(searching.TEXT_CHARACTERS)
-            seen = (_preview(beginning), any(parsed.pages), len(parsed.attachments), list(parsed.defects))
+            seen = (_preview(beginning), parsed.has_html, len(parsed.attachments), list(parsed.defects))
             self.messages.append((*head, *said, *came, *tail, *seen, False, is_header_only, *tracked))
             self._add_children(pk, parsed)
             people = (str(one) for one in (sender, *parsed.to, *parsed.cc, *parsed.bcc, *parsed.reply_to))
