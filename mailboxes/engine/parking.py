@@ -62,7 +62,11 @@ def tell(mailbox: Mailbox, cause: wall.Cause, *, now: datetime) -> None:
 
 
 def resolve(mailbox: Mailbox, *, now: datetime) -> None:
-    """Take back what was told of a mailbox that works now."""
+    """Take back what was told of a mailbox that works now, in all directions that are enabled."""
+    enabled = WorkerState.objects.filter(mailbox=mailbox, is_enabled=True).values_list("direction", flat=True)
+    # One that is held up still takes it back itself, and would not tell it again.
+    if any(eligibility.blockers(mailbox, each) for each in enabled):
+        return
     for kind in (KIND, *KINDS.values()):
         wall.resolve(kind, mailbox=mailbox, now=now)
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from mailboxes.alerts.presenting import present
 from mailboxes.choices import AlertLevel, Direction, MailboxKind, ResultStatus
-from mailboxes.engine import delivering, diagnosing, scheduling, syncing
+from mailboxes.engine import delivering, diagnosing, parking, scheduling, syncing
 from mailboxes.models import Alert, Diagnosis, Mailbox, SyncClaim, WorkerState
 from mailboxes.services import approval, diagnosis, editing, wall
 from profiles import people, services
@@ -237,6 +237,16 @@ def test_a_mailbox_that_runs_on_a_profile_that_lost_its_port_says_so(box: Mailbo
     ServerProfile.objects.update(incoming_port=None)
     receive(box)
     assert Alert.objects.open().get(mailbox=box).error_code == "location_missing"
+
+
+def test_what_holds_up_one_direction_is_told_still_when_the_other_recovers(
+    box: Mailbox, receive: Receive
+) -> None:
+    ServerProfile.objects.update(incoming_port=None)
+    receive(box)
+    parking.resolve(Mailbox.objects.get(pk=box.pk), now=timezone.now())
+    receive(box)
+    assert told() == ["mailbox_parked"]
 
 
 def test_an_owner_who_loses_their_role_is_told_to_the_owner_of_the_profile(
