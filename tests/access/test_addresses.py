@@ -10,11 +10,11 @@ from tests.access.visits import BELONGS, OPEN, READ_EMAIL, READ_MAILBOXES, VISIT
 from tests.access.world import EVERYBODY, World
 
 #: Words that tell of the other environment, of a mailbox that somebody does not own, and of its email.
-OF_HERE = ("Lighthouse", "Osprey", "Kestrel", "Heron", "Ruby", "Sapphire")
-OF_THERE = ("Harbour", "Zircon", "Magpie", "Raven", "Opal", "Topaz")
+OF_HERE = ("Lighthouse", "Osprey", "Kestrel", "Heron", "Amethyst", "Sapphire")
+OF_THERE = ("Harbour", "Zircon", "Magpie", "Raven", "Tourmaline", "Topaz")
 OF_THE_OTHER_MAILBOX = ("Heron", "heron@")
 EMAIL_OF_THE_OTHER_MAILBOX = ("Sapphire",)
-EMAIL_OF_THE_OWNED_MAILBOX = ("Ruby",)
+EMAIL_OF_THE_OWNED_MAILBOX = ("Amethyst",)
 
 
 def secrets_from(role: str) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Two environments that know nothing of each other, and a person of every kind.
 
 Names are chosen to be found: a page that says "Heron" tells of a mailbox, one that says "Sapphire" of its
-email. The environment's address ("place-one") is no secret; its name is.
+email. They are long: one of four letters turns up in a random token now and then. The environment's address
+("place-one") is no secret; its name is.
 """
 
 import hashlib
@@ -110,8 +111,12 @@ def build() -> World:
     for role in (*PEOPLE, "stranger"):
         name = role.replace(" ", ".")
         people[role] = User.objects.create_user(name, f"{name}@outside.example")
-    here = _place(SLUG, "Lighthouse", "Osprey", ("Kestrel", "Ruby"), ("Heron", "Sapphire"), people["owner"])
-    there = _place(ELSEWHERE, "Harbour", "Zircon", ("Magpie", "Opal"), ("Raven", "Topaz"), people["stranger"])
+    here = _place(
+        SLUG, "Lighthouse", "Osprey", ("Kestrel", "Amethyst"), ("Heron", "Sapphire"), people["owner"]
+    )
+    there = _place(
+        ELSEWHERE, "Harbour", "Zircon", ("Magpie", "Tourmaline"), ("Raven", "Topaz"), people["stranger"]
+    )
     for role, memberships in PEOPLE.items():
         for columns in memberships:
             Membership.objects.create(environment=here.environment, user=people[role], **columns)
