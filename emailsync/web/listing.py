@@ -141,7 +141,8 @@ class Listing(Generic[M]):
     @cached_property
     def _asked(self) -> int:
         page = self._asked_page
-        return min(max(int(page), 1), LAST_PAGE) if page.isascii() and page.isdecimal() else 1
+        is_number = page.isascii() and page.isdecimal() and len(page) < 19
+        return min(max(int(page), 1), LAST_PAGE) if is_number else 1
 
     @property
     def _limit(self) -> int:

@@ -172,7 +172,7 @@ class AlertListing(Listing[Alert]):
     def newer_than(self, mark: str) -> int:
         """Count the alerts that came after a wall was given `mark`."""
         newest = mark.partition("-")[0]
-        known = int(newest) if newest.isascii() and newest.isdecimal() else 0
+        known = int(newest) if newest.isascii() and newest.isdecimal() and len(newest) < 19 else 0
         return self.selected.filter(pk__gt=known).count()
 
     @property

@@ -144,7 +144,7 @@ def alert_members(request: HttpRequest, pk: int) -> HttpResponse:
     environment = alert.environment
     environment.may = frozenset(access.permissions(user, environment))
     asked = request.GET.get("after", "")
-    after = int(asked) if asked.isascii() and asked.isdecimal() else 0
+    after = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 19 else 0
     found = alert.members.select_related("mailbox").order_by("resolved_on", "pk")
     if not access.may(user, Permission.READ_ALERTS, environment, owner_id=_owner_of(alert)):
         # The owner of a mailbox is told what befell its profile, not who else it befell.

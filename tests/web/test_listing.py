@@ -83,6 +83,8 @@ def test_the_last_page_holds_the_rest() -> None:
 
 def test_a_page_that_does_not_exist_becomes_the_nearest_that_does() -> None:
     assert (listing("page=99").page, listing("page=-1").page, listing("page=x").page) == (2, 1, 1)
+    # Python reads no number of so many digits.
+    assert listing(f"page={'9' * 5_000}").page == 1
 
 
 def test_words_the_list_does_not_know_are_ignored() -> None:
