@@ -41,6 +41,8 @@ COUNTED_BY_FACET = 1_000
 LAST_PAGE = 1_000_000
 #: As many records that a search finds are asked for by key.
 FEW = 1_000
+#: Up to so many keys of what lies scattered among all records are read to show a page of them.
+RARE = 5_000
 
 
 class Listing(Generic[M]):
@@ -214,7 +216,7 @@ class Listing(Generic[M]):
         """Return the records of this page."""
         start = (self.page - 1) * self.size
         stop = min(start + self.size, self.total)
-        if self._finds_few and self.total:
+        if self.total and (self._finds_few or (self._is_rare and self.total <= RARE)):
             # With a limit PostgreSQL would go through all records by name until it meets these.
             keys = list(self._sorted(self.selected).values_list("pk", flat=True))[start:stop]
             return self.fetch(self._sorted(self._queryset.filter(pk__in=keys)))
@@ -224,6 +226,10 @@ class Listing(Generic[M]):
                 ::-1
             ]
         return self.fetch(self._sorted(self.selected)[start:stop]) if self.total else []
+
+    @property
+    def _is_rare(self) -> bool:
+        return any(part.is_rare for part in (self.view, self.facet) if part)
 
     def fetch(self, page: QuerySet[M]) -> list[M]:
         """Return the records of a page; a list that shows much looks only now for what it shows."""

@@ -39,6 +39,8 @@ class View:
     condition: Q = field(default_factory=Q)
     #: The facets that none of its records can be in: they need not be looked for.
     rules_out: frozenset[str] = frozenset()
+    #: Whether its records are few and lie scattered in any order: they are found first and sorted then.
+    is_rare: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Facet:
     name: str
     title: "_StrOrPromise"
     condition: Q
+    #: As of a view.
+    is_rare: bool = False
 
 
 @dataclass(frozen=True)

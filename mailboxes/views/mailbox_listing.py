@@ -132,12 +132,13 @@ class MailboxListing(Listing[Mailbox]):
             _("Failing Mailboxes"),
             Q(is_active=True) & FAILING,
             rules_out=frozenset({"working", "untested"}),
+            is_rare=True,
         ),
         View("forward", _("Active Forward Mailboxes"), Q(is_active=True, kind=MailboxKind.FORWARD)),
     )
     facets: ClassVar = (
         Facet("working", _("Working"), WORKING),
-        Facet("failing", _("Failing"), FAILING),
+        Facet("failing", _("Failing"), FAILING, is_rare=True),
         Facet("untested", _("Not tested"), UNTRIED),
         Facet("pending", _("Pending approval"), PENDING),
     )
