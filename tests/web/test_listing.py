@@ -1,10 +1,13 @@
 """Lists keep their state in the address and ask the database two questions."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.http import QueryDict
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from tests.web.trial import LIST_URL, PeopleListing
@@ -154,3 +157,16 @@ def test_a_late_page_keeps_the_order() -> None:
     User.objects.bulk_create(User(username=f"x{number}", is_active=True) for number in range(8))
     whole = [*names(listing("size=5&page=1")), *names(listing("page=2")), *names(listing("page=3"))]
     assert whole == names(listing("size=50"))
+
+
+@pytest.mark.parametrize("sort", ["name", "-name", "seen"])
+def test_what_is_rare_is_sorted_whole_and_shown_the_same(sort: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    User.objects.bulk_create(User(username=f"x{number}", is_staff=True) for number in range(8))
+    pages = [f"facet=staff&sort={sort}&page={number}" for number in (1, 2)]
+    as_usual = [names(listing(page)) for page in pages]
+    staff, others = PeopleListing.facets
+    monkeypatch.setattr(PeopleListing, "facets", (replace(staff, is_rare=True), others))
+    assert [names(listing(page)) for page in pages] == as_usual
+    with CaptureQueriesContext(connection) as asked:
+        names(listing(pages[1]))
+    assert sum("LIMIT 5" in query["sql"] for query in asked.captured_queries) == 0
