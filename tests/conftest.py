@@ -40,7 +40,9 @@ os.environ |= {
 }
 
 _postgres = pytest.StashKey[Postgres]()
-if not any(word.startswith("--database") for word in sys.argv):
+#: Tells the workers of pytest-xdist, which have no command line, of the option.
+_DATABASE = "TEST_DATABASE"
+if os.environ.get(_DATABASE, "sqlite") == "sqlite" and not any(w.startswith("--database") for w in sys.argv):
     # A folder of tests named on the command line has its conftest imported before Django is set up otherwise.
     django.setup()
 
@@ -69,6 +71,7 @@ def pytest_configure(config: pytest.Config) -> None:
         # This process only hands out tests. Each of its workers makes a folder and a database of its own, so
         # none may inherit the settings of this one.
         del os.environ["DJANGO_SETTINGS_MODULE"]
+        os.environ[_DATABASE] = config.getoption("--database")
         return
     if config.getoption("--database") == "postgres":
         server = Postgres(fsync=False)
@@ -80,6 +83,8 @@ def pytest_configure(config: pytest.Config) -> None:
     from django.conf import settings  # noqa: PLC0415
     from django.db import connections  # noqa: PLC0415
 
+    vendor = {"sqlite": "sqlite", "postgres": "postgresql"}[config.getoption("--database")]
+    assert connections["default"].vendor == vendor, "Django was set up before its database was known."
     if connections["default"].vendor == "sqlite":
         # A file, as in an installation: in memory, a second writer fails at once instead of waiting.
         connections["default"].settings_dict["TEST"]["NAME"] = str(Path(_data_folder) / "tests.sqlite3")

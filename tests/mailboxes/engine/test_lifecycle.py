@@ -63,7 +63,6 @@ class Lifecycle(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Leave nothing to the next example."""
-        scheduling._heart._leases.clear()
         transaction.set_rollback(True)
         self.example.__exit__(None, None, None)
 
