@@ -112,12 +112,13 @@ def claim_running(model: type[Workable], pk: Any, *, now: datetime) -> Lease | N
 
 def _begun(model: type[models.Model], now: datetime) -> dict[str, object]:
     if model is WorkerState:
-        return {"last_started_on": now}
+        return {"last_started_on": now, "has_place": False}
     if model in {OAuthToken, OAuthVisit}:
         return {}
-    # A job that is taken up again goes on; a diagnosis starts over.
-    started_on = Coalesce(F("started_on"), now) if model is Job else now
-    return {"started_on": started_on, "state": RunState.RUNNING}
+    if model is Diagnosis:
+        # One that is taken up again starts over; a job goes on.
+        return {"started_on": now, "state": RunState.RUNNING, "has_place": False}
+    return {"started_on": Coalesce(F("started_on"), now) if model is Job else now, "state": RunState.RUNNING}
 
 
 @contextmanager
@@ -163,20 +164,28 @@ def working(lease: Lease) -> Iterator[None]:
 
 
 def must_wait_for_place(profile: ServerProfile, lease: Lease) -> bool:
-    """Give the row back for a moment when the profile's connections are all in use; say whether it was.
+    """Take one of the profile's connections, or give the row back for a moment; say whether it was.
 
     With credentials on the mailboxes the limit counts per mailbox, and a mailbox never has more than one
-    connection a direction.
+    connection a direction. Of a profile with one account for all, the row is locked, so that two workers
+    cannot both take the last place. A test takes one as well. Only who has a place counts: those who try at
+    the same moment do not send each other away.
     """
     if profile.authentication_type != AuthenticationType.IN_PROFILE:
         return False
     now = timezone.now()
     with transaction.atomic():
-        is_full = _is_full(profile, now=now)
+        ServerProfile.objects.select_for_update().get(pk=profile.pk)
+        taken = {"mailbox__server_profile": profile, "has_place": True, "leased_until__gt": now}
+        in_use = (
+            WorkerState.objects.filter(**taken).count()
+            + Diagnosis.objects.unfinished().filter(**taken).count()
+        )
+        is_full = in_use >= profile.maximum_concurrent_connections
         if is_full:
-            # While the profile is locked, so that the next in line no longer counts this lease: of those
-            # who come at once, the last ones stay.
             release(lease, **_waiting(lease.model, until=now + PLACE_PATIENCE))
+        else:
+            lease.rows.update(has_place=True)
     return is_full
 
 
@@ -184,20 +193,6 @@ def _waiting(model: type[models.Model], *, until: datetime) -> dict[str, object]
     if model is Diagnosis:
         return {"state": RunState.QUEUED, "started_on": None, "queued_until": until}
     return {"due_at": until}
-
-
-def _is_full(profile: ServerProfile, *, now: datetime) -> bool:
-    """Say whether a profile with one account for all has its maximum of connections in use.
-
-    Call it inside a transaction, holding the new lease: the row of the profile is locked, so that two
-    workers cannot both take the last place. A test takes one as well.
-    """
-    ServerProfile.objects.select_for_update().get(pk=profile.pk)
-    busy = {"mailbox__server_profile": profile, "leased_until__gt": now}
-    in_use = (
-        WorkerState.objects.filter(**busy).count() + Diagnosis.objects.unfinished().filter(**busy).count()
-    )
-    return in_use > profile.maximum_concurrent_connections
 
 
 class _Heart:

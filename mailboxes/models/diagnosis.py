@@ -66,6 +66,8 @@ class Diagnosis(models.Model):
     lease_owner = models.CharField(max_length=100, blank=True)
     leased_until = models.DateTimeField(null=True)
     fence = models.PositiveBigIntegerField(default=0)
+    #: While it is leased: whether it has one of the connections of a profile with one account for all.
+    has_place = models.BooleanField(default=False)
     #: How often it was begun; one that only waited for a connection was not.
     attempts = models.PositiveIntegerField(default=0)
 

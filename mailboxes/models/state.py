@@ -74,6 +74,8 @@ class WorkerState(models.Model):
     lease_owner = models.CharField(max_length=100, blank=True)
     leased_until = models.DateTimeField(null=True)
     fence = models.PositiveBigIntegerField(default=0)
+    #: While it is leased: whether it has one of the connections of a profile with one account for all.
+    has_place = models.BooleanField(default=False)
 
     #: Failures in a row, and when the first of them was.
     transient_failures = models.PositiveIntegerField(default=0)

@@ -166,7 +166,9 @@ def test_a_test_takes_one_of_the_connections_and_waits_for_one_without_counting_
     mailboxes = Mailbox.objects.filter(pk__in=[state.mailbox_id for state in states[:3]])
     job = diagnosis.start(mailboxes, environment=profile.environment, by=None, now=now)
     first, second, third = job.diagnoses.order_by("pk")
-    assert scheduling.claim_running(Diagnosis, first.pk, now=timezone.now())
+    testing = scheduling.claim_running(Diagnosis, first.pk, now=timezone.now())
+    assert testing is not None
+    assert not scheduling.must_wait_for_place(profile, testing)
     lease = scheduling.claim_running(WorkerState, states[5].pk, now=timezone.now())
     assert lease is not None
     assert not scheduling.must_wait_for_place(profile, lease)
