@@ -13,9 +13,15 @@ DESK, PHONE = 1440, 390
 SMALLEST = 320
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 FITS = "document.documentElement.scrollWidth <= innerWidth"
-#: Colours that change with the theme arrive with the next frames; a panel slides in.
+#: Colours that change with the theme arrive with the next frames; a panel slides in. A rule for everything
+#: has the browser work out every style anew: it may keep an inherited colour of the theme before.
 DRAWN = """async () => {
     const frame = () => new Promise(requestAnimationFrame);
+    const everything = new CSSStyleSheet();
+    everything.replaceSync("* { --drawn: 1; }");
+    document.adoptedStyleSheets = [everything];
+    await frame();
+    document.adoptedStyleSheets = [];
     await frame();
     await frame();
     await new Promise(done => setTimeout(done, 50));
