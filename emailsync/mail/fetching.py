@@ -15,6 +15,7 @@ from emailsync.mail.closing import closed_on_failure
 from emailsync.mail.describing import UID
 from emailsync.mail.dialogue import LITERAL, PATIENCE, Dialogue, uid_sets
 from emailsync.mail.errors import MailError, MessageUnreadable, ServerBusy
+from emailsync.mail.grouping import grouped
 from emailsync.mail.incoming import (
     LARGEST_MESSAGE,
     LONGEST_HEADER,
@@ -135,7 +136,7 @@ class Fetcher:
         self._dialogue.settle()
         progress = Progress()
         flying: dict[bytes, list[RemoteMessage]] = {}
-        chunks = deque(_chunks(messages))
+        chunks = deque(grouped(messages, most=CHUNK_MESSAGES, octets=CHUNK_BYTES))
         try:
             while chunks or flying or progress.missing:
                 if progress.missing and not flying:
@@ -321,16 +322,3 @@ def _expand(text: bytes) -> Iterator[int]:
 def _short_body(pattern: re.Pattern[bytes], texts: bytes) -> RawBody | None:
     found = pattern.search(texts)
     return None if found is None else RawBody(re.sub(rb"\\(.)", rb"\1", found.group(1)))
-
-
-def _chunks(messages: Sequence[RemoteMessage]) -> Iterator[list[RemoteMessage]]:
-    chunk: list[RemoteMessage] = []
-    total = 0
-    for message in messages:
-        if chunk and (len(chunk) == CHUNK_MESSAGES or total + message.size > CHUNK_BYTES):
-            yield chunk
-            chunk, total = [], 0
-        chunk.append(message)
-        total += message.size
-    if chunk:
-        yield chunk

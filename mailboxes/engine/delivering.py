@@ -24,6 +24,7 @@ from django.utils import timezone
 
 from emailsync.mail.envelope import Letter, SendResult
 from emailsync.mail.errors import ConnectionLost, MailError, OutcomeUnknown, ServerBusy, TimedOut
+from emailsync.mail.grouping import grouped
 from emailsync.mail.smtp import SmtpClient
 from mailboxes.choices import Direction, OutgoingStatus
 from mailboxes.engine import braking, connecting, outcomes, parking, recording, recovering, scheduling
@@ -107,20 +108,6 @@ def settle_dead_attempts(lease: scheduling.Lease, mailbox: Mailbox, *, now: date
             recording.doubtful(message, mailbox, fence=message.attempt_fence, now=now)
 
 
-def _groups(messages: Sequence[OutgoingMessage]) -> Iterator[list[OutgoingMessage]]:
-    """Yield the messages in their order, a few together whose bytes are read at once."""
-    group: list[OutgoingMessage] = []
-    size = 0
-    for message in messages:
-        if group and (len(group) == READ_TOGETHER or size + message.size > BYTES_TOGETHER):
-            yield group
-            group, size = [], 0
-        group.append(message)
-        size += message.size
-    if group:
-        yield group
-
-
 class _TakenBack(Exception):
     """Somebody canceled a message after it was announced and before its body."""
 
@@ -171,7 +158,7 @@ class Sending:
             self._write()
 
     def _letters(self, waiting: Sequence[OutgoingMessage]) -> Iterator[Letter]:
-        for group in _groups(waiting):
+        for group in grouped(waiting, most=READ_TOGETHER, octets=BYTES_TOGETHER):
             still = OutgoingMessage.objects.waiting().filter(pk__in=[message.pk for message in group])
             contents = dict(still.values_list("pk", "content"))
             for message in group:

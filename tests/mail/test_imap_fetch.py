@@ -18,6 +18,7 @@ from emailsync.mail.errors import (
     ServerBusy,
     TimedOut,
 )
+from emailsync.mail.grouping import grouped
 from emailsync.mail.imap import ImapClient, open_imap
 from emailsync.mail.incoming import PIECE, FetchedMessage, RemoteMessage
 from emailsync.mail.wire import Deadline, Wire
@@ -85,8 +86,15 @@ def test_the_next_chunk_is_asked_for_before_this_one_is_read(opened: Opened) -> 
 
 
 def test_chunks_are_bounded_in_bytes() -> None:
-    chunks = list(fetching._chunks([remote(uid, 3 * 1024 * 1024) for uid in range(1, 6)]))
+    messages = [remote(uid, 3 * 1024 * 1024) for uid in range(1, 6)]
+    chunks = grouped(messages, most=fetching.CHUNK_MESSAGES, octets=fetching.CHUNK_BYTES)
     assert [len(chunk) for chunk in chunks] == [2, 2, 1]
+
+
+def test_what_is_larger_than_a_chunk_comes_alone_and_nothing_is_left_out() -> None:
+    messages = [remote(uid, size) for uid, size in enumerate((9, 1, 1, 1, 9, 1), start=1)]
+    chunks = [[message.uid for message in chunk] for chunk in grouped(messages, most=2, octets=5)]
+    assert chunks == [[1], [2, 3], [4], [5], [6]]
 
 
 def test_announcements_and_repeated_answers_are_ignored(opened: Opened) -> None:
