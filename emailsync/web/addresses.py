@@ -6,17 +6,22 @@
 In templates the filter `at` does that.
 """
 
+from itertools import count
 from uuid import UUID
 
 from django.urls import reverse
 
-#: What stands for the key of any record; no address has it in another place.
-BLANKS: dict[object, object] = {UUID: UUID(int=0), int: 10**18 - 1}
-
 
 def pattern(name: str, *args: object) -> str:
     """Return the address `name` with a {} for each of `args` that is a type, to be formatted for each row."""
-    url = reverse(name, args=[BLANKS.get(arg, arg) for arg in args])
-    for blank in BLANKS.values():
+    said = "/".join(str(arg) for arg in args)
+    # What stands for the key of any record must not be in the address in another place.
+    blanks: dict[object, object] = next(
+        {UUID: UUID(int=number), int: number}
+        for number in count(10**18)
+        if str(number) not in said and str(UUID(int=number)) not in said
+    )
+    url = reverse(name, args=[blanks.get(arg, arg) for arg in args])
+    for blank in blanks.values():
         url = url.replace(str(blank), "{}")
     return url
