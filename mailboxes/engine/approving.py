@@ -15,7 +15,10 @@ from profiles.access import environments_of
 
 @transaction.atomic
 def approve(mailboxes: QuerySet[Mailbox], *, by: User | None, now: datetime) -> int:
-    """Approve the addresses of `mailboxes`; returns how many were not approved before."""
+    """Approve the addresses of `mailboxes`; returns how many were not approved before.
+
+    What was to be tested and enabled meanwhile is tested again.
+    """
     found = list(mailboxes.exclude(address_status=AddressStatus.APPROVED).values_list("pk", flat=True))
     for pks in in_pieces(found):
         changed = Mailbox.objects.filter(pk__in=pks)
@@ -28,7 +31,7 @@ def approve(mailboxes: QuerySet[Mailbox], *, by: User | None, now: datetime) -> 
             version=F("version") + 1,
         )
         wall.resolve_each("not_approved", mailboxes=pks, now=now)
-        make_due(changed, now=now)
+        make_due(changed, now=now, mends="not_approved")
     return len(found)
 
 

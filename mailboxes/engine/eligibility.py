@@ -80,7 +80,7 @@ def blockers(mailbox: Mailbox, direction: str, *, takes_over: bool = False) -> l
                 "not_approved",
                 _("The address %(address)s is not approved for email processing.")
                 % {"address": mailbox.address},
-                _("Approve the address, then run Test & Enable."),
+                _("Approve the address; a test that waited for it is then repeated by itself."),
             )
         )
     return found

@@ -13,7 +13,7 @@ PERMITTING = (
         gettext_noop(
             "Email for {address} is neither received nor sent until an administrator approves the address."
         ),
-        gettext_noop("Approve the address, then run Test & Enable again."),
+        gettext_noop("Approve the address. The mailbox then goes on by itself."),
     ),
     Kind(
         "address_approved_by_owner",

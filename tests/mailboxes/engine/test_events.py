@@ -158,6 +158,23 @@ def test_what_a_test_meets_is_told_and_over_with_the_next_one(place: Place, even
     assert trouble() == []
 
 
+def test_the_approval_has_the_test_repeated_that_waited_for_it(place: Place) -> None:
+    WorkerState.objects.update(is_enabled=False, due_at=None)
+    approval.withdraw(Mailbox.objects.all(), by=None, now=timezone.now())
+    run_test(place)
+    assert not WorkerState.objects.exclude(due_at=None).exists()
+    now = timezone.now()
+    approval.approve(Mailbox.objects.all(), by=None, now=now)
+    assert set(WorkerState.objects.values_list("due_at", flat=True)) == {now}
+
+
+def test_the_approval_of_what_nobody_tested_starts_nothing(place: Place) -> None:
+    WorkerState.objects.update(is_enabled=False, due_at=None)
+    approval.withdraw(Mailbox.objects.all(), by=None, now=timezone.now())
+    approval.approve(Mailbox.objects.all(), by=None, now=timezone.now())
+    assert not WorkerState.objects.exclude(due_at=None).exists()
+
+
 HOLDS_UP_ALL = {
     "mailbox inactive": Event(
         lambda _place: Mailbox.objects.update(is_active=False),
