@@ -22,12 +22,13 @@ def url(environment: Environment) -> str:
 
 
 def test_the_defaults_are_shown_for_verification(
-    client: Client, url: str, new_mailbox: NewMailbox, environment: Environment
+    client: Client, url: str, new_mailbox: NewMailbox, environment: Environment, profile: ServerProfile
 ) -> None:
     EmailSettings.objects.filter(environment=environment).update(outgoing="none")
     ids = [new_mailbox("Ana", **UNSET).pk, new_mailbox("Ben", outgoing="none").pk]
     page = client.post(url, {"ids": ids}, headers=HTMX).content.decode()
     assert "Contoso IMAP" in page
+    assert f'Incoming location</dt><dd class="mono">{profile.incoming_location}<' in page
     assert "Server-Side Synchronization or Email Router" in page
     assert "Neither receives nor sends" in page
     assert "1 of 2" in page
