@@ -121,6 +121,7 @@ def _copy(lease: scheduling.Lease, message: OutgoingMessage, folders: FolderClie
             recording.alert("sent_copy_failed", message, message.mailbox, now=now, cause=cause)
         raise
     _file(message, SentCopy.APPENDED)
+    wall.resolve("sent_copy_failed", mailbox=message.mailbox, now=now)
 
 
 def _keeps_copies(mailbox: Mailbox, client: IncomingClient) -> bool:

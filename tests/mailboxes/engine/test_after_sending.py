@@ -19,7 +19,7 @@ from emailsync.management.selftest.scripted import (
     say_and_hang_up,
 )
 from mailboxes.choices import OutgoingStatus, SentCopy
-from mailboxes.engine import bouncing, filing
+from mailboxes.engine import bouncing, filing, recording
 from mailboxes.models import Alert, Mailbox, Message, OutgoingMessage, WorkerState
 from mailboxes.services import outgoing
 from profiles.choices import AppendToSent
@@ -320,6 +320,23 @@ def test_a_folder_that_takes_no_copies_is_told_and_holds_up_nothing(
     assert receive(box).transient_failures == 0
     assert settled(message).sent_copy == SentCopy.FAILED
     assert kinds() == {"sent_copy_failed"}
+
+
+def test_the_next_copy_that_the_folder_takes_resolves_the_alert(
+    box: Mailbox,
+    imap: ScriptedImap,
+    send: Work,
+    receive: Work,
+    message: OutgoingMessage,
+    sent_folder: SentFolder,
+    now: datetime,
+) -> None:
+    recording.alert("sent_copy_failed", message, box, now=now)
+    send(box)
+    settled(message)
+    receive(box)
+    assert settled(message).sent_copy == SentCopy.APPENDED
+    assert kinds() == set()
 
 
 @pytest.fixture
