@@ -15,6 +15,8 @@ from mailboxes.models import Diagnosis, WorkerState
 
 #: Threads of a worker that long receiving runs, and tests, must each leave to others.
 KEPT_FREE = 2
+#: Together they leave one: whatever else goes on, mail that is to be sent finds a thread.
+_together = threading.BoundedSemaphore(max(1, settings.WORKER_CONCURRENCY - 1))
 
 
 class Places:
@@ -28,7 +30,7 @@ class Places:
 
     def work(self, run: Callable[[int], None], pk: int) -> None:
         """Run one; in a busy worker what ends goes on with those who wait, until they are handed out anew."""
-        if not self._free.acquire(blocking=False):
+        if not self._take():
             self._waiting.setdefault(pk)
             return
         ends = time.monotonic() + scheduling.WAKE_UP_PATIENCE.total_seconds()
@@ -38,7 +40,16 @@ class Places:
                 close_old_connections()
                 run(following)
         finally:
+            _together.release()
             self._free.release()
+
+    def _take(self) -> bool:
+        if not self._free.acquire(blocking=False):
+            return False
+        if not _together.acquire(blocking=False):
+            self._free.release()
+            return False
+        return True
 
     def _next(self) -> int | None:
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from types import ModuleType
 
 import pytest
@@ -157,6 +158,36 @@ def test_tests_leave_threads_to_others_and_half_of_them_where_a_test_of_the_job_
     tasks.diagnose(waiting.pop(0))
     half = django_settings.WORKER_CONCURRENCY // 2
     assert begun[:room] == hanging[:half] + fresh[: room - half]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_receiving_and_tests_together_leave_a_thread_to_sending(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job.objects.create(environment=environment, created_on=timezone.now(), total=9)
+    waiting, running, most = list[Callable[[], None]](), list[int](), list[int]()
+    for number in range(9):
+        mailbox = Mailbox.objects.create(
+            environment=environment, name="busy", address=f"busy{number}@example.org"
+        )
+        state = WorkerState.objects.create(mailbox=mailbox, direction="incoming", is_enabled=True)
+        test = Diagnosis.objects.create(job=job, mailbox=mailbox, position=number)
+        waiting += [partial(tasks.sync_mailbox, state.pk), partial(tasks.diagnose, test.pk)]
+
+    def hang(pk: int) -> None:
+        running.append(pk)
+        most.append(len(running))
+        if waiting:
+            # While this one hangs, the next wake-up comes.
+            waiting.pop(0)()
+        running.pop()
+
+    monkeypatch.setattr(syncing, "run", hang)
+    monkeypatch.setattr(diagnosing, "run", hang)
+    monkeypatch.setattr(tasks, "_receiving", tasks.Places())
+    monkeypatch.setattr(tasks, "_testing", tasks.Places())
+    waiting.pop(0)()
+    assert max(most) == django_settings.WORKER_CONCURRENCY - 1
 
 
 @pytest.mark.django_db(transaction=True)
