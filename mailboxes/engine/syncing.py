@@ -152,7 +152,8 @@ def sync(lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient) -> R
     if client.folders is None or connecting.profile_of(mailbox).move_failed_to_undeliverable:
         _set_aside_undeliverable(client, cursor)
     if mailbox.delete_after_processing and result.is_complete:
-        _delete_processed(client, cursor)
+        # What is left goes in the next run, at once: over POP3 a deletion ends the conversation.
+        result.is_complete = _delete_processed(client, cursor)
     if result.is_complete:
         with scheduling.fenced(lease):
             FolderCursor.objects.filter(pk=cursor.pk).update(
@@ -357,11 +358,14 @@ def _set_aside_undeliverable(client: IncomingClient, cursor: FolderCursor) -> No
         entries.filter(uid__in=uids).update(moved_to=UNDELIVERABLE, is_to_delete=False)
 
 
-def _delete_processed(client: IncomingClient, cursor: FolderCursor) -> None:
-    """Remove from the server what is stored and marked to go; what fails is tried by the next run."""
+def _delete_processed(client: IncomingClient, cursor: FolderCursor) -> bool:
+    """Remove a window of what is stored and marked to go; what fails is tried by the next run.
+
+    Says whether that was all.
+    """
     keys = cursor.keys(cursor.entries().filter(is_to_delete=True)[: reading.WINDOW])
     if not keys:
-        return
+        return True
     uids = reading.numbers(client, keys)
     if client.folders is not None:
         reading.open_inbox(client.folders, cursor, read_only=False)
@@ -371,3 +375,4 @@ def _delete_processed(client: IncomingClient, cursor: FolderCursor) -> None:
         client.delete(uids)
     # From now on the server may give a UIDL of theirs to another message (RFC 1939, section 7).
     cursor.named(keys).update(is_to_delete=False, is_listed=False)
+    return len(keys) < reading.WINDOW

@@ -13,7 +13,7 @@ from emailsync.management.selftest.certificates import Authority
 from emailsync.management.selftest.scripted import Peer
 from emailsync.management.selftest.scripted_pop3 import Letter, ScriptedPop3, answer, hang_up
 from mailboxes.choices import LedgerOutcome, MailboxKind
-from mailboxes.engine import preparing, storing, syncing
+from mailboxes.engine import preparing, reading, storing, syncing
 from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, Message, WorkerState
 from profiles.choices import IncomingProtocol
 from profiles.models import ServerProfile
@@ -247,6 +247,21 @@ def test_a_crash_before_deletion_is_made_up_for(
     receive(deleting(box))
     assert (stored(), pop.letters) == (["Letter 1"], [])
     assert not LedgerEntry.objects.filter(is_to_delete=True).exists()
+
+
+def test_more_than_one_window_is_deleted_by_runs_one_after_the_other(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "WINDOW", 2)
+    pop.letters = [letter(number) for number in range(1, 4)]
+    state = receive(deleting(box))
+    assert len(pop.letters) == 1
+    assert state.due_at is not None
+    assert state.due_at <= timezone.now()
+    state = receive(box)
+    assert pop.letters == []
+    assert state.due_at is not None
+    assert state.due_at > timezone.now()
 
 
 @pytest.mark.parametrize("command", ["DELE", "QUIT"])
