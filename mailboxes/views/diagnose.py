@@ -98,7 +98,8 @@ def profile_diagnose(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
         mailboxes = _again(request, profile, mailboxes)
     if is_again and not mailboxes.exists():
         text = _("No mailbox of %(profile)s is stopped by a failure now.") % {"profile": profile.name}
-        return saved_response(request, back_url, title=_("Nothing to enable again"), text=text)
+        title = _("Nothing to enable again")
+        return saved_response(request, back_url, title=title, text=text, intent="information")
     if not mailboxes.exists():
         return saved_response(
             request,

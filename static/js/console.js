@@ -38,6 +38,11 @@
     scope.querySelectorAll("[data-grid]").forEach(syncGrid);
     scope.querySelectorAll("form:not([data-part]):has([data-section])").forEach(syncParts);
     scope.querySelectorAll(".toasts .toast:not([data-timed])").forEach(time);
+    scope.querySelectorAll(".tabs > [aria-current]").forEach(reach);
+  };
+  const reach = tab => {                                                    // a phone shows some of the tabs: the present one among them
+    const row = tab.parentElement, [at, within] = [tab.getBoundingClientRect(), row.getBoundingClientRect()];
+    if (at.left < within.left || at.right > within.right) row.scrollLeft += at.left + at.width / 2 - within.left - within.width / 2;
   };
   const syncGrid = grid => {
     const rows = [...grid.querySelectorAll(".rowcheck")], on = rows.filter(r => r.checked), all = grid.querySelector("[data-all]");

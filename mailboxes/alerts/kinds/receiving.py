@@ -78,7 +78,7 @@ RECEIVING = (
         AlertLevel.WARNING,
         gettext_noop("A message for {mailbox} is in quarantine"),
         gettext_noop("It could not be read: {cause} Its bytes are kept as far as the server gave them."),
-        gettext_noop("Open the message and look at its source."),
+        gettext_noop("Open the message: look at its source, or choose Read again after an upgrade."),
         (Link.EMAILS, Link.MAILBOX),
     ),
     Kind(
