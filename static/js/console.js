@@ -30,7 +30,7 @@
 
   const adopt = scope => {                                                  // runs on load and after every swap
     scope.querySelectorAll('dialog[data-modal=""]').forEach(d => { d.dataset.modal = "shown"; d.removeAttribute("open"); d.showModal();
-      if (!d.querySelector("[autofocus], [data-focus]")) (d.querySelector(".body :is(input, select, textarea):not([type=hidden], :disabled)") ?? d.querySelector("footer .btn"))?.focus();
+      if (!d.querySelector("[autofocus], [data-focus]")) (d.querySelector(".body :is(input, select, textarea):not([type=hidden], :disabled)") ?? d.querySelector("footer .btn:not(.danger)"))?.focus();
     });
     scope.querySelectorAll('details:not([open]):has([aria-invalid="true"], .theirs)').forEach(d => { d.open = true; });
     const to = scope.querySelector("[data-focus]");                         // e.g. the error summary of a form

@@ -18,8 +18,8 @@ RUNNING = (
         AlertLevel.ERROR,
         gettext_noop("Incoming email for {mailbox} could not be tested"),
         gettext_noop(
-            "{cause} Email is not received until the test succeeds; it is repeated by itself as long as it "
-            "may pass. The owner of the server profile {profile} sees this too."
+            "{cause} Email is not received until a test succeeds; where the cause may pass, the test is "
+            "repeated by itself. The owner of the server profile {profile} sees this too."
         ),
         "{remedy}",
         (Link.MAILBOX, Link.PROFILE),
@@ -31,8 +31,8 @@ RUNNING = (
         AlertLevel.ERROR,
         gettext_noop("Outgoing email for {mailbox} could not be tested"),
         gettext_noop(
-            "{cause} Email is not sent until the test succeeds; it is repeated by itself as long as it "
-            "may pass. The owner of the server profile {profile} sees this too."
+            "{cause} Email is not sent until a test succeeds; where the cause may pass, the test is "
+            "repeated by itself. The owner of the server profile {profile} sees this too."
         ),
         "{remedy}",
         (Link.MAILBOX, Link.PROFILE),

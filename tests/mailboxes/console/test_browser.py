@@ -290,6 +290,19 @@ def test_the_commands_on_the_mailboxes_of_a_profile_stand_in_one_line_on_a_phone
     assert page.locator(".cmdbar").bounding_box()["height"] < 60  # type: ignore[index]
 
 
+def test_a_phone_shows_the_present_tab(page: Page, base: str, ana: Mailbox) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    sign_in(page, base, to=f"{LIST_URL}{ana.pk}/alerts/")
+    expect(page.locator(".tabs [aria-current]")).to_be_in_viewport(ratio=1)
+
+
+def test_what_destroys_has_the_focus_on_cancel_on_a_page_of_its_own_too(
+    page: Page, base: str, ana: Mailbox
+) -> None:
+    sign_in(page, base, to=f"{LIST_URL}{ana.pk}/delete/")
+    expect(page.locator("dialog:modal").get_by_text("Cancel")).to_be_focused()
+
+
 def test_the_full_form_follows_a_changed_fragment_to_its_tab(page: Page, base: str) -> None:
     sign_in(page, base, to="/environments/contoso/server-profiles/new/full/")
     expect(page.locator("#general")).to_be_visible()
