@@ -148,7 +148,7 @@ def avatar(name: object, classes: str = "") -> SafeString:
     """Show the avatar of a person, a queue or a mailbox."""
     css = f"avatar {classes}".strip()
     shape = '<span class="{}" data-tone="{}" aria-hidden="true">{}</span>'
-    return format_html(shape, css, tone(name), initials(name))
+    return format_html(shape, css, tone(name), initials(name) or "?")
 
 
 @register.filter

@@ -176,3 +176,13 @@ def test_the_command_reads_all_of_them_and_names_what_it_cannot(
     call_command("reprocess", environment="contoso", stdout=out)
     assert f"Message {broken.pk} of billing@contoso.example still cannot be read" in out.getvalue()
     assert "1 of 2 messages in quarantine are read now." in out.getvalue()
+
+
+def test_nobody_is_answered_whom_the_parser_did_not_find(reader: Client, quarantine: Quarantine) -> None:
+    message = quarantine()
+    address = reverse("mailboxes:message_detail", args=["contoso", message.mailbox_id, message.pk])
+    page = reader.get(address).content.decode()
+    assert "What stopped the reader: KeyError while reading it." in page
+    assert 'aria-hidden="true">?</span>' in page
+    assert "/forward/" in page
+    assert "/reply" not in page
