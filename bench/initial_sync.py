@@ -138,22 +138,24 @@ def prepare(installation: Installation, authority: Authority, slug: str, port: i
 def received_in(installation: Installation, slug: str, count: int) -> float:
     """Return the seconds from the start of a mailbox's first run until its last message is committed.
 
-    A run that fails is tried again minutes later only; so its failure is told at once.
+    A run that fails is tried again minutes later only, and so is one that is held up: both are told at once.
     """
     state = (
         "FROM mailboxes_workerstate s JOIN mailboxes_mailbox b ON b.id = s.mailbox_id "
         f"JOIN profiles_environment e ON e.id = b.environment_id "
         f"WHERE e.slug = '{slug}' AND s.direction = 'incoming'"
     )
-    is_over = "s.last_success_on IS NOT NULL OR s.last_error <> ''"
+    # Until its row is given back, a run may still write when it is due next.
+    is_over = "s.lease_owner = '' AND (s.last_success_on IS NOT NULL OR s.last_error <> '' OR s.told <> '')"
     installation.wait_until(f"SELECT {is_over} {state}", equals=True, seconds=PATIENCE)
     ((seconds, items, error),) = installation.sql(
-        "SELECT extract(epoch FROM s.last_success_on - s.last_started_on), s.last_items, s.last_error "
-        f"{state}"
+        "SELECT extract(epoch FROM s.last_success_on - s.last_started_on), s.last_items, "
+        f"s.last_error || s.told {state}"
     )
     if seconds is None or items != count:
         raise RuntimeError(f"{items} messages were stored in one run, not {count}. {error}")
-    installation.execute("UPDATE mailboxes_workerstate SET is_enabled = false")
+    # One that is only disabled would be tried again, enabled, and keep the address from the next round.
+    installation.execute("UPDATE mailboxes_workerstate SET is_enabled = false, due_at = NULL")
     return float(seconds)
 
 
