@@ -1,7 +1,7 @@
 """Draw the rows of the list of mailboxes.
 
 In Python: as a template a row takes six times as long, and a page has up to 250 of them. Everything is put in
-by `format_html`, which escapes; what all rows have in common is translated, looked up and drawn once.
+by `fill`, which escapes; what all rows have in common is translated, looked up and drawn once.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,12 +10,12 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from emailsync.web.addresses import pattern
+from emailsync.web.html import fill
 from emailsync.web.templatetags.console import avatar, icon, moment, status
 from mailboxes.choices import AddressStatus, MailboxKind
 from mailboxes.models import Mailbox
@@ -67,7 +67,7 @@ class RowDrawing:
     def draw(self, row: Mailbox) -> SafeString:
         """Draw the row of one mailbox of the list."""
         named = {"name": row.name}
-        return format_html(
+        return fill(
             ROW,
             key=row.pk,
             name=row.name,
@@ -76,7 +76,7 @@ class RowDrawing:
             chosen=self._chosen,
             avatar=avatar(row.name, "wideonly"),
             detail=self._urls["detail"].format(row.pk),
-            below=format_html(self._below, row.address) if self._below else "",
+            below=fill(self._below, row.address) if self._below else "",
             cells=_joined([cell(row) for cell in self._cells]),
             more=self._more,
             commands=self._menu(row),
@@ -87,20 +87,20 @@ class RowDrawing:
         known = self._menus.get((is_own, waits))
         if known is None:
             known = self._menus[is_own, waits] = _joined(self._commands(is_own=is_own, waits=waits))
-        return format_html(known, row.pk)
+        return fill(known, row.pk)
 
     def _commands(self, *, is_own: bool, waits: bool) -> Iterator[SafeString]:
         """Draw the commands of all rows that offer the same, with {0} for the key."""
         words, urls, key = self._words, self._urls, SafeString("{0}")
-        yield format_html(LINK, urls["detail"].format("{0}"), words["open"])
+        yield fill(LINK, urls["detail"].format("{0}"), words["open"])
         if is_own or Permission.DIAGNOSE in self._may:
-            yield format_html(BUTTON, "diagnose", key, words["diagnose"])
+            yield fill(BUTTON, "diagnose", key, words["diagnose"])
         if waits and Permission.APPROVE in self._may:
-            yield format_html(BUTTON, "approve", key, words["approve"])
+            yield fill(BUTTON, "approve", key, words["approve"])
         if is_own or Permission.READ_ALERTS in self._may:
-            yield format_html(LINK, urls["alerts"].format("{0}"), words["alerts"])
+            yield fill(LINK, urls["alerts"].format("{0}"), words["alerts"])
         if is_own or Permission.READ_EMAIL in self._may:
-            yield format_html(LINK, urls["emails"].format("{0}"), words["emails"])
+            yield fill(LINK, urls["emails"].format("{0}"), words["emails"])
 
 
 def _below(listing: MailboxListing) -> str:
@@ -123,7 +123,7 @@ def _cells() -> Mapping[str, Callable[[Any], SafeString]]:
     @cache
     def result(name: str, value: str) -> SafeString:
         cell = '<td role="cell" data-label="{}">{}</td>'
-        return format_html(cell, on_phones[name], status(value, "auto"))
+        return fill(cell, on_phones[name], status(value, "auto"))
 
     @cache
     def state(classes: str, value: str, kind: str = "status") -> SafeString:
@@ -153,9 +153,7 @@ def _cells() -> Mapping[str, Callable[[Any], SafeString]]:
 
 
 def _kind(kind: MailboxKind) -> SafeString:
-    return format_html(
-        '<span class="status" data-status="none">{}{}</span>', icon(ICONS[kind]), str(kind.label)
-    )
+    return fill('<span class="status" data-status="none">{}{}</span>', icon(ICONS[kind]), str(kind.label))
 
 
 def _moment(value: datetime | None) -> SafeString:
@@ -163,21 +161,21 @@ def _moment(value: datetime | None) -> SafeString:
 
 
 def _cell(classes: str, content: str) -> SafeString:
-    return format_html(_empty_cell(classes), content)
+    return fill(_empty_cell(classes), content)
 
 
 @cache
 def _empty_cell(classes: str) -> SafeString:
-    return format_html('<td class="{}" role="cell">{{}}</td>', classes)
+    return fill('<td class="{}" role="cell">{{}}</td>', classes)
 
 
 def _muted(words: str) -> SafeString:
-    return format_html('<span class="muted">{}</span>', words)
+    return fill('<span class="muted">{}</span>', words)
 
 
 def _labelled(drawing: str, words: str) -> SafeString:
     # A brace would be taken for a place to be filled.
-    return format_html("{}{}", icon(drawing), words.replace("{", "{{").replace("}", "}}"))
+    return fill("{}{}", icon(drawing), words.replace("{", "{{").replace("}", "}}"))
 
 
 def _joined(parts: Iterable[SafeString]) -> SafeString:

@@ -9,8 +9,10 @@ import pytest
 from django.conf import settings
 from django.test import Client
 from django.utils import timezone
+from django.utils.safestring import SafeString
 
 from emailsync.web import icons, zone
+from emailsync.web.html import fill
 from emailsync.web.templatetags import console
 from mailboxes import choices
 from tests.web.trial import LIST_URL
@@ -163,3 +165,10 @@ def test_the_help_is_a_page(signed_in: Client) -> None:
 def test_a_date_is_written_in_the_language_of_the_reader(accepted: str, written: str) -> None:
     with zone.dates_in(zone.language_of_dates(accepted)):
         assert f">{written}, 11:05</time>" in console.moment(datetime(2019, 11, 20, 11, 5, tzinfo=UTC))
+
+
+def test_what_is_filled_in_is_escaped_unless_it_is_html_already() -> None:
+    filled = fill('<td class="{css}">{}{}</td>', "<b> & 'c'", SafeString("<i>d</i>"), css='e"f')
+
+    assert filled == '<td class="e&quot;f">&lt;b&gt; &amp; &#x27;c&#x27;<i>d</i></td>'
+    assert isinstance(filled, SafeString)

@@ -11,12 +11,12 @@ from django import template
 from django.forms import BaseForm
 from django.utils import timezone
 from django.utils.formats import number_format
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 
 from emailsync.web import icons, navigation, zone
 from emailsync.web.forms import FieldError, field_errors
+from emailsync.web.html import fill
 
 register = template.Library()
 
@@ -89,12 +89,12 @@ def _known_status(kind: str, family: str, drawing: str, word: str, short: str) -
     """Draw a status by its own word, once for all rows. Phones have room for one word beside two others."""
     label: SafeString | str = word
     if short:
-        label = format_html('<span class="wideonly">{}</span><span class="narrow">{}</span>', word, short)
+        label = fill('<span class="wideonly">{}</span><span class="narrow">{}</span>', word, short)
     return _draw(kind, family, drawing, label)
 
 
 def _draw(kind: str, family: str, drawing: str, label: str) -> SafeString:
-    return format_html(
+    return fill(
         '<span class="{}" data-status="{}">{}<span>{}</span></span>', kind, family, icons.draw(drawing), label
     )
 
@@ -148,7 +148,7 @@ def avatar(name: object, classes: str = "") -> SafeString:
     """Show the avatar of a person, a queue or a mailbox."""
     css = f"avatar {classes}".strip()
     shape = '<span class="{}" data-tone="{}" aria-hidden="true">{}</span>'
-    return format_html(shape, css, tone(name), initials(name) or "?")
+    return fill(shape, css, tone(name), initials(name) or "?")
 
 
 @register.filter
@@ -170,7 +170,7 @@ def _day(moment: datetime, today: datetime) -> str:
         return gettext("Yesterday")
     day = zone.write_day(moment, with_year=moment.year != today.year)
     language = zone.foreign_language()
-    return format_html('<span lang="{}">{}</span>', language, day) if language else day
+    return fill('<span lang="{}">{}</span>', language, day) if language else day
 
 
 @register.filter(expects_localtime=False)
@@ -179,11 +179,11 @@ def moment(value: datetime | None, empty: str = "") -> SafeString | str:
     if value is None:
         return empty or gettext("Never")
     local = timezone.localtime(value)
-    return format_html(
+    return fill(
         '<time datetime="{}" title="{}">{}, {}</time>',
         value.astimezone(UTC).isoformat(timespec="seconds"),
         zone.write_in_full(local),
-        _day(local, timezone.localtime(timezone.now())),
+        _day(local, timezone.now().astimezone(local.tzinfo)),
         f"{local:%H:%M}",
     )
 
