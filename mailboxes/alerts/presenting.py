@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
+from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
@@ -44,7 +44,15 @@ class _Words(dict[str, object]):
 
     def __getitem__(self, key: str) -> object:
         value = super().__getitem__(key)
-        return _moment(str(value)) if key.endswith("_at") else value
+        if key == "date":
+            return _day(str(value))
+        return _moment(str(value)) if key.endswith(("_at", "_on")) else value
+
+
+def _day(text: str) -> str:
+    """Return a stored day in the reader's words."""
+    day = parse_date(text)
+    return date_format(day, "M j, Y") if day else text
 
 
 def _moment(text: str) -> str:

@@ -118,7 +118,7 @@ RUNNING = (
         "incoming_failing_together",
         AlertLevel.ERROR,
         gettext_noop("Incoming email of {members} of {profile} is stopped"),
-        gettext_noop("{cause} They all met the same failure, so it is told once."),
+        gettext_noop("{cause} Mailboxes that meet the same failure are told of together."),
         "{remedy}",
         (Link.PROFILE,),
     ),
@@ -127,7 +127,8 @@ RUNNING = (
         AlertLevel.WARNING,
         gettext_noop("Incoming email of {members} of {profile} will be tried again"),
         gettext_noop(
-            "{cause} They all met the same failure, so it is told once. Each is tried again by itself."
+            "{cause} Mailboxes that meet the same failure are told of together. Each is tried again by "
+            "itself."
         ),
         gettext_noop("Nothing to do unless this goes on. {remedy}"),
         (Link.PROFILE,),
@@ -136,7 +137,7 @@ RUNNING = (
         "outgoing_failing_together",
         AlertLevel.ERROR,
         gettext_noop("Outgoing email of {members} of {profile} is stopped"),
-        gettext_noop("{cause} They all met the same failure, so it is told once."),
+        gettext_noop("{cause} Mailboxes that meet the same failure are told of together."),
         "{remedy}",
         (Link.PROFILE,),
     ),
@@ -145,7 +146,8 @@ RUNNING = (
         AlertLevel.WARNING,
         gettext_noop("Outgoing email of {members} of {profile} will be tried again"),
         gettext_noop(
-            "{cause} They all met the same failure, so it is told once. Each is tried again by itself."
+            "{cause} Mailboxes that meet the same failure are told of together. Each is tried again by "
+            "itself."
         ),
         gettext_noop("Nothing to do unless this goes on. {remedy}"),
         (Link.PROFILE,),
@@ -164,8 +166,8 @@ RUNNING = (
         AlertLevel.ERROR,
         gettext_noop("Email of {members} of {profile} waits"),
         gettext_noop(
-            "{cause} They all wait for the same, so it is told once. Their email waits on the server and "
-            "here; nothing is lost."
+            "{cause} Mailboxes that wait for the same are told of together. Their email waits on the server "
+            "and here; nothing is lost."
         ),
         gettext_noop("{remedy} After that email goes on by itself."),
         (Link.PROFILE,),
