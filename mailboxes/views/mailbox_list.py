@@ -40,11 +40,10 @@ def list_page(
     user = cast("User", request.user)
     listing = listing_of(environment, user=user, state=state, columns=chosen_columns(request))
     is_new = not listing.total and not Mailbox.objects.filter(environment=environment).exists()
-    drawing = RowDrawing(listing)
     context = {
         "environment": environment,
         "listing": listing,
-        "rows": [drawing.draw(row) for row in listing.rows],
+        "rows": RowDrawing(listing).draw(listing.rows),
         "is_new": is_new,
         "has_profiles": is_new and environment.server_profiles.active().exists(),
         "commands": commands_for(environment, user=user),

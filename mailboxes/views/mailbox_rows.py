@@ -64,8 +64,11 @@ class RowDrawing:
         self._cells = [cells[name] for name in cells if name in listing.shown]
         self._below = _below(listing)
 
-    def draw(self, row: Mailbox) -> SafeString:
-        """Draw the row of one mailbox of the list."""
+    def draw(self, rows: Iterable[Mailbox]) -> SafeString:
+        """Draw the rows of the list."""
+        return _joined([self._row(row) for row in rows])
+
+    def _row(self, row: Mailbox) -> SafeString:
         named = {"name": row.name}
         return fill(
             ROW,
