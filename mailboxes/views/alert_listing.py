@@ -24,6 +24,7 @@ from mailboxes.choices import AlertLevel
 from mailboxes.models import Alert, AlertReading, AlertTranscript, Mailbox
 from mailboxes.models.alert import AlertQuerySet
 from mailboxes.services import wall
+from mailboxes.views.alert_cards import Card, CardDrawing
 from mailboxes.views.email_listing import inside_json
 from profiles import access
 from profiles.access import Permission, Person
@@ -238,29 +239,6 @@ def _kinds_saying(word: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Card:
-    """An alert with its words, the mailboxes it gathers, and what its reader may do with it."""
-
-    alert: Alert
-    words: Presented
-    members: wall.Members | None
-    may_delete: bool
-    #: Whether its reader may test the mailbox or profile it is about, and so see what was said to the server.
-    may_diagnose: bool
-
-    @cached_property
-    def level(self) -> str:
-        """Return the word for its level, which a card says twice."""
-        return str(AlertLevel(self.alert.level).label)
-
-    @property
-    def is_outage(self) -> bool:
-        """Say whether it stopped mailboxes that can be enabled again together."""
-        is_open = self.alert.resolved_on is None and self.alert.level == AlertLevel.ERROR
-        return bool(is_open and self.members and self.members.open and self.alert.server_profile_id)
-
-
-@dataclass(frozen=True)
 class Wall:
     """One wall: its alerts, its address and its page."""
 
@@ -276,18 +254,19 @@ class Wall:
     #: Whether cards name the environment.
     spans_environments: bool = False
 
-    @property
-    def context(self) -> dict[str, Any]:
-        """Return the context of the page and of its changing part."""
+    def context(self, *, focus: int = 0) -> dict[str, Any]:
+        """Return the context of the page and of its changing part; the card of the alert `focus` takes it."""
         listing = self.listing
+        drawing = CardDrawing(focus=focus, spans_environments=self.spans_environments)
         rows, folded = listing.rows, listing.folded
         cards = {card.alert.pk: card for card in self.cards([*rows, *folded])}
         days = groupby((cards[alert.pk] for alert in rows), key=lambda card: day(card.alert.last_seen_on))
         return {
             **self.head,
             "listing": listing,
-            "days": [(name, list(group)) for name, group in days],
-            "folded": [cards[alert.pk] for alert in folded],
+            "days": [(name, drawing.draw(group)) for name, group in days],
+            "folded": drawing.draw(cards[alert.pk] for alert in folded),
+            "folded_count": len(folded),
             "causes": listing.cause_choices,
             "profile_choices": listing.profile_choices(self.profiles) if self.profiles else (),
             "whose_choices": listing.whose_choices if self.spans_environments else (),

@@ -194,7 +194,7 @@ def _show(request: HttpRequest, shown: Wall) -> HttpResponse:
     mark = request.GET.get("mark", "")
     if mark and is_fragment(request) and mark == shown.listing.mark:
         return HttpResponse(status=204)
-    context = {**shown.context, "is_fragment": is_fragment(request)}
+    context = {**shown.context(), "is_fragment": is_fragment(request)}
     if mark and is_fragment(request):
         number = shown.listing.newer_than(mark)
         context["news"] = (
@@ -218,7 +218,7 @@ def _ask(request: HttpRequest, shown: Wall) -> HttpResponse:
         "back_url": listing.here,
     }
     return dialog_response(
-        request, "mailboxes/_alerts_delete.html", context, page=lambda: (shown.template, shown.context)
+        request, "mailboxes/_alerts_delete.html", context, page=lambda: (shown.template, shown.context())
     )
 
 
@@ -279,8 +279,8 @@ def _after(
     if number and left:
         position = rows.index(number) if number in rows else 0
         focus = number if number in left else left[min(position, len(left) - 1)]
-    context = {**after.context, "is_fragment": True, "said": title, "focus": focus, "empties": bool(number)}
-    return render(request, "mailboxes/_wall_part.html", context)
+    parts = {"is_fragment": True, "said": title, "empties": bool(number)}
+    return render(request, "mailboxes/_wall_part.html", {**after.context(focus=focus), **parts})
 
 
 def _number(request: HttpRequest) -> int:
