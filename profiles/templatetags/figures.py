@@ -20,6 +20,7 @@ class Figures(Protocol):
     active: int
     failing: int
     working: int
+    open_alerts: int
 
 
 @register.simple_tag

@@ -1,7 +1,6 @@
 """The list of an environment's server profiles: views, search, sort and pages."""
 
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Lower
@@ -11,22 +10,13 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from emailsync.web.addresses import pattern
 from emailsync.web.listing import Column, View
 from emailsync.web.responses import page_response
 from profiles import access
 from profiles.access import Permission
 from profiles.models import Environment, ServerProfile
 from profiles.views.figures import ListingWithFigures
-
-#: Where rows lead.
-ROW_URLS = {
-    "edit": "profiles:profile_edit",
-    "detail": "profiles:profile_detail",
-    "mailboxes": "mailboxes:profile_mailboxes",
-    "alerts": "mailboxes:profile_alerts",
-    "move": "mailboxes:profile_move",
-}
+from profiles.views.profile_rows import RowDrawing
 
 
 class ServerProfileListing(ListingWithFigures[ServerProfile]):
@@ -69,7 +59,7 @@ def list_page(environment: Environment, *, state: QueryDict) -> tuple[str, dict[
         "is_new": not listing.total and not environment.server_profiles.exists(),
         # The way back: a command without script returns to the list as it was.
         "commands_url": f"{commands_url}?{words}" if words else commands_url,
-        "row_urls": {name: pattern(url, environment.slug, UUID) for name, url in ROW_URLS.items()},
+        "rows": RowDrawing(environment).draw(listing.rows),
     }
     return "profiles/profile_list.html", context
 
