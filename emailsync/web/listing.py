@@ -162,12 +162,15 @@ class Listing(Generic[M]):
             whole = f"facet_{self.facet.name}" if self.facet else ""
             whole = whole if whole in facets else "all_records"
             parts = {name: found.filter(condition) for name, condition in facets.items()}
-            counts = counted_together(
-                {
-                    name: (part, (self._limit if name == whole else COUNTED_BY_FACET) + 1)
-                    for name, part in {"all_records": found, **parts}.items()
-                }
-            )
+            limits = {
+                name: (part, (self._limit if name == whole else COUNTED_BY_FACET) + 1)
+                for name, part in {"all_records": found, **parts}.items()
+            }
+            counts = {}
+            if self._rare_keys is not None:
+                counts[whole] = len(self._rare_keys)
+                del limits[whole]
+            counts |= counted_together(limits)
         return counts | {
             f"facet_{name}": counts["all_records"] if is_all else 0
             for name, is_all in known.items()
@@ -216,10 +219,12 @@ class Listing(Generic[M]):
         """Return the records of this page."""
         start = (self.page - 1) * self.size
         stop = min(start + self.size, self.total)
-        if self.total and (self._finds_few or (self._is_rare and self.total <= RARE)):
+        if self.total and (self._finds_few or self._rare_keys is not None):
             # With a limit PostgreSQL would go through all records by name until it meets these.
-            keys = list(self._sorted(self.selected).values_list("pk", flat=True))[start:stop]
-            return self.fetch(self._sorted(self._queryset.filter(pk__in=keys)))
+            keys = self._rare_keys
+            if keys is None:
+                keys = list(self._sorted(self.selected).values_list("pk", flat=True))
+            return self.fetch(self._sorted(self._queryset.filter(pk__in=keys[start:stop])))
         if start > self.total // 2 and not self.is_more:
             # The shorter way to the last pages is from the end.
             return self.fetch(self._sorted(self.selected).reverse()[self.total - stop : self.total - start])[
@@ -227,9 +232,18 @@ class Listing(Generic[M]):
             ]
         return self.fetch(self._sorted(self.selected)[start:stop]) if self.total else []
 
-    @property
-    def _is_rare(self) -> bool:
-        return any(part.is_rare for part in (self.view, self.facet) if part)
+    @cached_property
+    def _rare_keys(self) -> list[Any] | None:
+        """Return the keys of what lies scattered, in order: it is looked for once, to be counted and shown.
+
+        None when it is not rare, or more than that.
+        """
+        is_rare = any(part.is_rare for part in (self.view, self.facet) if part)
+        is_nothing = self.facet is not None and self._known_count(self.facet) is False
+        if self._finds_few or is_nothing or not is_rare:
+            return None
+        keys = list(self._sorted(self.selected).values_list("pk", flat=True)[: RARE + 1])
+        return keys if len(keys) <= RARE else None
 
     def fetch(self, page: QuerySet[M]) -> list[M]:
         """Return the records of a page; a list that shows much looks only now for what it shows."""

@@ -169,4 +169,31 @@ def test_what_is_rare_is_sorted_whole_and_shown_the_same(sort: str, monkeypatch:
     assert [names(listing(page)) for page in pages] == as_usual
     with CaptureQueriesContext(connection) as asked:
         names(listing(pages[1]))
-    assert sum("LIMIT 5" in query["sql"] for query in asked.captured_queries) == 0
+    assert not any(query["sql"].endswith(("LIMIT 5", "LIMIT 5 OFFSET 5")) for query in asked.captured_queries)
+
+
+@pytest.mark.parametrize(("most", "looked"), [(5_000, 1), (9, 3)])
+def test_what_is_rare_is_looked_for_once_to_be_counted_and_shown(
+    most: int, looked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    User.objects.bulk_create(User(username=f"x{number}", is_staff=True) for number in range(8))
+    staff, others = PeopleListing.facets
+    usual = [(choice.title, choice.count) for choice in listing("facet=staff").facet_choices]
+    monkeypatch.setattr(PeopleListing, "facets", (replace(staff, is_rare=True), others))
+    monkeypatch.setattr("emailsync.web.listing.RARE", most)
+    shown = listing("facet=staff")
+    with CaptureQueriesContext(connection) as asked:
+        assert len(names(shown)) == 5
+        assert [(choice.title, choice.count) for choice in shown.facet_choices] == usual
+    where = [query["sql"].count('AND "auth_user"."is_staff")') for query in asked.captured_queries]
+    assert sum(where) == looked
+
+
+def test_a_facet_that_a_rare_view_rules_out_is_empty_and_hides_nothing_of_the_view(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    active, *others = PeopleListing.views
+    rare = replace(active, is_rare=True, rules_out=frozenset({"staff"}))
+    monkeypatch.setattr(PeopleListing, "views", (rare, *others))
+    shown = listing("facet=staff")
+    assert (shown.total, names(shown), shown.facet_choices[0].count) == (0, [], 6)
