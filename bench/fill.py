@@ -51,7 +51,6 @@ def main() -> int:
 def fill(*, mailboxes: int, messages: int) -> None:
     """Add the environment with its people, profiles, mailboxes, email, alerts and jobs."""
     from django.contrib.auth.models import User  # noqa: PLC0415  (Django is set up by the caller)
-    from django.db import connection  # noqa: PLC0415
 
     from profiles.models import EmailSettings, Environment, ServerProfile  # noqa: PLC0415
 
@@ -75,8 +74,14 @@ def fill(*, mailboxes: int, messages: int) -> None:
     _write_email(environment.pk, boxes, count=messages, chance=chance)
     _write_alerts(environment.pk, boxes, profiles, count=mailboxes // 2, chance=chance)
     _write_jobs(environment.pk, people, boxes)
+    tidy()
+
+
+def tidy() -> None:
+    """Do what the database does by itself in quiet moments."""
+    from django.db import connection  # noqa: PLC0415
+
     with connection.cursor() as cursor:
-        # What the database does by itself in quiet moments.
         cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
 
 
