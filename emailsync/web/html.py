@@ -1,15 +1,21 @@
 """HTML for what a page says hundreds of times."""
 
+from collections.abc import Iterable
 from html import escape
 
 from django.utils.safestring import SafeString
 
 
 def fill(shape: str, *values: object, **named: object) -> SafeString:
-    """Put values into a piece of HTML, all escaped but `SafeString`: `format_html` in a third of its time."""
+    """Put values into a piece of HTML, all escaped but `SafeString`: a third of the work of `format_html`."""
     return SafeString(
         shape.format(*map(_escaped, values), **{name: _escaped(value) for name, value in named.items()})
     )
+
+
+def joined(parts: Iterable[str]) -> SafeString:
+    """Put pieces of HTML one behind the other."""
+    return SafeString("".join(parts))
 
 
 def _escaped(value: object) -> str:

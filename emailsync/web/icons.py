@@ -7,8 +7,9 @@ import re
 from functools import cache
 from pathlib import Path
 
-from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+
+from emailsync.web.html import fill
 
 DRAWINGS = Path(__file__).with_name("icons.svg")
 
@@ -25,4 +26,4 @@ def draw(name: str, size: str = "", classes: str = "") -> SafeString:
     """Return the icon `name` as markup; the word beside it carries the meaning."""
     css = " ".join(part for part in ("icon", size, classes) if part)
     drawing = mark_safe(symbols()[name])  # noqa: S308 - our own file, not a visitor's text
-    return format_html('<svg class="{}" viewBox="0 0 20 20" aria-hidden="true">{}</svg>', css, drawing)
+    return fill('<svg class="{}" viewBox="0 0 20 20" aria-hidden="true">{}</svg>', css, drawing)

@@ -167,8 +167,8 @@ class Listing(Generic[M]):
                 for name, part in {"all_records": found, **parts}.items()
             }
             counts = {}
-            if self._rare_keys is not None:
-                counts[whole] = len(self._rare_keys)
+            if self._few_keys is not None:
+                counts[whole] = len(self._few_keys)
                 del limits[whole]
             counts |= counted_together(limits)
         return counts | {
@@ -219,11 +219,8 @@ class Listing(Generic[M]):
         """Return the records of this page."""
         start = (self.page - 1) * self.size
         stop = min(start + self.size, self.total)
-        if self.total and (self._finds_few or self._rare_keys is not None):
+        if self.total and (keys := self._few_keys) is not None:
             # With a limit PostgreSQL would go through all records by name until it meets these.
-            keys = self._rare_keys
-            if keys is None:
-                keys = list(self._sorted(self.selected).values_list("pk", flat=True))
             return self.fetch(self._sorted(self._queryset.filter(pk__in=keys[start:stop])))
         if start > self.total // 2 and not self.is_more:
             # The shorter way to the last pages is from the end.
@@ -233,14 +230,14 @@ class Listing(Generic[M]):
         return self.fetch(self._sorted(self.selected)[start:stop]) if self.total else []
 
     @cached_property
-    def _rare_keys(self) -> list[Any] | None:
-        """Return the keys of what lies scattered, in order: it is looked for once, to be counted and shown.
+    def _few_keys(self) -> list[Any] | None:
+        """Return the keys of a few that lie scattered, in order; what is rare is counted by them too.
 
-        None when it is not rare, or more than that.
+        None when they are not few.
         """
-        is_rare = any(part.is_rare for part in (self.view, self.facet) if part)
+        is_rare = self._finds_few or any(part.is_rare for part in (self.view, self.facet) if part)
         is_nothing = self.facet is not None and self._known_count(self.facet) is False
-        if self._finds_few or is_nothing or not is_rare:
+        if is_nothing or not is_rare:
             return None
         keys = list(self._sorted(self.selected).values_list("pk", flat=True)[: RARE + 1])
         return keys if len(keys) <= RARE else None

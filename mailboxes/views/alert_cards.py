@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
-from uuid import UUID
 
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -16,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from emailsync.web.addresses import pattern
-from emailsync.web.html import fill
+from emailsync.web.html import fill, joined
 from emailsync.web.templatetags.console import icon, level_icon, moment, number
 from mailboxes.alerts.presenting import Presented
 from mailboxes.choices import AlertLevel
@@ -37,7 +36,7 @@ DELETE = """<button type="submit" class="btn subtle iconly" name="alert" value="
 aria-label="{label} {title}" title="{words}" hx-post="{url}" hx-target="#list" \
 hx-swap="outerHTML show:none"{focus}>{icon}</button>"""
 REMEDY = '<p class="remedy"><b>{}</b> {}</p>'
-STRONG, PLAIN = '<span class="strong">{}</span>', "<span>{}</span>"
+STRONG, PLAIN, PAIR = '<span class="strong">{}</span>', "<span>{}</span>", "{} {}"
 LINK = '<a href="{}">{}<span class="vh">, {}</span></a>'
 AGAIN = (
     '<a href="{0}" hx-get="{0}" hx-target="#dialogs" hx-swap="innerHTML">{1}<span class="vh">, {2}</span></a>'
@@ -92,7 +91,7 @@ class CardDrawing:
 
     def draw(self, cards: Iterable[Card]) -> SafeString:
         """Draw several cards."""
-        return _joined(self._card(card) for card in cards)
+        return joined(self._card(card) for card in cards)
 
     def _card(self, card: Card) -> SafeString:
         alert, words, resolved = card.alert, card.words, card.alert.resolved_on is not None
@@ -108,11 +107,11 @@ class CardDrawing:
             said=f"{said} " if said else "",
             level_words=card.level,
             title=words.title,
-            buttons=_joined(self._buttons(card)),
+            buttons=joined(self._buttons(card)),
             text=words.text,
             remedy=fill(REMEDY, _("What to do:"), words.remedy) if words.remedy and not resolved else "",
-            meta=_joined(self._meta(card)),
-            more=_joined((self._links(card), self._members(card), self._details(card))),
+            meta=joined(self._meta(card)),
+            more=joined((self._links(card), self._members(card), self._details(card))),
         )
 
     def _buttons(self, card: Card) -> Iterator[SafeString]:
@@ -137,14 +136,14 @@ class CardDrawing:
     def _meta(self, card: Card) -> Iterator[SafeString | str]:
         alert = card.alert
         if alert.resolved_on:
-            yield fill(STRONG, SafeString(f"{escape(_('Resolved'))} {moment(alert.resolved_on)}"))
+            yield fill(STRONG, fill(PAIR, _("Resolved"), moment(alert.resolved_on)))
         if self._spans:
             yield fill(PLAIN, alert.environment.name)
         yield fill(PLAIN, self._mailbox if alert.mailbox_id else self._profile)
         yield fill(PLAIN, card.level)
         yield moment(alert.last_seen_on)
         if card.members:
-            yield fill(PLAIN, SafeString(f"{escape(_('since'))} {moment(alert.first_seen_on)}"))
+            yield fill(PLAIN, fill(PAIR, _("since"), moment(alert.first_seen_on)))
         elif alert.count > 1:
             words = ngettext("once since %(since)s", "%(number)s times since %(since)s", alert.count)
             filled = escape(words) % {"number": alert.count, "since": moment(alert.first_seen_on)}
@@ -155,11 +154,12 @@ class CardDrawing:
         links = [fill(LINK, url, label, title) for label, url in card.words.links]
         if card.is_outage and card.may_diagnose and card.members:
             alert, stopped = card.alert, card.members.open
-            again = pattern("mailboxes:profile_diagnose", alert.environment.slug, UUID)
+            again = reverse(
+                "mailboxes:profile_diagnose", args=[alert.environment.slug, alert.server_profile_id]
+            )
             words = ngettext("Test and enable it again", "Test and enable all %(shown)s again", stopped)
-            url = f"{again.format(alert.server_profile_id)}?alert={alert.pk}"
-            links.append(fill(AGAIN, url, words % {"shown": number(stopped)}, title))
-        return fill('<div class="acts">{}</div>', _joined(links)) if links else SafeString()
+            links.append(fill(AGAIN, f"{again}?alert={alert.pk}", words % {"shown": number(stopped)}, title))
+        return fill('<div class="acts">{}</div>', joined(links)) if links else SafeString()
 
     def _members(self, card: Card) -> SafeString:
         """Draw what opens to the mailboxes that an alert gathers; they are fetched then."""
@@ -187,9 +187,5 @@ class CardDrawing:
             url, show = self._transcript_url.format(alert.pk), _("Show what was said to the server")
             lines.append(fill(SPOKEN, _("Conversation"), url, show, words.title))
         lines.append(fill(DETAIL, _("First seen"), "num", moment(alert.first_seen_on)))
-        shown = fill('<dl class="kv">{}</dl>', _joined(lines))
+        shown = fill('<dl class="kv">{}</dl>', joined(lines))
         return fill(MORE, self._chevron, _("Details"), words.title, shown)
-
-
-def _joined(parts: Iterable[str]) -> SafeString:
-    return SafeString("".join(parts))

@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from emailsync.web.addresses import pattern
-from emailsync.web.html import fill
+from emailsync.web.html import fill, joined
 from emailsync.web.templatetags.console import avatar, icon, moment, status
 from mailboxes.choices import AddressStatus, MailboxKind
 from mailboxes.models import Mailbox
@@ -66,7 +66,7 @@ class RowDrawing:
 
     def draw(self, rows: Iterable[Mailbox]) -> SafeString:
         """Draw the rows of the list."""
-        return _joined([self._row(row) for row in rows])
+        return joined([self._row(row) for row in rows])
 
     def _row(self, row: Mailbox) -> SafeString:
         named = {"name": row.name}
@@ -80,7 +80,7 @@ class RowDrawing:
             avatar=avatar(row.name, "wideonly"),
             detail=self._urls["detail"].format(row.pk),
             below=fill(self._below, row.address) if self._below else "",
-            cells=_joined([cell(row) for cell in self._cells]),
+            cells=joined([cell(row) for cell in self._cells]),
             more=self._more,
             commands=self._menu(row),
         )
@@ -89,7 +89,7 @@ class RowDrawing:
         is_own, waits = row.owner_id == self._reader.pk, row.address_status != AddressStatus.APPROVED
         known = self._menus.get((is_own, waits))
         if known is None:
-            known = self._menus[is_own, waits] = _joined(self._commands(is_own=is_own, waits=waits))
+            known = self._menus[is_own, waits] = joined(self._commands(is_own=is_own, waits=waits))
         return fill(known, row.pk)
 
     def _commands(self, *, is_own: bool, waits: bool) -> Iterator[SafeString]:
@@ -179,7 +179,3 @@ def _muted(words: str) -> SafeString:
 def _labelled(drawing: str, words: str) -> SafeString:
     # A brace would be taken for a place to be filled.
     return fill("{}{}", icon(drawing), words.replace("{", "{{").replace("}", "}}"))
-
-
-def _joined(parts: Iterable[SafeString]) -> SafeString:
-    return SafeString("".join(parts))

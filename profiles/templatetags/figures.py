@@ -3,11 +3,11 @@
 from typing import Protocol
 
 from django import template
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from emailsync.web.html import fill
 from emailsync.web.templatetags.console import status
 
 register = template.Library()
@@ -28,7 +28,7 @@ def mailbox_health(record: Figures) -> SafeString:
     """Say in an icon and a few words how the active mailboxes of `record` are doing."""
     if not record.active:
         words = _("None active") if record.mailbox_count else _("No mailboxes")
-        return format_html('<span class="muted">{}</span>', words)
+        return fill('<span class="muted">{}</span>', words)
     numbers = {"number": f"{record.failing:,}", "active": f"{record.active:,}"}
     if record.failing:
         return status("failure", "auto", _("%(number)s of %(active)s failing") % numbers)

@@ -163,7 +163,8 @@ def about(sentence: str, name: object) -> str:
     return sentence % {"name": name}
 
 
-def _day(moment: datetime, today: datetime) -> str:
+def _day(moment: datetime) -> str:
+    today = timezone.now().astimezone(moment.tzinfo)
     if moment.date() == today.date():
         return gettext("Today")
     if moment.date() == (today - timedelta(days=1)).date():
@@ -183,7 +184,7 @@ def moment(value: datetime | None, empty: str = "") -> SafeString | str:
         '<time datetime="{}" title="{}">{}, {}</time>',
         value.astimezone(UTC).isoformat(timespec="seconds"),
         zone.write_in_full(local),
-        _day(local, timezone.now().astimezone(local.tzinfo)),
+        _day(local),
         f"{local:%H:%M}",
     )
 
@@ -191,7 +192,7 @@ def moment(value: datetime | None, empty: str = "") -> SafeString | str:
 @register.filter(expects_localtime=False)
 def day(value: datetime) -> str:
     """Name the day of a time in the reader's zone, to group a list by."""
-    return _day(timezone.localtime(value), timezone.localtime(timezone.now()))
+    return _day(timezone.localtime(value))
 
 
 @register.filter

@@ -324,7 +324,6 @@ def test_a_folder_that_takes_no_copies_is_told_and_holds_up_nothing(
 
 def test_the_next_copy_that_the_folder_takes_resolves_the_alert(
     box: Mailbox,
-    imap: ScriptedImap,
     send: Work,
     receive: Work,
     message: OutgoingMessage,
