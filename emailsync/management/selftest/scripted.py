@@ -138,6 +138,8 @@ class Scripted(ABC):
                 sock, _ = self._listener.accept()
             except OSError:
                 return
+            # An answer of several pieces would wait for the acknowledgement of the first (RFC 896).
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections += 1
             peer = Peer(sock, self._stopped)
             self._peers.append(peer)
