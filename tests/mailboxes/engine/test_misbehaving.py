@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.db import connection
@@ -11,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
 
+from emailsync.mail.probing import Arrival
 from emailsync.management.selftest.scripted import (
     Peer,
     ScriptedImap,
@@ -303,8 +305,9 @@ def test_garbage_is_a_failure_with_words(box: Mailbox, imap: ScriptedImap, recei
 
 
 def test_control_characters_in_capabilities_do_not_stop_a_test(
-    box: Mailbox, imap: ScriptedImap, smtp: ScriptedSmtp
+    box: Mailbox, imap: ScriptedImap, smtp: ScriptedSmtp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(diagnosing, "Arrival", partial(Arrival, patience=0.1))
     imap.capabilities += b" X\x00Y\x1b"
     smtp.extensions.append(b"X\x00Y")
     job = diagnosis.start(Mailbox.objects.all(), environment=box.environment, by=None, now=timezone.now())
