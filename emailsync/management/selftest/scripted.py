@@ -57,10 +57,14 @@ class Peer:
         """Say whether another line has come already."""
         return b"\n" in self._waiting
 
-    def hang_up(self) -> None:
-        """Close the connection."""
+    def cut(self) -> None:
+        """End the connection from any thread; its own then closes it."""
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
+
+    def hang_up(self) -> None:
+        """Close the connection."""
+        self.cut()
         self.sock.close()
 
     def keep_silent(self) -> None:
@@ -123,7 +127,8 @@ class Scripted(ABC):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for peer in self._peers:
-            peer.hang_up()
+            # Closed here, its number might be taken by another file while its thread begins TLS.
+            peer.cut()
         for thread in self._threads:
             thread.join(PATIENCE)
 
