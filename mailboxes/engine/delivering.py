@@ -142,14 +142,14 @@ class Sending:
         try:
             with closing(announced):
                 for outcome in announced:
-                    message = messages[outcome.letter.key]
+                    message = messages.pop(outcome.letter.key)
                     if outcome.error is not None:
                         self._write()
                         self._fail(message, outcome.error, is_first=self.sent == before)
                     elif outcome.result is not None:
                         self.sent += 1
                         self._unwritten = message, outcome.result
-                        if not client.has_more_to_hear(within=AT_ONCE):
+                        if not messages or not client.has_more_to_hear(within=AT_ONCE):
                             # While the server thinks about the next one.
                             self._write()
         except _TakenBack:
