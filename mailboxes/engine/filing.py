@@ -121,7 +121,6 @@ def _copy(lease: scheduling.Lease, message: OutgoingMessage, folders: FolderClie
             recording.alert("sent_copy_failed", message, message.mailbox, now=now, cause=cause)
         raise
     _file(message, SentCopy.APPENDED)
-    wall.resolve("sent_copy_failed", mailbox=message.mailbox, now=now)
 
 
 def _keeps_copies(mailbox: Mailbox, client: IncomingClient) -> bool:
@@ -136,3 +135,5 @@ def _count(message: OutgoingMessage) -> None:
 
 def _file(message: OutgoingMessage, copy: SentCopy) -> None:
     OutgoingMessage.objects.filter(pk=message.pk, sent_copy=SentCopy.WANTED).update(sent_copy=copy)
+    if copy is SentCopy.APPENDED:
+        wall.resolve("sent_copy_failed", mailbox=message.mailbox, now=timezone.now())

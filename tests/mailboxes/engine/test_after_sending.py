@@ -297,9 +297,12 @@ def test_a_copy_whose_end_nobody_saw_is_not_added_again(
     assert (state.transient_failures, state.last_error_code) == (0, "")
     assert settled(message).sent_copy == SentCopy.WANTED
     imap.on("APPEND", sent_folder._append)
+    recording.alert("sent_copy_failed", message, box, now=timezone.now())
     receive(box)
     assert settled(message).sent_copy == SentCopy.APPENDED
     assert len(sent_folder.appended) == 1
+    # That it is there proves that the folder takes copies.
+    assert kinds() == set()
 
 
 def test_a_folder_that_takes_no_copies_is_told_and_holds_up_nothing(
