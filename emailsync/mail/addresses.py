@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from emailsync.mail.headers import Address, decode_words, one_line
+from emailsync.mail.headers import Address, decode_words, one_line, remembered
 
 SIMPLE = re.compile(r"\s*([^\s,;:<>()\"@\[\]\\]+@[^\s,;:<>()\"@\\]+)\s*$")
 NAMED = re.compile(
@@ -22,6 +22,7 @@ TOKEN = re.compile(
 COUNT_LIMIT = 5_000
 
 
+@remembered
 def parse_addresses(value: str) -> tuple[Address, ...]:
     """Return the addresses of a header, those in groups too."""
     if not value:

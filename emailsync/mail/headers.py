@@ -8,17 +8,19 @@ import binascii
 import codecs
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from typing import TypeVar
 from urllib.parse import unquote_to_bytes
 
 HEADERS_LIMIT = 256 * 1024
 VALUE_LIMIT = 64 * 1024
 COUNT_LIMIT = 2_000
 ID_LIMIT = 998
+REMEMBERED_LENGTH = 200
 #: What `bytes.strip` takes away.
 SPACE = " \t\n\r\v\f"
 
@@ -50,9 +52,8 @@ ALIASES = {
 
 HEADER_NAME = re.compile(rb"([!-9;-~]{1,998}?)[ \t]*:")
 # A block of headers in which nothing is strange, up to and with its empty line.
-REGULAR_BLOCK = re.compile(rb"(?:[!-9;-~]++:[^\r\n]*+\r?\n(?:[ \t][^\r\n]*+\r?\n)*+)*+\r?\n")
-REGULAR_HEADER = re.compile(rb"([!-9;-~]+):([^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*)")
-REGULAR_FOLD = re.compile(r"\r?\n[ \t]")
+REGULAR_BLOCK = re.compile(rb"(?:[!-9;-~]{1,998}+:.*+\n(?:[ \t].*+\n)*+)*+\r?\n")
+REGULAR_HEADER = re.compile(rb"([!-9;-~]+):(.*\n(?:[ \t].*\n)*)")
 FOLD = re.compile(r"[\r\n]+[ \t]?")
 ENCODED_WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[^?\s]{0,60})?\?([bBqQ])\?([^?]{0,4000})\?=")
 BETWEEN_WORDS = re.compile(r"(\?=)[ \t\r\n]+(?==\?[^?\s]{1,120}\?[bBqQ]\?)")
@@ -75,6 +76,9 @@ MONTHS = {name: number for number, name in enumerate(MONTH_NAMES, start=1)}
 ASCII_SIGNS = bytes(range(128)) + b"\x1b$B$3\x1b(B\x1b$)C\x0e!!\x0f~{<:~}+AGE-"
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
 class Address:
     """Hold a name, which may be empty, and an address."""
@@ -91,7 +95,7 @@ class ContentType:
     """Hold a media type and its parameters."""
 
     value: str
-    parameters: dict[str, str]
+    parameters: Mapping[str, str]
 
 
 def fingerprint(raw: bytes, size: int) -> str:
@@ -133,6 +137,12 @@ def one_line(text: str) -> str:
     if text.isprintable():
         return text.strip()
     return " ".join(CONTROL.sub(" ", storable(text)).split())
+
+
+def remembered(read: Callable[[str], T]) -> Callable[[str], T]:
+    """Keep what was read of short values: much of a header is the same in message after message."""
+    kept = lru_cache(maxsize=256)(read)
+    return lambda value: kept(value) if len(value) <= REMEMBERED_LENGTH else read(value)
 
 
 @lru_cache(maxsize=256)
@@ -196,13 +206,13 @@ def split_headers(lines: Iterator[bytes]) -> Iterator[tuple[str, str]]:
 
 def regular_headers(block: bytes) -> tuple[tuple[str, str], ...]:
     """Read a block that `REGULAR_BLOCK` found."""
-    if block.isascii() and b"\0" not in block:
-        text = block.decode("ascii")
-        if "\n " in text or "\n\t" in text:
-            text = REGULAR_FOLD.sub(" ", text)
-        # After the last header come an empty line and its end.
-        parts = [line.partition(":") for line in text.split("\n")[:-2]]
-        return tuple([(name, value.strip(SPACE)) for name, _, value in parts])
+    if block.isascii():
+        text = block.decode("ascii").replace("\r\n", "\n")
+        if "\r" not in text and "\0" not in text:
+            lines = text.replace("\n ", " ").replace("\n\t", " ").split("\n")
+            # After the last header come an empty line and its end.
+            parts = [line.partition(":") for line in lines[:-2]]
+            return tuple([(name, value.strip(SPACE)) for name, _, value in parts])
     return tuple((name.decode("ascii"), _raw_text(value)) for name, value in REGULAR_HEADER.findall(block))
 
 
@@ -256,6 +266,7 @@ def _word_bytes(encoding: str, text: str) -> bytes | None:
         return None
 
 
+@remembered
 def parse_content_type(value: str) -> ContentType:
     """Read a Content-Type or Content-Disposition with its parameters (RFC 2045, 2231)."""
     kind, semicolon, _ = value.partition(";")
