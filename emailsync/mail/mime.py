@@ -7,7 +7,7 @@ boundary ends lasts to the end. Bodies are decoded piece by piece as their reade
 
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
@@ -39,6 +39,10 @@ NEEDED = frozenset(
     | {b"content-type", b"content-transfer-encoding", b"content-disposition", b"content-id"}
 )
 UNIX_FROM = re.compile(rb">?From ")
+TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
+
+#: Names and values, in their order.
+Headers = tuple[tuple[str, str], ...]
 
 
 class Source:
@@ -203,7 +207,7 @@ class Walker:
         self._source = Source(stream)
         self._boundaries = Boundaries()
         self._parts = 0
-        self.headers: tuple[tuple[str, str], ...] = ()
+        self.headers: Headers = ()
         self.defects: list[str] = []
 
     def read_top(self) -> None:
@@ -213,13 +217,13 @@ class Walker:
     def leaves(self) -> Iterator[Leaf]:
         """Yield the leaves, in their order; the headers of the message are there before the first."""
         self.read_top()
-        yield from self._part(self.headers, depth=0, default="text/plain")
+        yield from self._part(firsts(self.headers), depth=0, default="text/plain")
 
-    def _part(self, headers: tuple[tuple[str, str], ...], *, depth: int, default: str) -> Iterator[Leaf]:
-        content_type = parse_content_type(first(headers, "content-type") or default)
+    def _part(self, values: Mapping[str, str], *, depth: int, default: str) -> Iterator[Leaf]:
+        content_type = parse_content_type(values.get("content-type") or default)
         boundary = content_type.parameters.get("boundary", "").rstrip().encode("utf-8", "replace")
         if content_type.value.startswith("multipart/") and boundary and depth < DEPTH_LIMIT:
-            yield from self._multipart(headers, content_type, boundary, depth=depth)
+            yield from self._multipart(values, content_type, boundary, depth=depth)
             return
         if content_type.value.startswith("multipart/"):
             self.note("nested_too_deep" if boundary else "boundary_missing")
@@ -228,13 +232,13 @@ class Walker:
         # Headers that ran into a boundary have no body.
         ended = self._boundaries.hit is not None
         pieces: Iterator[bytes] = iter(()) if ended else self._source.until(self._boundaries)
-        yield from self._leaf(headers, content_type, default=default, pieces=pieces)
+        yield from self._leaf(values, content_type, default=default, pieces=pieces)
         for _ in pieces:
             pass
 
     def _leaf(
         self,
-        headers: tuple[tuple[str, str], ...],
+        values: Mapping[str, str],
         content_type: ContentType,
         *,
         default: str,
@@ -244,13 +248,13 @@ class Walker:
         if self._parts > PART_LIMIT:
             self.note("too_many_parts")
             return
-        leaf = make_leaf(headers, content_type, default=default, pieces=pieces)
+        leaf = make_leaf(values, content_type, default=default, pieces=pieces)
         yield leaf
         for defect in leaf.defects:
             self.note(defect)
 
     def _multipart(
-        self, headers: tuple[tuple[str, str], ...], content_type: ContentType, boundary: bytes, *, depth: int
+        self, values: Mapping[str, str], content_type: ContentType, boundary: bytes, *, depth: int
     ) -> Iterator[Leaf]:
         default = "message/rfc822" if content_type.value == "multipart/digest" else "text/plain"
         level = self._boundaries.push(boundary)
@@ -261,10 +265,10 @@ class Walker:
             # Then it was no multipart, whatever it says, and this is its text.
             self.note("boundary_not_found")
             text = ContentType("text/plain", content_type.parameters)
-            yield from self._leaf(headers, text, default=default, pieces=iter((preamble,)))
+            yield from self._leaf(values, text, default=default, pieces=iter((preamble,)))
         while self._boundaries.hit == (level, False):
             self._boundaries.hit = None
-            yield from self._part(self._read_headers(), depth=depth + 1, default=default)
+            yield from self._part(firsts(self._read_headers()), depth=depth + 1, default=default)
         closed = self._boundaries.hit == (level, True)
         self._boundaries.leave(level)
         if closed:
@@ -280,7 +284,7 @@ class Walker:
                 kept += piece[: keep - len(kept)]
         return kept
 
-    def _read_headers(self, *, top: bool = False) -> tuple[tuple[str, str], ...]:
+    def _read_headers(self, *, top: bool = False) -> Headers:
         self._boundaries.hit = None
         return tuple(split_headers(self._header_lines(top=top)))
 
@@ -336,24 +340,23 @@ class Walker:
             self.defects.append(defect)
 
 
-def first(headers: tuple[tuple[str, str], ...], name: str) -> str:
-    """Return the first value of a header, or nothing."""
-    return next((value for key, value in headers if key.lower() == name), "")
+def firsts(headers: Headers) -> dict[str, str]:
+    """Return the first value of each header by its name in small letters."""
+    return {name.lower(): value for name, value in reversed(headers)}
 
 
 def make_leaf(
-    headers: tuple[tuple[str, str], ...], content_type: ContentType, *, default: str, pieces: Iterator[bytes]
+    values: Mapping[str, str], content_type: ContentType, *, default: str, pieces: Iterator[bytes]
 ) -> Leaf:
-    """Describe a part by its headers."""
-    disposition = parse_content_type(first(headers, "content-disposition"))
-    kind = content_type.value if re.fullmatch(r"[\w.+-]+/[\w.+-]+", content_type.value, re.ASCII) else default
+    """Describe a part by the first value of each of its headers."""
+    disposition = parse_content_type(values.get("content-disposition", ""))
     return Leaf(
-        content_type=kind,
+        content_type=content_type.value if TYPE.fullmatch(content_type.value) else default,
         charset=content_type.parameters.get("charset", ""),
         disposition=disposition.value,
         filename=file_name(disposition, content_type),
-        content_id=one_line(first(headers, "content-id")).strip("<>"),
-        encoding=first(headers, "content-transfer-encoding").partition(";")[0].strip().lower(),
+        content_id=one_line(values.get("content-id", "")).strip("<>"),
+        encoding=values.get("content-transfer-encoding", "").partition(";")[0].strip().lower(),
         pieces=pieces,
     )
 

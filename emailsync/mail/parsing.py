@@ -1,7 +1,7 @@
 """Turn the bytes of a message into what people read. Bad mail never raises and is never lost.
 
-A fast parser takes most messages. Where it gives up, or might have guessed, a tolerant one of our own
-reads the message again (`mime`). Both give the same parts in the same order, so an attachment has one
+Most messages are taken apart at once (`splitting`); those with anything strange about them are read the
+tolerant way (`mime`). Both give the same parts in the same order, so an attachment has one
 number for ever. What was wrong with a message is listed in `defects`; its raw bytes are kept by the
 caller in any case.
 """
@@ -9,34 +9,26 @@ caller in any case.
 import hashlib
 import io
 import itertools
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import BinaryIO, overload
-
-from fast_mail_parser import ParseError, PyMimePart, parse_email_tree
 
 from emailsync.mail.addresses import parse_addresses
 from emailsync.mail.headers import (
-    COUNT_LIMIT,
-    REGULAR_BLOCK,
-    VALUE_LIMIT,
     Address,
-    clean_file_name,
     decode_text,
     decode_words,
     message_id,
     message_ids,
     one_line,
-    parse_content_type,
     parse_date,
-    regular_headers,
     storable,
 )
-from emailsync.mail.mime import DEPTH_LIMIT, PART_LIMIT, Leaf, Walker, first
+from emailsync.mail.mime import Headers, Leaf, Walker, firsts
 from emailsync.mail.plain import text_of
+from emailsync.mail.splitting import Split, split
 
 __all__ = [
     "Address",
@@ -48,12 +40,10 @@ __all__ = [
 ]
 
 TEXT_LIMIT = 4 * 1024 * 1024
-# Above this both `parse` and `parse_file` use the tolerant way, and so agree.
+# Above this messages are read piece by piece: it takes no more memory.
 FAST_LIMIT = 4 * 1024 * 1024
 SUBJECT_LIMIT = 4_000
 REFERENCES_LIMIT = 500
-KNOWN_ENCODINGS = frozenset({"", "7bit", "8bit", "binary", "base64", "quoted-printable"})
-TYPE = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 BODY_TYPES = frozenset({"text/plain", "text/html"})
 
 
@@ -146,7 +136,7 @@ class Collected:
 
 def parse(raw: bytes) -> ParsedMessage:
     """Parse a message in memory."""
-    return _read(_fast(raw) or Walker(io.BytesIO(raw)))
+    return _read(_take_apart(raw))
 
 
 def parse_file(stream: BinaryIO, *, size: int) -> ParsedMessage:
@@ -170,7 +160,7 @@ def attachment_content(
     Raise LookupError when the message has no such attachment.
     """
     if isinstance(source, bytes):
-        leaf = _attachment_leaf(_fast(source) or Walker(io.BytesIO(source)), position)
+        leaf = _attachment_leaf(_take_apart(source), position)
         content = b"".join(leaf.decoded())
         return _attachment(leaf, position, size=len(content), digest=_hex(content)), content
     start = source.tell()
@@ -186,20 +176,7 @@ def attachment_content(
     return info, _attachment_leaf(Walker(source), position).decoded()
 
 
-@dataclass
-class Taken:
-    """Hold a message that the fast parser took apart."""
-
-    headers: tuple[tuple[str, str], ...]
-    parts: list[Leaf]
-    defects: list[str] = field(default_factory=list)
-
-    def leaves(self) -> Iterator[Leaf]:
-        """Yield the parts."""
-        yield from self.parts
-
-
-def _attachment_leaf(message: Taken | Walker, position: int) -> Leaf:
+def _attachment_leaf(message: Split | Walker, position: int) -> Leaf:
     attachments = (leaf for leaf in message.leaves() if not is_body(leaf))
     found = next(itertools.islice(attachments, position, None), None) if position >= 0 else None
     if found is None:
@@ -207,101 +184,11 @@ def _attachment_leaf(message: Taken | Walker, position: int) -> Leaf:
     return found
 
 
-def _fast(raw: bytes) -> Taken | None:
-    """Take a message apart with the fast parser, or return None when the tolerant way should look at it."""
-    # A NUL stays in its names.
-    if len(raw) > FAST_LIMIT or b"\0" in raw:
-        return None
-    block = REGULAR_BLOCK.match(raw)
-    if block is None or block.end() > VALUE_LIMIT or block.end() <= len(b"\r\n"):
-        return None
-    headers = regular_headers(block.group())
-    if len(headers) > COUNT_LIMIT:
-        return None
-    try:
-        root = parse_email_tree(raw)
-    except (ParseError, ValueError):
-        return None
-    parts: list[Leaf] = []
-    for leaf in _leaves(root, raw, depth=0):
-        if leaf is None or len(parts) >= PART_LIMIT:
-            return None
-        parts.append(leaf)
-    return Taken(headers, parts)
+def _take_apart(raw: bytes) -> Split | Walker:
+    return (split(raw) if len(raw) <= FAST_LIMIT else None) or Walker(io.BytesIO(raw))
 
 
-def _leaves(part: PyMimePart, raw: bytes, *, depth: int) -> Iterator[Leaf | None]:
-    """Yield the leaves with their bytes; None stands for what the tolerant way should look at."""
-    headers = {name.lower(): values[0] for name, values in part.headers.items()}
-    if not part.content_type.startswith("multipart/"):
-        yield _fast_leaf(part, headers, raw)
-        return
-    boundary = parse_content_type(headers.get("content-type", "")).parameters.get("boundary", "")
-    lines = _boundary_lines(raw, boundary.encode("utf-8", "replace"))
-    if depth >= DEPTH_LIMIT or not boundary or lines != len(part.children) + 1:
-        yield None
-        return
-    for child in part.children:
-        yield from _leaves(child, raw, depth=depth + 1)
-
-
-def _boundary_lines(raw: bytes, boundary: bytes) -> int:
-    """Count the lines of a boundary; -1 when one only begins like it, or strange headers follow.
-
-    The fast parser takes such a line for the boundary and skips what is on it, and it takes a body for
-    headers when the empty line before it is missing.
-    """
-    mark = b"\n--" + boundary
-    count = 0
-    found = raw.find(mark)
-    while found >= 0:
-        after = found + len(mark)
-        closing = raw[after : after + 2] == b"--"
-        end = raw.find(b"\n", after)
-        if raw[after + 2 * closing : end if end >= 0 else len(raw)].strip(b"\r"):
-            return -1
-        if not closing and (end < 0 or REGULAR_BLOCK.match(raw, end + 1) is None):
-            return -1
-        count += 1
-        found = raw.find(mark, after)
-    return count
-
-
-def _fast_leaf(part: PyMimePart, headers: dict[str, str], raw: bytes) -> Leaf | None:
-    encoding = headers.get("content-transfer-encoding", "").lower()
-    content_type = headers.get("content-type", "")
-    named = content_type + headers.get("content-disposition", "")
-    unclear = (
-        encoding not in KNOWN_ENCODINGS
-        or not TYPE.fullmatch(part.content_type)
-        or "\\" in named
-        # It decodes the pieces of a long parameter one by one, and they may be cut within a character.
-        or "*1" in named
-        or named.count('"') % 2
-        # It loses what is not ASCII, and takes a soft line break at the very end for a hard one.
-        or (encoding == "quoted-printable" and (not raw.isascii() or raw.endswith((b"=\r\n", b"=\n"))))
-    )
-    if unclear:
-        return None
-    return Leaf(
-        content_type=part.content_type.lower(),
-        charset=_charset(content_type) if part.content_type.startswith("text/") else "",
-        disposition=(part.disposition or "").lower(),
-        filename=clean_file_name(part.filename),
-        content_id=one_line(part.content_id or "").strip("<>"),
-        encoding="",
-        pieces=iter((part.content or b"",)),
-    )
-
-
-@lru_cache(maxsize=256)
-def _charset(content_type: str) -> str:
-    if "charset" not in content_type.lower():
-        return ""
-    return parse_content_type(content_type).parameters.get("charset", "")
-
-
-def _read(message: Taken | Walker) -> ParsedMessage:
+def _read(message: Split | Walker) -> ParsedMessage:
     collected = Collected()
     for leaf in message.leaves():
         if is_body(leaf):
@@ -354,10 +241,8 @@ def _hex(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _message(headers: tuple[tuple[str, str], ...], collected: Collected) -> ParsedMessage:
-    values: dict[str, str] = {}
-    for name, value in headers:
-        values.setdefault(name.lower(), value)
+def _message(headers: Headers, collected: Collected) -> ParsedMessage:
+    values = firsts(headers)
     date = parse_date(values["date"]) if "date" in values else None
     if "date" in values and date is None:
         collected.defects.append("date_unreadable")
@@ -392,4 +277,4 @@ def _with_newlines(text: str) -> str:
 
 def first_header(message: ParsedMessage, name: str) -> str:
     """Return the first value of a header of a parsed message, or nothing."""
-    return first(message.headers, name.lower())
+    return firsts(message.headers).get(name.lower(), "")

@@ -16,6 +16,7 @@ from emailsync.mail import parsing, special
 from emailsync.mail.mime import PART_LIMIT, Walker
 from emailsync.mail.parsing import Address, ParsedMessage, attachment_content, parse, parse_file
 from emailsync.mail.plain import text_of
+from emailsync.mail.splitting import split
 
 CORPUS = Path(__file__).parent.parent / "corpus"
 NAMES = sorted(path.stem for path in CORPUS.glob("*.eml"))
@@ -67,8 +68,50 @@ def test_every_message_of_the_corpus_can_be_stored(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_fast_and_the_tolerant_way_agree(name: str) -> None:
     message = parsing._read(Walker(io.BytesIO(raw(name))))
-    taken = parsing._fast(raw(name))
+    taken = split(raw(name))
     assert taken is None or parsing._read(taken) == message
+
+
+BOUNDARIES = st.sampled_from([b"b", b"c", b"bc", b"b--", b"a:b"])
+LINE_ENDS = st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\n", b"", b"\r\r\n", b" \r\n"])
+LEAVES = st.sampled_from(
+    [
+        b"\r\nText",
+        b"\n",
+        b"No header",
+        b"Content-Type: text/plain\r\n\r\n",
+        b"X: y\n\ncaf\xe9\n",
+        b"Content-Type: application/pdf; name=a\r\nContent-Transfer-Encoding: base64\r\n\r\nYWJj\r\nZA==\r\n",
+        b"Content-Transfer-Encoding: base64\r\n\r\nYWJjZ",
+        b"Content-Transfer-Encoding: quoted-printable\r\n\r\n\xff=3D \r\n=",
+        b"Content-Type: message/rfc822\r\n\r\nSubject: Inner\r\n\r\n",
+    ]
+)
+
+
+def multipart(parts: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+    """Put parts between boundaries, here and there not as it should be."""
+    return st.tuples(
+        st.sampled_from([b"mixed", b"digest"]),
+        BOUNDARIES,
+        st.lists(st.tuples(LINE_ENDS, parts), max_size=3),
+        st.sampled_from([b"--", b"--", b"--", b"-", b"--\r\nAfterwards"]),
+    ).map(
+        lambda drawn: (
+            b'Content-Type: multipart/%b; boundary="%b"\r\n\r\n' % drawn[:2]
+            + b"".join(b"--%b\r\n%b%b" % (drawn[1], part, end) for end, part in drawn[2])
+            + b"--%b%b" % (drawn[1], drawn[3])
+        )
+    )
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.recursive(LEAVES, multipart, max_leaves=6))
+@example(b"X" * 999 + b": no header, for it is too long\r\n\r\n")
+@example(b"Subject: a\rb\r\n \0c\r\n\r\n")
+def test_both_ways_agree_on_parts_within_parts(content: bytes) -> None:
+    taken = split(content)
+    assert taken is None or parsing._read(taken) == parsing._read(Walker(io.BytesIO(content)))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -166,6 +209,7 @@ TOKENS = st.sampled_from(
 @example(b"Date: Mon, 1 Jan 0001 00:00:00 +2359\r\n\r\n")
 def test_no_nearly_right_message_can_make_it_fail(content: bytes) -> None:
     check_storable(parse(content))
+    assert parse(content) == parsing._read(Walker(io.BytesIO(content)))
 
 
 @settings(max_examples=300, deadline=None)
@@ -181,7 +225,7 @@ def test_no_damage_can_make_it_fail(name: str, place: float, width: int, token: 
     damaged = content[:start] + token + content[start + width :]
     message = parse(damaged)
     check_storable(message)
-    check_storable(parsing._read(Walker(io.BytesIO(damaged))))
+    assert message == parsing._read(Walker(io.BytesIO(damaged)))
     assert all(attachment_content(damaged, info.position)[0] == info for info in message.attachments)
 
 
