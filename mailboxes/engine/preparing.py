@@ -83,7 +83,7 @@ def prepare(message: FetchedMessage, *, unpack: bool = False, keep: bool = True)
         parsed = parsed.shortened(TEXT_CHARACTERS)
     except PARSER_FAILURES as error:
         log.exception("A message could not be parsed and is quarantined")
-        failure = f"{type(error).__name__} while reading it"
+        failure = f"This version of emailsync fails on reading it ({type(error).__name__})."
     content, file = None, ""
     if body.size <= FILE_THRESHOLD:
         content = body.content if body.content is not None else body.open().read()

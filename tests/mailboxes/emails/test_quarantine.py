@@ -26,7 +26,7 @@ def quarantine(receive: Receive) -> Quarantine:
 
     def store(raw: bytes = PLAIN) -> Message:
         blank = {"subject": "", "from_name": "", "from_address": "", "message_id": "", "preview": ""}
-        message = receive(raw, **blank, is_quarantined=True, defects=["KeyError while reading it"])
+        message = receive(raw, **blank, is_quarantined=True, defects=["This version fails on it (KeyError)."])
         message.recipients.all().delete()
         now = timezone.now()
         LedgerEntry.objects.create(
@@ -115,8 +115,8 @@ def test_what_still_cannot_be_read_stays_with_the_new_reason(
     Message.objects.update(defects=["an older reason"])
     reader.post(command(message), {"action": "read_again"})
     assert work().failed == 1
-    assert Message.objects.get().defects == ["KeyError while reading it"]
-    assert "still cannot be read: KeyError" in JobRemark.objects.get().sentence
+    assert Message.objects.get().defects == ["This version of emailsync fails on reading it (KeyError)."]
+    assert "still cannot be read: This version of emailsync fails" in JobRemark.objects.get().sentence
     assert Alert.objects.open().exists()
 
 
@@ -182,7 +182,7 @@ def test_nobody_is_answered_whom_the_parser_did_not_find(reader: Client, quarant
     message = quarantine()
     address = reverse("mailboxes:message_detail", args=["contoso", message.mailbox_id, message.pk])
     page = reader.get(address).content.decode()
-    assert "What stopped the reader: KeyError while reading it." in page
+    assert "What stopped the reader: This version fails on it (KeyError)." in page
     assert 'aria-hidden="true">?</span>' in page
     assert "/forward/" in page
     assert "/reply" not in page
