@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from django.conf import settings
-from django.db.models import F
+from django.db.models import Case, F
 from django.utils import timezone
 
 from emailsync.mail.errors import MailError, Scope
@@ -24,7 +24,12 @@ FORGOTTEN: Mapping[str, object] = {
 
 
 def succeeded(
-    lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState, *, items: int, due_at: datetime | None
+    lease: scheduling.Lease,
+    mailbox: Mailbox,
+    state: WorkerState,
+    *,
+    items: int,
+    due_at: datetime | Case | None,
 ) -> None:
     """Record a run that ended well: its failures are forgotten once it lasts, their alerts resolved."""
     now = timezone.now()

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 
 from emailsync.mail.errors import (
@@ -119,7 +119,12 @@ def _run(lease: scheduling.Lease) -> None:
         reconciling.count_if_due(lease, mailbox)
     pause = max(settings.POLL_INTERVAL, timedelta(minutes=profile.minimum_polling_interval))
     due_at = timezone.now() + (pause if result.is_complete else timedelta(0))
-    outcomes.succeeded(lease, mailbox, state, items=result.stored, due_at=due_at)
+    outcomes.succeeded(lease, mailbox, state, items=result.stored, due_at=_unless_asked_for(due_at))
+
+
+def _unless_asked_for(due_at: datetime) -> Case:
+    """Return when the next run is due; whoever asked for one during this run gets it, and at once."""
+    return Case(When(due_at__gt=F("last_started_on"), then=F("due_at")), default=Value(due_at))
 
 
 def _must_wait(mailbox: Mailbox, profile: ServerProfile, lease: scheduling.Lease) -> bool:

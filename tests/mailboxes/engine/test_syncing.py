@@ -12,7 +12,7 @@ from django.utils import timezone
 from bench.corpus import large_message, messages
 from emailsync.mail.parsing import ParsedMessage, parse
 from mailboxes.choices import AddressStatus, LedgerOutcome, MailboxKind
-from mailboxes.engine import preparing
+from mailboxes.engine import filing, preparing
 from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, Message, RawMessage, WorkerState
 from mailboxes.services import editing
 from profiles.choices import IncomingMethod
@@ -192,6 +192,19 @@ def test_success_forgets_the_failures_and_resolves_the_alert(
     state = receive(mailbox)
     assert state.transient_failures == 0
     assert not Alert.objects.open().exists()
+
+
+def test_who_asks_while_a_run_is_under_way_gets_one_after_it(
+    mailbox: Mailbox, receive: Receive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[datetime] = []
+
+    def ask(*_: object) -> None:
+        asked.append(timezone.now())
+        editing.sync_now(mailbox, by=None, now=asked[-1])
+
+    monkeypatch.setattr(filing, "run", ask)
+    assert receive(mailbox).due_at == asked[0]
 
 
 def test_a_queue_that_deletes_after_processing_empties_its_inbox(
