@@ -10,7 +10,7 @@ import hashlib
 import io
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import BinaryIO, overload
@@ -98,10 +98,6 @@ class ParsedMessage:
             # A line end may take two characters.
             return "\n".join(_with_newlines(text[: 2 * length]) for text in self.texts)[:length]
         return text_of("\n".join(self.pages), length=length)[:length]
-
-    def shortened(self, length: int) -> "ParsedMessage":
-        """Return the message with so many characters of its text and nothing else of its bodies."""
-        return replace(self, texts=(self.beginning(length),), pages=())
 
     @property
     def _is_plain(self) -> bool:

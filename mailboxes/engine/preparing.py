@@ -11,19 +11,21 @@ from typing import IO
 
 from django.core.files.storage import default_storage
 
+from emailsync.mail.automatic import Automatic, automatic_kind
 from emailsync.mail.bounces import PART_LIMIT, Bounce, read_bounce
 from emailsync.mail.embedded import attached_messages, is_message
 from emailsync.mail.errors import SpoolFailed
 from emailsync.mail.headers import HEADERS_LIMIT, fingerprint
 from emailsync.mail.incoming import FetchedMessage, RawBody
 from emailsync.mail.parsing import ParsedMessage, attachment_content, parse, parse_file
-from mailboxes.searching import TEXT_CHARACTERS
+from mailboxes import searching
 
 log = logging.getLogger(__name__)
 
 #: Raw messages above this size are kept as files, content-addressed, instead of in the database.
 FILE_THRESHOLD = 4 * 1024 * 1024
 COPY_PIECE = 1024 * 1024
+PREVIEW_CHARACTERS = 200
 #: What a defect in a parser may raise. The message is quarantined with its bytes, and the next one follows.
 PARSER_FAILURES = (
     ArithmeticError,
@@ -37,17 +39,43 @@ PARSER_FAILURES = (
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What lists show of a message beside its headers, and what search finds it by.
+
+    It is made where the message is parsed, not where it is stored: by then its memory is no longer at hand.
+    """
+
+    preview: str = ""
+    words: str = ""
+    automatic: Automatic = Automatic.NONE
+
+    @classmethod
+    def of(cls, parsed: ParsedMessage) -> "Seen":
+        """Look at a message with its bodies."""
+        beginning = parsed.beginning(searching.TEXT_CHARACTERS)
+        sender = (parsed.sender,) if parsed.sender else ()
+        people = map(str, (*sender, *parsed.to, *parsed.cc, *parsed.bcc, *parsed.reply_to))
+        return cls(
+            preview=" ".join(beginning[: PREVIEW_CHARACTERS * 4].split())[:PREVIEW_CHARACTERS],
+            words=searching.words(parsed.subject, people, beginning),
+            automatic=automatic_kind(parsed.headers),
+        )
+
+
+@dataclass(frozen=True)
 class Prepared:
     """A fetched message with what its rows need, made before the transaction opens."""
 
     source: FetchedMessage
     sha256: str
     fingerprint: str
+    #: Without its bodies, which would take as much memory again.
     parsed: ParsedMessage | None
     failure: str
     content: bytes | None
     #: Empty for a large message that may turn out not to be wanted: see `at_rest`.
     file: str
+    seen: Seen
     #: The messages attached to one of a forward mailbox; their "UIDs" are the numbers of the attachments.
     attached: "tuple[Prepared, ...]" = ()
     #: What it reports about messages that were sent from here, perhaps.
@@ -71,7 +99,7 @@ def prepare(message: FetchedMessage, *, unpack: bool = False, keep: bool = True)
     With `unpack` the messages attached to it are prepared too. Without `keep` no file is written yet.
     """
     body = message.body
-    failure, parsed, bounce = "", None, None
+    failure, parsed, bounce, seen = "", None, None, Seen()
     try:
         whole = body.content
         parsed = parse(whole) if whole is not None else parse_file(body.open(), size=body.size)
@@ -79,8 +107,8 @@ def prepare(message: FetchedMessage, *, unpack: bool = False, keep: bool = True)
         if bounce is not None:
             # It belongs to the conversation of the message that it is about.
             parsed = replace(parsed, references=(*parsed.references, *bounce.message_ids[:1]))
-        # Lists and search need no more of it, and whole bodies would take as much memory again.
-        parsed = parsed.shortened(TEXT_CHARACTERS)
+        seen = Seen.of(parsed)
+        parsed = replace(parsed, texts=(), pages=())
     except PARSER_FAILURES as error:
         log.exception("A message could not be parsed and is quarantined")
         failure = f"This version of emailsync fails on reading it ({type(error).__name__})."
@@ -89,7 +117,8 @@ def prepare(message: FetchedMessage, *, unpack: bool = False, keep: bool = True)
         content = body.content if body.content is not None else body.open().read()
     start = content if content is not None else body.open().read(HEADERS_LIMIT)
     known_by = fingerprint(start, message.claimed)
-    prepared = Prepared(message, body.sha256.hex(), known_by, parsed, failure, content, file, bounce=bounce)
+    sha256 = body.sha256.hex()
+    prepared = Prepared(message, sha256, known_by, parsed, failure, content, file, seen, bounce=bounce)
     if keep:
         prepared = at_rest(prepared)
     return replace(prepared, attached=_attached(message, parsed)) if unpack and parsed else prepared
@@ -104,9 +133,7 @@ def _beginning(body: RawBody, position: int) -> bytes:
 def prepare_header(message: FetchedMessage, *, size: int) -> Prepared:
     """Parse the header of a message of `size` bytes, too large to be fetched; of its body nothing is said."""
     prepared = prepare(replace(message, size=size, claimed=size))
-    parsed = prepared.parsed and replace(
-        prepared.parsed, texts=(), has_html=False, attachments=(), defects=()
-    )
+    parsed = prepared.parsed and replace(prepared.parsed, has_html=False, attachments=(), defects=())
     return replace(prepared, parsed=parsed, is_header_only=True)
 
 

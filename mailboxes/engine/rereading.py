@@ -15,7 +15,7 @@ from mailboxes.alerts import wall
 from mailboxes.choices import LedgerOutcome, MailboxKind, Reason
 from mailboxes.engine import preparing, storing, unpacking
 from mailboxes.engine.preparing import Prepared
-from mailboxes.engine.rows import Place, Rows, Stored
+from mailboxes.engine.rows import Place, Rows
 from mailboxes.engine.tracking import Rules, Tracker
 from mailboxes.models import LedgerEntry, Message, RawMessage
 
@@ -69,8 +69,7 @@ def _take_in(message: Message, prepared: Prepared, *, now: datetime) -> None:
         forwarded_in=message.forwarded_in_id,
     )
     rows = Rows(rules, now=now)
-    stored = Stored(message.size, message.sha256, prepared.content, prepared.file)
-    rows.add_message(place, stored, prepared.parsed, verdict, pk=message.pk, replaces=True)
+    rows.add_message(place, prepared, verdict, pk=message.pk, replaces=True)
     forwarded = unpacking.sort(rules, [prepared] if mailbox.kind == MailboxKind.FORWARD else [])
     if forwarded.parcels:
         ids = iter(storing.message_ids(len(forwarded.parcels)))

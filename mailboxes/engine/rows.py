@@ -9,14 +9,12 @@ from django.db import connection
 from django.db.models import Model
 from psycopg.types.json import Jsonb
 
-from emailsync.mail.automatic import automatic_kind
 from emailsync.mail.parsing import Address, ParsedMessage
-from mailboxes import searching
 from mailboxes.choices import LedgerOutcome, RecipientKind
+from mailboxes.engine.preparing import Prepared
 from mailboxes.engine.tracking import Rules, Verdict
 from mailboxes.models import Attachment, LedgerEntry, Message, MessageWords, RawMessage, Recipient
 
-PREVIEW_CHARACTERS = 200
 MESSAGE_COLUMNS = (
     "id mailbox_id environment_id folder uidvalidity uid message_id in_reply_to references subject "
     "from_name from_address date received_at stored_on size sha256 "
@@ -46,16 +44,6 @@ class Place:
     def is_listed(self) -> bool:
         """Say whether the `uidl` is one that a server lists."""
         return self.uidl is not None and self.forwarded_in is None
-
-
-@dataclass(frozen=True)
-class Stored:
-    """The bytes of a message, in the row or in a file."""
-
-    size: int
-    sha256: str
-    content: bytes | None
-    file: str
 
 
 class Rows:
@@ -89,34 +77,31 @@ class Rows:
     def add_message(
         self,
         place: Place,
-        stored: Stored,
-        parsed: ParsedMessage | None,
+        item: Prepared,
         verdict: Verdict,
         *,
         pk: int,
-        failure: str = "",
-        is_header_only: bool = False,
         replaces: bool = False,
     ) -> None:
-        """Add a message with its bytes; one that could not be parsed has the `failure` and little else.
+        """Add a message with its bytes at rest; one that could not be parsed has its failure and little else.
 
         One that `replaces` the message `pk` takes its place, and others go on referring to it.
         """
         if replaces:
             self.replaced.append(pk)
         head = (pk, place.mailbox, self._rules.environment, place.folder, place.uidvalidity, place.uid)
-        tail = (place.received_at, self._now, stored.size, stored.sha256)
+        tail = (place.received_at, self._now, item.source.size, item.sha256)
         tracked = (
             *(verdict.reason.value, verdict.conversation, verdict.correlation),
             *(verdict.answered.message, verdict.answered.outgoing, verdict.smart_key, place.forwarded_in),
             verdict.accepted_by,
-            automatic_kind(parsed.headers).value if parsed else "",
+            item.seen.automatic.value,
         )
+        parsed = item.parsed
         if parsed is None:
             blank = ("", "", "", "", "", "", None)
-            self.messages.append(
-                (*head, *blank, *tail, "", False, 0, [failure], True, is_header_only, *tracked)
-            )
+            seen = ("", False, 0, [item.failure], True, item.is_header_only)
+            self.messages.append((*head, *blank, *tail, *seen, *tracked))
         else:
             sender = parsed.sender or Address("", "")
             said = (
@@ -126,13 +111,14 @@ class Rows:
                 parsed.subject,
             )
             came = (sender.name, sender.address[:998], parsed.date)
-            beginning = parsed.beginning(searching.TEXT_CHARACTERS)
-            seen = (_preview(beginning), parsed.has_html, len(parsed.attachments), list(parsed.defects))
-            self.messages.append((*head, *said, *came, *tail, *seen, False, is_header_only, *tracked))
+            seen = (
+                *(item.seen.preview, parsed.has_html, len(parsed.attachments), list(parsed.defects)),
+                *(False, item.is_header_only),
+            )
+            self.messages.append((*head, *said, *came, *tail, *seen, *tracked))
             self._add_children(pk, parsed)
-            people = (str(one) for one in (sender, *parsed.to, *parsed.cc, *parsed.bcc, *parsed.reply_to))
-            self.words.append((pk, searching.words(parsed.subject, people, beginning)))
-        self.raws.append((pk, stored.content, stored.file))
+            self.words.append((pk, item.seen.words))
+        self.raws.append((pk, item.content, item.file))
 
     def _add_children(self, pk: int, parsed: ParsedMessage) -> None:
         headers = (
@@ -190,10 +176,6 @@ class Rows:
             columns = dict(zip(MESSAGE_COLUMNS.split(), row, strict=True))
             del columns["stored_on"]
             Message.objects.filter(pk=columns.pop("id")).update(**columns)
-
-
-def _preview(text: str) -> str:
-    return " ".join(text[: PREVIEW_CHARACTERS * 4].split())[:PREVIEW_CHARACTERS]
 
 
 def insert_into(model: type[Model], names: str, rows: list[tuple[Any, ...]]) -> None:

@@ -12,7 +12,7 @@ from emailsync.mail.incoming import FetchedMessage, RemoteMessage
 from mailboxes.choices import LedgerOutcome, MailboxKind, Reason
 from mailboxes.engine import bouncing, scheduling, unpacking
 from mailboxes.engine.preparing import Prepared, at_rest
-from mailboxes.engine.rows import Place, Rows, Stored
+from mailboxes.engine.rows import Place, Rows
 from mailboxes.engine.tracking import Rules, Tracker, unreadable
 from mailboxes.models import FolderCursor, LedgerEntry, Mailbox, Message
 from mailboxes.models.ledger import Key, LedgerEntryQuerySet
@@ -243,18 +243,7 @@ def _add(
             rows.unneeded += [header] if header else []
             continue
         pk = by_hash[item.sha256] = header or next(ids)
-        kept = at_rest(item)
-        stored = Stored(item.source.size, item.sha256, kept.content, kept.file)
-        rows.add_message(
-            place,
-            stored,
-            item.parsed,
-            verdict,
-            pk=pk,
-            failure=item.failure,
-            is_header_only=item.is_header_only,
-            replaces=header is not None,
-        )
+        rows.add_message(place, at_rest(item), verdict, pk=pk, replaces=header is not None)
         if item.is_header_only:
             rows.add_ledger(place, LedgerOutcome.OVERSIZE, Reason.TOO_LARGE, pk)
             saved.oversize.append((item.source, pk))

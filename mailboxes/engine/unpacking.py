@@ -15,7 +15,7 @@ from emailsync.mail.addresses import parse_addresses
 from emailsync.mail.parsing import ParsedMessage
 from mailboxes.choices import LedgerOutcome, Reason
 from mailboxes.engine.preparing import Prepared, at_rest
-from mailboxes.engine.rows import Place, Rows, Stored
+from mailboxes.engine.rows import Place, Rows
 from mailboxes.engine.tracking import Rules, Tracker, Verdict, unreadable
 from mailboxes.models import LedgerEntry, Mailbox, Message
 from profiles.choices import IncomingMethod
@@ -116,15 +116,7 @@ def deliver(
                 continue
             pk = held[mailbox.pk, inner.sha256] = next(ids)
             outcome = LedgerOutcome.STORED if inner.parsed else LedgerOutcome.QUARANTINED
-            kept = at_rest(inner)
-            rows.add_message(
-                place,
-                Stored(kept.source.size, kept.sha256, kept.content, kept.file),
-                inner.parsed,
-                verdict,
-                pk=pk,
-                failure=inner.failure,
-            )
+            rows.add_message(place, at_rest(inner), verdict, pk=pk)
             rows.add_ledger(place, outcome, verdict.reason, pk)
             if inner.parsed:
                 tracker.keep(inner.parsed, verdict, pk)
