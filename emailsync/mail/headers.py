@@ -60,7 +60,7 @@ BETWEEN_WORDS = re.compile(r"(\?=)[ \t\r\n]+(?==\?[^?\s]{1,120}\?[bBqQ]\?)")
 PARAMETER = re.compile(
     r";\s{0,100}([^\s=;\"]{1,100})\s{0,100}=\s{0,100}(\"(?:[^\"\\]|\\.){0,8000}(?:\"|$)|[^;]{0,8000})"
 )
-CONTINUED = re.compile(r"(.+?)\*(\d{1,3})?(\*?)$")
+CONTINUED = re.compile(r"(.+?)(?:\*(\d{1,3}))?(\*?)$")
 MESSAGE_ID = re.compile(r"<[^<>\s]{1,996}>")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 SURROGATE = re.compile(r"[\ud800-\udfff]")
@@ -269,6 +269,8 @@ def _word_bytes(encoding: str, text: str) -> bytes | None:
 @remembered
 def parse_content_type(value: str) -> ContentType:
     """Read a Content-Type or Content-Disposition with its parameters (RFC 2045, 2231)."""
+    # Some programs encode the whole of it, against all rules.
+    value = decode_words(value) if value.startswith("=?") else value
     kind, semicolon, _ = value.partition(";")
     kind = kind.strip().lower()
     if not semicolon:

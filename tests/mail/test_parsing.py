@@ -389,6 +389,21 @@ def test_file_names_are_decoded_and_harmless(name: str, filename: str) -> None:
     assert attachment.filename == filename
 
 
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        "attachment; filename*=utf-8''M%C3%A4rz%3B.pdf",
+        "attachment; filename=x.pdf; filename*=UTF-8'de'M%C3%A4rz%3B.pdf",
+        "attachment; filename*0*=iso-8859-1''M%E4; filename*1=\"rz;\"; filename*2=.pdf",
+        'attachment; filename="=?utf-8?q?M=C3=A4rz=3B.pdf?="',
+        "=?utf-8?q?attachment=3B_filename=3D=22M=C3=A4rz=3B=2E?=\r\n =?utf-8?q?pdf=22?=",
+    ],
+)
+def test_file_names_are_read_in_every_form(disposition: str) -> None:
+    message = parse(f"Content-Type: text/plain\r\nContent-Disposition: {disposition}\r\n\r\nText".encode())
+    assert [each.filename for each in message.attachments] == ["März;.pdf"]
+
+
 def test_a_named_text_is_an_attachment_even_inline() -> None:
     message = read("inline-text-with-name")
     assert message.text == "body"
