@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from emailsync.mail.envelope import ascii_domain
 from emailsync.mail.headers import message_ids, one_line
+from emailsync.mail.mime import firsts
 from emailsync.mail.parsing import ParsedMessage, first_header
 
 STATUS_TYPES = frozenset({"message/delivery-status", "message/global-delivery-status"})
@@ -143,7 +144,7 @@ def read_bounce(parsed: ParsedMessage, content: Callable[[int], bytes]) -> Bounc
         for each in parsed.attachments[:20]
         if each.content_type in RETURNED_TYPES
     ]
-    notice = parsed.text[:PART_LIMIT]
+    notice = parsed.beginning(PART_LIMIT)
     ids = _identifiers(parsed, returned, notice)
     if not ids:
         return None
@@ -162,11 +163,11 @@ def read_bounce(parsed: ParsedMessage, content: Callable[[int], bytes]) -> Bounc
 
 
 def _is_from_a_server(parsed: ParsedMessage) -> bool:
-    sender = parsed.sender.address if parsed.sender else ""
+    values = firsts(parsed.headers)
     return (
-        DAEMONS.match(sender) is not None
-        or first_header(parsed, "Return-Path").strip() == "<>"
-        or bool(first_header(parsed, "X-Failed-Recipients"))
+        (parsed.sender is not None and DAEMONS.match(parsed.sender.address) is not None)
+        or values.get("return-path", "").strip() == "<>"
+        or bool(values.get("x-failed-recipients"))
     )
 
 

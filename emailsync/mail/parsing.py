@@ -60,7 +60,7 @@ class AttachmentInfo:
     inline: bool
 
 
-@dataclass(frozen=True)
+@dataclass
 class ParsedMessage:
     """Hold what people read of a message."""
 

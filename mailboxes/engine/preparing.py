@@ -106,9 +106,9 @@ def prepare(message: FetchedMessage, *, unpack: bool = False, keep: bool = True)
         bounce = read_bounce(parsed, lambda position: _beginning(body, position))
         if bounce is not None:
             # It belongs to the conversation of the message that it is about.
-            parsed = replace(parsed, references=(*parsed.references, *bounce.message_ids[:1]))
+            parsed.references += bounce.message_ids[:1]
         seen = Seen.of(parsed)
-        parsed = replace(parsed, texts=(), pages=())
+        parsed.texts = parsed.pages = ()
     except PARSER_FAILURES as error:
         log.exception("A message could not be parsed and is quarantined")
         failure = f"This version of emailsync fails on reading it ({type(error).__name__})."
