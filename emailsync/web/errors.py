@@ -2,7 +2,10 @@
 
 import json
 import logging
+import sys
 
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import render
@@ -12,6 +15,10 @@ from emailsync.web.security import reference_of
 
 logger = logging.getLogger(__name__)
 
+TOO_LARGE = (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent)
+#: What a browser or a proxy waits before it asks a database that is away once more, in seconds.
+RETRY_AFTER = 10
+
 
 def _layout(request: HttpRequest) -> str:
     user = getattr(request, "user", None)
@@ -20,12 +27,15 @@ def _layout(request: HttpRequest) -> str:
 
 def _static_page(request: HttpRequest, template: str, *, status: int) -> HttpResponse:
     """Render without request and context processors: nothing here may fail for a second time."""
-    return HttpResponse(render_to_string(template, {"reference": reference_of(request)}), status=status)
+    words = {"reference": reference_of(request), "again": request.path if request.method == "GET" else ""}
+    return HttpResponse(render_to_string(template, words), status=status)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Say that the request could not be understood."""
+    """Say that the request could not be understood, or that it was too large."""
     logger.info("Reference %s: bad request: %s", reference_of(request), type(exception).__name__)
+    if isinstance(exception, TOO_LARGE):
+        return _static_page(request, "413.html", status=413)
     return _static_page(request, "400.html", status=400)
 
 
@@ -43,8 +53,12 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Own up to a fault of ours; the reference leads to it in the log."""
+    """Own up to a fault of ours, or say that the database is away; the reference leads to it in the log."""
     logger.error("Reference %s: %s %s failed.", reference_of(request), request.method, request.path)
+    if isinstance(sys.exception(), (OperationalError, InterfaceError)):
+        response = _static_page(request, "503.html", status=503)
+        response.headers["Retry-After"] = str(RETRY_AFTER)
+        return response
     return _static_page(request, "500.html", status=500)
 
 

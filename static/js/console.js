@@ -279,6 +279,8 @@
     if (status === 403) failed(e, word.forbidden, word.ask + end);
     else if (status === 404) failed(e, word.gone, word.deleted + end);
     else if (status === 429) failed(e, word.many, word.wait);
+    else if (status === 413) failed(e, word.large, word.smaller);
+    else if (status === 503) failed(e, word.away, word.moment + end);
     else failed(e, word.fault, word.moment + end);
   });
   document.addEventListener("htmx:sendError", e => failed(e, word.silent, word.connection));

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from io import BytesIO
 
 import pytest
 from django.contrib.auth.models import User
@@ -60,6 +61,36 @@ def test_a_fault_of_ours_has_a_reference_that_stands_in_the_log(
 def test_a_fault_page_needs_no_database(caplog: pytest.LogCaptureFixture) -> None:
     request = RequestFactory().get("/crash/")
     assert b"Something went wrong on our side" in server_error(request).content
+
+
+def test_a_database_that_is_away_is_no_fault_of_the_page(signed_in: Client) -> None:
+    response = signed_in.get("/away/")
+    page = response.content.decode()
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "10")
+    assert "The database does not answer" in page
+    assert '<a class="btn primary" href="/away/">Try again</a>' in page
+    assert f"Reference {response.headers['X-Reference']}" in page
+
+
+def test_what_was_sent_to_a_database_that_is_away_is_not_fetched_again(signed_in: Client) -> None:
+    assert "Try again</a>" not in signed_in.post("/away/").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("setting", "sent"),
+    [
+        ("DATA_UPLOAD_MAX_MEMORY_SIZE", {"name": "x" * 20}),
+        ("DATA_UPLOAD_MAX_NUMBER_FIELDS", {str(number): "x" for number in range(20)}),
+        ("DATA_UPLOAD_MAX_NUMBER_FILES", {str(number): BytesIO(b"x") for number in range(20)}),
+    ],
+)
+def test_what_is_too_large_is_told_apart_from_what_is_malformed(
+    signed_in: Client, settings: object, setting: str, sent: dict[str, object]
+) -> None:
+    setattr(settings, setting, 10)
+    response = signed_in.post(PANEL, sent)
+    assert response.status_code == 413
+    assert "What you sent is too large" in response.content.decode()
 
 
 def test_a_refusal_says_its_sentence(signed_in: Client) -> None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.db import OperationalError
 from django.db.models import Q
 from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse
@@ -103,6 +104,11 @@ def crash(request: HttpRequest) -> HttpResponse:
     raise RuntimeError("a bug")
 
 
+def away(request: HttpRequest) -> HttpResponse:
+    """Fail as a view does whose database does not answer."""
+    raise OperationalError("connection refused")
+
+
 def forbidden(request: HttpRequest) -> HttpResponse:
     """Refuse with a sentence."""
     raise PermissionDenied("You may not change server profiles.")
@@ -129,6 +135,7 @@ urlpatterns = [
     path("", include((profiles, "profiles"))),
     path("", include((mailboxes, "mailboxes"))),
     path("crash/", crash),
+    path("away/", away),
     path("forbidden/", forbidden),
     path("framing/", framing),
 ]
