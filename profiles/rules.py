@@ -42,6 +42,7 @@ SUPPORTED_MECHANISMS = (
     AuthenticationProtocol.OAUTH,
 )
 
+PORTS = range(1, 65_536)
 FIXED = gettext_lazy(
     "This is fixed once a profile exists. Create a new profile from this one and move the mailboxes to it."
 )
@@ -132,10 +133,12 @@ def _location_errors(
         )
     if getattr(profile, port_name) is None:
         setattr(profile, port_name, default_port(protocol, security))
-    try:
-        policy.check_port(getattr(profile, port_name))
-    except MailError as error:
-        errors[port_name] = str(error)
+    port = getattr(profile, port_name)
+    if port in PORTS:  # what is no port at all is told of by the field
+        try:
+            policy.check_port(port)
+        except MailError as error:
+            errors[port_name] = str(error)
     return errors
 
 

@@ -122,9 +122,10 @@ def judge_row(plan: Plan, line: int, cells: dict[str, str], world: World) -> Non
         complaints["address"] = _("A mailbox with this address exists. Tick “Update existing mailboxes”.")
     for name, text in setting_errors(mailbox).items():
         complaints.setdefault(name, str(text))
-    for name, text in complaints.items():
-        shown = "" if name == "password" else cells.get(name, "")[:100]
-        plan.complaints.append(Complaint(line, name, shown, text))
+    for name in {**cells, **complaints}:  # as the columns stand in the file
+        if name in complaints:
+            shown = "" if name == "password" else cells.get(name, "")[:100]
+            plan.complaints.append(Complaint(line, name, shown, complaints[name]))
     if complaints:
         return
     if found is None:

@@ -136,12 +136,13 @@ class FilesField(forms.Field):
         limit = self.limits.maximum_attachment_bytes
         if self.limits.blocks_type(name):
             return _(
-                "%(file)s: files of type .%(ending)s may not be sent. Remove it, or pack it into an archive."
+                "%(file)s is not attached: files of type .%(ending)s may not be sent. "
+                "Pack it into an archive."
             ) % {"file": name, "ending": file_ending(name)}
         if size > limit:
             return _(
-                "%(file)s has %(size)s; the limit for attachments is %(limit)s. "
-                "Remove it, or raise the limit in Email settings."
+                "%(file)s is not attached: it has %(size)s, and the limit for attachments is %(limit)s. "
+                "Choose a smaller file, or raise the limit in Email settings."
             ) % {"file": name, "size": filesizeformat(size), "limit": filesizeformat(limit)}
         return ""
 

@@ -108,8 +108,11 @@ def test_what_is_wrong_is_said_in_its_field(
     assert f'href="#id_{field}"' in page
 
 
-def test_a_field_says_one_thing_only(client: Client, environment: Environment, typed: Typed) -> None:
-    page = client.post(create_url(environment), {**typed, "incoming_location": ""}).content.decode()
+@pytest.mark.parametrize("wrong", [{"incoming_location": ""}, {"incoming_port": "70000"}])
+def test_a_field_says_one_thing_only(
+    client: Client, environment: Environment, typed: Typed, wrong: Typed
+) -> None:
+    page = client.post(create_url(environment), {**typed, **wrong}).content.decode()
     assert "One field needs your attention" in page
 
 

@@ -202,7 +202,9 @@ def test_the_panel_and_its_errors_are_accessible_and_fit(page: Page, base: str) 
     examine(page)
 
 
-@pytest.mark.parametrize("path", ["/sign-in/", "/help/", "/nowhere/", "/crash/", "/away/", "/forbidden/", LIST_URL])
+@pytest.mark.parametrize(
+    "path", ["/sign-in/", "/help/", "/nowhere/", "/crash/", "/away/", "/forbidden/", LIST_URL]
+)
 def test_no_page_scrolls_sideways_on_the_smallest_phone(page: Page, base: str, path: str) -> None:
     page.set_viewport_size({"width": 320, "height": 640})
     sign_in(page, base)

@@ -165,7 +165,7 @@ def test_attachments_travel(reader: Client, url: str) -> None:
 def test_a_file_over_the_environments_limit_is_named_with_both_sizes(reader: Client, url: str) -> None:
     EmailSettings.objects.update(maximum_attachment_kb=1)
     page = refused(reader, url, attachments=[SimpleUploadedFile("big.pdf", b"x" * 2048)])
-    assert "big.pdf has 2.0" in page
+    assert "big.pdf is not attached: it has 2.0" in page
     assert "the limit for attachments is 1.0" in page
 
 

@@ -70,7 +70,7 @@ def test_a_draft_is_taken_up_again_as_it_was(reader: Client, url: str) -> None:
 def test_a_file_is_held_when_it_is_chosen_and_a_blocked_one_named(reader: Client, url: str) -> None:
     chosen = [pdf(), SimpleUploadedFile("run.exe", b"MZ")]
     page = reader.post(url, typed(action="save", attachments=chosen), headers=STATE).content.decode()
-    assert "run.exe: files of type .exe may not be sent" in page
+    assert "run.exe is not attached: files of type .exe may not be sent" in page
     assert [file.filename for file in DraftFile.objects.all()] == ["a.pdf"]
     reader.post(url, typed(drop=DraftFile.objects.get().pk, draft=only().pk), headers=STATE)
     assert not DraftFile.objects.exists()
