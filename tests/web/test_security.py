@@ -73,7 +73,9 @@ def test_a_database_that_is_away_is_no_fault_of_the_page(signed_in: Client) -> N
 
 
 def test_what_was_sent_to_a_database_that_is_away_is_not_fetched_again(signed_in: Client) -> None:
-    assert "Try again</a>" not in signed_in.post("/away/").content.decode()
+    page = signed_in.post("/away/").content.decode()
+    assert "Try again</a>" not in page
+    assert "Look whether what you sent is saved" in page
 
 
 @pytest.mark.parametrize(

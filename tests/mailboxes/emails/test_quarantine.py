@@ -87,6 +87,14 @@ def test_its_ledger_says_stored_and_its_alert_is_resolved(reader: Client, quaran
     assert not Alert.objects.open().exists()
 
 
+def test_the_job_that_read_it_leads_to_the_emails(reader: Client, quarantine: Quarantine) -> None:
+    reader.post(command(quarantine()), {"action": "read_again"})
+    page = reader.get(work().get_absolute_url()).content.decode()
+    emails = reverse("mailboxes:environment_emails", args=["contoso"])
+    assert f'<a href="{emails}">Open the emails</a>' in page
+    assert 'id="job-progress">Done' in page
+
+
 def test_the_last_one_read_again_resolves_what_was_told_under_numbers_of_before(
     reader: Client, quarantine: Quarantine
 ) -> None:
