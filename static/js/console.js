@@ -1,6 +1,6 @@
 // The whole hand-written script: everything works without it except what carries class "jsonly".
 (() => {
-  const root = document.documentElement, KEY = "theme", SAID = "said";
+  const root = document.documentElement, KEY = "theme", SAID = "said", JOB = "job";
   let said = null;
   root.classList.add("js");
   try { const t = localStorage.getItem(KEY); if (t) root.dataset.theme = t; } catch { /* private mode */ }
@@ -245,6 +245,27 @@
     });
     note(form);
   });
+
+  // A job that somebody left running is asked after from the pages that follow; when it ends, they say so once.
+  const followed = () => { try { return JSON.parse(sessionStorage.getItem(JOB)); } catch { return null; } };
+  const follow = () => {
+    const job = document.getElementById("job"), { pathname } = location;
+    try {
+      if (job?.hasAttribute("hx-get")) sessionStorage.setItem(JOB, JSON.stringify({ url: job.getAttribute("hx-get"), page: pathname, title: document.querySelector("h1").textContent }));
+      else if (job && followed()?.page === pathname) sessionStorage.removeItem(JOB);
+    } catch { /* private mode */ }
+  };
+  const askAfter = async () => {
+    const kept = followed();
+    if (!kept || document.getElementById("job") || !document.getElementById("toasts")) return;
+    const answer = document.hidden ? null : await fetch(kept.url, { headers: { "HX-Request": "true" } }).catch(() => null);
+    const page = new DOMParser().parseFromString(answer?.ok ? await answer.text() : "", "text/html"), job = page.getElementById("job");
+    if (job ? job.hasAttribute("hx-get") : !answer || answer.status >= 500) { setTimeout(askAfter, 10_000); return; }
+    sessionStorage.removeItem(JOB);
+    if (job) toast({ title: kept.title, text: page.getElementById("job-status").textContent, intent: job.dataset.ended, link: { url: kept.page, text: word.job } });
+  };
+  document.addEventListener("DOMContentLoaded", () => { follow(); setTimeout(askAfter, 1000); });
+  document.addEventListener("htmx:afterSwap", follow);
 
   // What the server could not do, said where it was asked for. Nothing typed is lost.
   document.addEventListener("session:ended", e => {

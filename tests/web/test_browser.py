@@ -159,6 +159,21 @@ def test_a_server_that_is_gone_is_said_in_the_form(panel: Page, context: Browser
     expect(panel.get_by_role("textbox", name="Name")).to_have_value("kept")
 
 
+def test_the_end_of_a_job_is_told_on_the_page_one_went_on_to(shown: Page, base: str) -> None:
+    script = shown.locator("script[src*=console]").get_attribute("src")
+    running = (
+        f'<script src="{script}"></script><h1>Import</h1><div id="job" hx-get="/jobs/1/progress/"></div>'
+    )
+    over = '<div id="job" data-ended="warning"></div><p id="job-status">3 of 3 done, 1 skipped.</p>'
+    shown.route("**/jobs/1/", lambda route: route.fulfill(content_type="text/html", body=running))
+    shown.route("**/progress/", lambda route: route.fulfill(content_type="text/html", body=over))
+    shown.goto(f"{base}/jobs/1/")
+    for times in (1, 0):
+        shown.goto(f"{base}{LIST_URL}")
+        shown.wait_for_timeout(1500)
+        expect(shown.locator(".toast", has_text="3 of 3 done, 1 skipped.")).to_have_count(times)
+
+
 def test_search_narrows_the_rows_and_stands_in_the_address(shown: Page) -> None:
     shown.get_by_label("Search people").fill("person 3")
     expect(shown.locator("tbody tr")).to_have_count(1)
