@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from emailsync.mail import oauth
 from mailboxes import access
-from mailboxes.models import Mailbox, OAuthToken, OAuthVisit
+from mailboxes.models import Alert, Mailbox, OAuthToken, OAuthVisit
 from profiles.access import Permission
 from profiles.choices import OAuthGrant
 from profiles.oauth import client_key, client_of, is_connected_by_people, uses_oauth
@@ -36,7 +36,8 @@ class Connection:
     """How a mailbox stands with the provider, as its page shows it.
 
     The word is one of none (never connected), profile (the application has the permission), connected,
-    refused (it has to be connected again) and changed (the profile asks for another permission now).
+    expiring (its end is near, and it could not be renewed), refused (it has to be connected again) and
+    changed (the profile asks for another permission now).
     """
 
     word: str
@@ -67,8 +68,11 @@ def connection(mailbox: Mailbox) -> Connection | None:
         word = "none"
     elif token.client_key != client_key(profile):
         word = "changed"
+    elif token.refusal:
+        word = "refused"
     else:
-        word = "refused" if token.refusal else "connected"
+        alerts = Alert.objects.open().filter(mailbox=mailbox, kind="oauth_expiring")
+        word = "expiring" if alerts.exists() else "connected"
     return Connection(word, token, visit)
 
 

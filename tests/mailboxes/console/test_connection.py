@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailboxes.alerts import wall
 from mailboxes.models import Mailbox, OAuthToken, OAuthVisit
 from profiles.models import Environment, ServerProfile
 from profiles.oauth import client_key
@@ -130,6 +131,15 @@ def test_the_page_says_how_it_stands(
     assert f"{button}<" in page
     assert "ana@gmail.example" in page
     assert "secret-" not in page
+
+
+def test_the_page_warns_of_a_permission_that_could_not_be_renewed(client: Client, box: Mailbox) -> None:
+    assert box.server_profile is not None
+    OAuthToken.objects.create(mailbox=box, refresh_token="r", client_key=client_key(box.server_profile))
+    wall.raise_alert("oauth_expiring", now=timezone.now(), mailbox=box, words={"date": "2026-11-20"})
+    page = client.get(box.get_absolute_url()).content.decode()
+    assert "Ends soon<" in page
+    assert "could not be renewed" in page
 
 
 def test_disconnect_forgets_the_tokens(client: Client, box: Mailbox) -> None:
