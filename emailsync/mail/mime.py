@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from pybase64 import b64decode
+
 from emailsync.mail.headers import (
     COUNT_LIMIT,
     HEADER_NAME,
@@ -371,7 +373,7 @@ def _decode_base64(pieces: Iterator[bytes], defects: list[str]) -> Iterator[byte
                 yield _base64_run(run, defects)
         whole = len(rest) - len(rest) % 4
         if whole:
-            yield binascii.a2b_base64(rest[:whole])
+            yield b64decode(rest[:whole], validate=True)
             rest = rest[whole:]
     if rest:
         defects.append("base64_truncated")
@@ -383,7 +385,7 @@ def _base64_run(run: bytes, defects: list[str]) -> bytes:
     if len(run) % 4 == 1:
         defects.append("base64_broken")
         run = run[:-1]
-    return binascii.a2b_base64(run + b"=" * (-len(run) % 4))
+    return b64decode(run + b"=" * (-len(run) % 4), validate=True)
 
 
 def _decode_quoted(pieces: Iterator[bytes]) -> Iterator[bytes]:

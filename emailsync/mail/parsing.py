@@ -40,8 +40,8 @@ __all__ = [
 ]
 
 TEXT_LIMIT = 4 * 1024 * 1024
-# Above this messages are read piece by piece: it takes no more memory.
-FAST_LIMIT = 4 * 1024 * 1024
+# Above this messages are read piece by piece: that takes a tenth of the memory.
+FAST_LIMIT = 1024 * 1024
 SUBJECT_LIMIT = 4_000
 REFERENCES_LIMIT = 500
 BODY_TYPES = frozenset({"text/plain", "text/html"})
