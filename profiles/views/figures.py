@@ -75,6 +75,8 @@ def _counts(records: Sequence[Environment | ServerProfile]) -> Iterable[tuple[ob
     keys = [record.pk for record in records]
     boxes = _rows("Mailbox").filter(**{f"{field}__in": keys})
     alerts = _rows("Alert").filter(**{f"{field}__in": keys}, resolved_on__isnull=True, is_folded=False)
+    if field == "server_profile":  # its wall shows no more of its mailboxes than their errors
+        alerts = alerts.filter(Q(mailbox__isnull=True) | Q(level="error"))
     # Entered by their state, which is rare.
     states = _rows("WorkerState").filter(**{f"mailbox__{field}__in": keys}, mailbox__is_active=True)
     failing = states.filter(direction__in=("incoming", "outgoing"), status="failure")

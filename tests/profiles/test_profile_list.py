@@ -46,16 +46,22 @@ def test_a_row_says_how_many_work_while_others_wait_for_a_test(
     assert "1 of 2 working" in client.get(list_url(profile.environment)).content.decode()
 
 
-def test_a_row_leads_to_the_alerts_of_the_profile(client: Client, profile: ServerProfile) -> None:
-    Alert.objects.create(
-        environment=profile.environment,
-        server_profile=profile,
-        kind="x",
-        level="error",
-        key="x",
-        first_seen_on=NOW,
-        last_seen_on=NOW,
-    )
+def test_a_row_leads_to_the_alerts_of_the_profile(
+    client: Client, profile: ServerProfile, new_mailbox: NewMailbox
+) -> None:
+    box = new_mailbox("anna", server_profile=profile)
+    # A warning of a mailbox stands on the mailbox's own wall alone.
+    for mailbox, level, key in ((None, "error", "x"), (box, "warning", "y")):
+        Alert.objects.create(
+            environment=profile.environment,
+            server_profile=profile,
+            mailbox=mailbox,
+            kind="x",
+            level=level,
+            key=key,
+            first_seen_on=NOW,
+            last_seen_on=NOW,
+        )
     page = client.get(list_url(profile.environment)).content.decode()
     assert reverse("mailboxes:profile_alerts", args=["contoso", profile.pk]) in page
     assert "1 open alert" in page
