@@ -12,7 +12,7 @@ SHEET_WIDTH = 1500
 STYLE = """
 body { margin: 20px; font: 15px/20px system-ui, sans-serif; background: #e6e6e6; color: #242424; }
 main { display: flex; flex-wrap: wrap; gap: 20px; }
-figure { margin: 0; } figcaption { padding: 4px 0; font-weight: 600; }
+figure { margin: 0; } figcaption { inline-size: 0; min-inline-size: 100%; padding: 4px 0; font-weight: 600; }
 img { display: block; border: 1px solid #b3b3b3; }
 """
 
