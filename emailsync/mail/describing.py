@@ -1,17 +1,16 @@
 """What an IMAP server tells of a message without handing it out (RFC 9051, section 7.5.2)."""
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 
+from emailsync.mail.headers import moment
 from emailsync.mail.incoming import RemoteMessage
 
 UID = re.compile(rb"[( ]UID (\d{1,10})\b", re.IGNORECASE)
 SIZE = re.compile(rb"[( ]RFC822\.SIZE (\d{1,12})\b", re.IGNORECASE)
 INTERNALDATE = re.compile(
-    rb'[( ]INTERNALDATE "([ \d]?\d)-([a-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)"',
-    re.IGNORECASE,
+    rb'[( ]INTERNALDATE "([ \d]?\d)-([a-z]{3})-(\d{4}) (\d\d:\d\d:)(\d\d) ([+-]\d{4})"', re.IGNORECASE
 )
-MONTHS = b"jan feb mar apr may jun jul aug sep oct nov dec".split()
 
 
 def description(line: bytes) -> RemoteMessage | None:
@@ -27,17 +26,9 @@ def _internal_date(line: bytes) -> datetime:
     found = INTERNALDATE.search(line)
     if found is None:
         return datetime.now(UTC)
-    day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = found.groups()
-    zone = timedelta(hours=int(zone_hours), minutes=int(zone_minutes))
+    day, month, year, clock, second, zone = (text.decode() for text in found.groups())
     try:
-        return datetime(
-            int(year),
-            MONTHS.index(month.lower()) + 1,
-            int(day),
-            int(hour),
-            int(minute),
-            min(int(second), 59),
-            tzinfo=timezone(-zone if sign == b"-" else zone),
-        ).astimezone(UTC)
-    except (ValueError, OverflowError):
+        # A leap second is no time of Python's.
+        return moment(day, month.capitalize(), year, clock + min(second, "59"), zone)
+    except (ValueError, LookupError, OverflowError):
         return datetime.now(UTC)

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from typing import TypeVar
@@ -64,14 +64,14 @@ CONTINUED = re.compile(r"(.+?)(?:\*(\d{1,3}))?(\*?)$")
 MESSAGE_ID = re.compile(r"<[^<>\s]{1,996}>")
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 SURROGATE = re.compile(r"[\ud800-\udfff]")
-# Dates as nearly all programs write them (RFC 5322, section 3.3).
-USUAL_DATE = re.compile(
-    r"(?:[A-Za-z]{3}, )?(\d\d?) ([A-Z][a-z]{2}) ([12]\d{3}) (\d\d):(\d\d)(?::(\d\d))? "
-    r"([+-](?:[01]\d|2[0-3]))([0-5]\d)(?: \([A-Za-z]{1,9}\))?",
-    re.ASCII,
-)
 MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 MONTHS = {name: number for number, name in enumerate(MONTH_NAMES, start=1)}
+# Dates as nearly all programs write them (RFC 5322, section 3.3).
+USUAL_DATE = re.compile(
+    rf"(?:[A-Za-z]{{3}}, )?(\d\d?) ({'|'.join(MONTH_NAMES)}) ([12]\d{{3}}) "
+    r"((?:[01]\d|2[0-3]):\d\d(?::\d\d)?) ([+-](?:[01]\d|2[0-3])[0-5]\d)(?: \([A-Za-z]{1,9}\))?",
+    re.ASCII,
+)
 # All of ASCII, and what begins other signs in the charsets that shift (RFC 1468, 1557, 1843, 2152).
 ASCII_SIGNS = bytes(range(128)) + b"\x1b$B$3\x1b(B\x1b$)C\x0e!!\x0f~{<:~}+AGE-"
 
@@ -341,15 +341,21 @@ def message_id(value: str) -> str:
 def parse_date(value: str) -> datetime | None:
     """Read a date as UTC; without a zone it counts as UTC."""
     usual = USUAL_DATE.fullmatch(value)
-    month = MONTHS.get(usual[2]) if usual is not None else None
-    if usual is None or month is None:
+    if usual is None:
         return _any_date(value)
-    zone = timedelta(hours=int(usual[7]), minutes=int(usual[7][0] + usual[8]))
     try:
-        clock = int(usual[4]), int(usual[5]), int(usual[6] or 0)
-        return datetime(int(usual[3]), month, int(usual[1]), *clock, tzinfo=UTC) - zone
+        return moment(*usual.groups())
     except ValueError:
         return None
+
+
+def moment(day: str, month: str, year: str, clock: str, zone: str) -> datetime:
+    """Return a time such as "1", "Jan", "2026", "12:34:56", "+0100" as UTC.
+
+    Raise ValueError when there is no such time, LookupError when there is no such month.
+    """
+    text = f"{year}-{MONTHS[month]:02}-{day.strip():0>2}T{clock}{zone}"
+    return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def _any_date(value: str) -> datetime | None:
