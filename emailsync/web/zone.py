@@ -65,20 +65,20 @@ def foreign_language() -> str:
     )
 
 
-def write_day(moment: datetime, *, with_year: bool) -> str:
-    """Write the day of a local time: "Nov 20", "Nov 20, 2025", or as the reader's language does."""
+def write_day(day: date, *, with_year: bool) -> str:
+    """Write a day: "Nov 20", "Nov 20, 2025", or as the reader's language does."""
     language = _dates.get()
     if language in {"en", "en-us"}:
-        return _written(moment.date(), "M j, Y" if with_year else "M j", language)
-    return _written(moment.date(), "DATE_FORMAT" if with_year else "MONTH_DAY_FORMAT", language)
+        return _written(day, "M j, Y" if with_year else "M j", language)
+    return _written(day, "DATE_FORMAT" if with_year else "MONTH_DAY_FORMAT", language)
 
 
 def write_in_full(moment: datetime) -> str:
     """Write a local time with its weekday, its seconds and its zone."""
-    language = _dates.get()
-    weekday = _written(moment.date(), "l", language)
-    day = _written(moment.date(), "F j, Y" if language in {"en", "en-us"} else "DATE_FORMAT", language)
-    return f"{weekday}, {day}, {moment:%H:%M:%S} {moment.tzname()}"
+    language, day = _dates.get(), moment.date()
+    weekday = _written(day, "l", language)
+    written = _written(day, "F j, Y" if language in {"en", "en-us"} else "DATE_FORMAT", language)
+    return f"{weekday}, {written}, {moment.time().isoformat('seconds')} {moment.tzname()}"
 
 
 @lru_cache(maxsize=4096)

@@ -3,7 +3,7 @@
 import re
 import zlib
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -164,14 +164,14 @@ def about(sentence: str, name: object) -> str:
 
 
 def _day(moment: datetime) -> str:
-    today = timezone.now().astimezone(moment.tzinfo)
-    if moment.date() == today.date():
+    day, today = moment.date(), timezone.now().astimezone(moment.tzinfo).date()
+    ago = (today - day).days
+    if ago == 0:
         return gettext("Today")
-    if moment.date() == (today - timedelta(days=1)).date():
+    if ago == 1:
         return gettext("Yesterday")
-    day = zone.write_day(moment, with_year=moment.year != today.year)
-    language = zone.foreign_language()
-    return fill('<span lang="{}">{}</span>', language, day) if language else day
+    written, language = zone.write_day(day, with_year=day.year != today.year), zone.foreign_language()
+    return fill('<span lang="{}">{}</span>', language, written) if language else written
 
 
 @register.filter(expects_localtime=False)
@@ -185,7 +185,7 @@ def moment(value: datetime | None, empty: str = "") -> SafeString | str:
         value.astimezone(UTC).isoformat(timespec="seconds"),
         zone.write_in_full(local),
         _day(local),
-        f"{local:%H:%M}",
+        local.time().isoformat("minutes"),
     )
 
 
