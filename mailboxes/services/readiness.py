@@ -19,7 +19,7 @@ from django.utils.translation import ngettext
 from mailboxes.choices import AddressStatus, Direction, LedgerOutcome, MailboxKind, ResultStatus
 from mailboxes.engine import braking, heartbeat
 from mailboxes.engine.eligibility import Blocker, authentication_type, blockers
-from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, SyncClaim, WorkerState
+from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, WorkerState
 from mailboxes.services import progress
 from profiles.choices import AuthenticationType, IncomingMethod
 
@@ -83,7 +83,6 @@ class _Known:
     mailbox: Mailbox
     now: datetime
     remedies: Mapping[str, str]
-    is_claimed_elsewhere: bool
     signed: datetime | None
 
 
@@ -91,7 +90,6 @@ def courses(mailbox: Mailbox, *, now: datetime) -> list[Course]:
     """Return how both directions of `mailbox` are doing, incoming first."""
     states = {state.direction: state for state in WorkerState.objects.filter(mailbox=mailbox)}
     open_alerts = Alert.objects.open().filter(mailbox=mailbox).exclude(error_code="")
-    claims = SyncClaim.objects.filter(address=mailbox.address.lower())
     known = _Known(
         mailbox=mailbox,
         now=now,
@@ -99,7 +97,6 @@ def courses(mailbox: Mailbox, *, now: datetime) -> list[Course]:
             alert.error_code: _(str(alert.parameters.get("remedy", "")))
             for alert in open_alerts.order_by("last_seen_on")
         },
-        is_claimed_elsewhere=claims.exclude(environment=mailbox.environment_id).exists(),
         signed=heartbeat.last_beat(),
     )
     return [_course(known, each, states.get(each) or WorkerState()) for each in Direction]
@@ -161,8 +158,6 @@ def _checks(known: _Known, direction: Direction, state: WorkerState) -> list[Che
         elif not is_moot:
             checks.append(Check(name, OK, sentence))
     checks += [_blocked(blocker.code, blocker, direction, mailbox) for blocker in found.values()]
-    if known.is_claimed_elsewhere:
-        checks.append(_claimed_elsewhere(mailbox))
     is_blocked = any(check.state == PROBLEM for check in checks)
     checks += _brake_checks(mailbox, direction)
     checks += _run_checks(known, direction, state, is_blocked=is_blocked)
@@ -173,6 +168,7 @@ def _blocked(name: str, blocker: Blocker, direction: Direction, mailbox: Mailbox
     commands = {
         "mailbox_inactive": ("activate", _("Activate")),
         "not_approved": ("approve", _("Approve Email")),
+        "claimed_elsewhere": ("diagnose", _("Test & Enable Mailbox")),
     }
     command = commands.get(blocker.code)
     link = None if command else _link(blocker.code, direction, mailbox)
@@ -193,16 +189,6 @@ def _approval_sentence(mailbox: Mailbox) -> str:
     if mailbox.address_status == AddressStatus.APPROVED:
         return _("The address %(address)s is approved.") % {"address": mailbox.address}
     return _("The email settings do not ask for the approval of this address.")
-
-
-def _claimed_elsewhere(mailbox: Mailbox) -> Check:
-    return Check(
-        "claim",
-        PROBLEM,
-        _("Another environment synchronizes %(address)s.") % {"address": mailbox.address},
-        _("Run Test & Enable and choose to sync from this environment only, or set the methods to None."),
-        command=("diagnose", _("Test & Enable Mailbox")),
-    )
 
 
 def _run_checks(known: _Known, direction: Direction, state: WorkerState, *, is_blocked: bool) -> list[Check]:
