@@ -13,7 +13,7 @@ from enum import StrEnum
 from emailsync.mail.envelope import ascii_domain
 from emailsync.mail.headers import message_ids, one_line
 from emailsync.mail.mime import firsts
-from emailsync.mail.parsing import ParsedMessage, first_header
+from emailsync.mail.parsing import ParsedMessage
 
 STATUS_TYPES = frozenset({"message/delivery-status", "message/global-delivery-status"})
 RETURNED_TYPES = frozenset(
@@ -156,7 +156,7 @@ def read_bounce(parsed: ParsedMessage, content: Callable[[int], bytes]) -> Bounc
         return None
     begins = COPY_BEGINS.search(notice)
     notice = notice[: begins.start()] if begins else notice
-    listed = tuple(_listed(first_header(parsed, "X-Failed-Recipients")))
+    listed = tuple(_listed(firsts(parsed.headers).get("x-failed-recipients", "")))
     if listed and action is Action.FAILED:
         return Bounce(ids, tuple(_listed_report(name, notice) for name in listed), notice)
     return Bounce(ids, (), notice, action)
@@ -175,7 +175,7 @@ def _identifiers(parsed: ParsedMessage, returned: Iterable[str], notice: str) ->
     """Return the Message-IDs that the report names: in what was returned, else quoted, else as its answer."""
     found = [name for text in returned for name in MESSAGE_ID_LINE.findall(text.partition("\n\n")[0])]
     found += MESSAGE_ID_LINE.findall(notice)
-    found += message_ids(first_header(parsed, "X-Original-Message-ID"))
+    found += message_ids(firsts(parsed.headers).get("x-original-message-id", ""))
     found += [parsed.in_reply_to, *parsed.references[-3:]]
     return tuple(dict.fromkeys(name for name in found if name.startswith("<") and name != parsed.message_id))
 

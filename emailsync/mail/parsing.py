@@ -269,8 +269,3 @@ def _readable(value: str) -> str:
 
 def _with_newlines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
-
-
-def first_header(message: ParsedMessage, name: str) -> str:
-    """Return the first value of a header of a parsed message, or nothing."""
-    return firsts(message.headers).get(name.lower(), "")

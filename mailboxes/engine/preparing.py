@@ -111,6 +111,8 @@ def prepare(message: FetchedMessage, *, unpack: bool = False, keep: bool = True)
         parsed.texts = parsed.pages = ()
     except PARSER_FAILURES as error:
         log.exception("A message could not be parsed and is quarantined")
+        # Nothing half read is stored beside it.
+        parsed = bounce = None
         failure = f"This version of emailsync fails on reading it ({type(error).__name__})."
     content, file = None, ""
     if body.size <= FILE_THRESHOLD:

@@ -8,7 +8,8 @@ import queue
 import threading
 import time
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -55,12 +56,12 @@ def open_inbox(client: FolderClient, cursor: FolderCursor, *, read_only: bool) -
         raise FolderRenumbered("The server gave the messages of the Inbox new numbers meanwhile.")
 
 
-def gathered(messages: Iterable[FetchedMessage]) -> Iterator[FetchedMessage]:
+def gathered(messages: Iterable[FetchedMessage]) -> Generator[FetchedMessage, None, None]:
     """Yield the messages, many having been taken before the first of them is handed on.
 
-    What came before a failure is handed on, and then the failure.
+    What came before a failure is handed on, and then the failure. Who stops has the rest closed.
     """
-    group: list[FetchedMessage] = []
+    group: deque[FetchedMessage] = deque()
     size, ends = 0, time.monotonic() + GATHERED_SECONDS
     try:
         for message in messages:
@@ -68,12 +69,20 @@ def gathered(messages: Iterable[FetchedMessage]) -> Iterator[FetchedMessage]:
             size += message.body.size
             is_late = time.monotonic() > ends
             if is_late or len(group) >= GATHERED_MESSAGES or size >= GATHERED_BYTES:
-                yield from group
-                group, size, ends = [], 0, time.monotonic() + GATHERED_SECONDS
+                yield from _emptied(group)
+                size, ends = 0, time.monotonic() + GATHERED_SECONDS
+        yield from _emptied(group)
     except MailError:
-        yield from group
+        yield from _emptied(group)
         raise
-    yield from group
+    finally:
+        for message in group:
+            message.body.close()
+
+
+def _emptied(group: deque[FetchedMessage]) -> Iterator[FetchedMessage]:
+    while group:
+        yield group.popleft()
 
 
 class Reader:

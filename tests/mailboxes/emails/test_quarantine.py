@@ -44,14 +44,14 @@ def quarantine(receive: Receive) -> Quarantine:
     return store
 
 
-@pytest.fixture
-def still_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the parser fail as before."""
+@pytest.fixture(params=["parse", "read_bounce"])
+def still_broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the parser fail as before, or what reads on where it has ended."""
 
     def fail(*_: object) -> None:
         raise KeyError
 
-    monkeypatch.setattr(preparing, "parse", fail)
+    monkeypatch.setattr(preparing, request.param, fail)
 
 
 def command(message: Message) -> str:

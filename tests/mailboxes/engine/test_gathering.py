@@ -40,3 +40,12 @@ def test_what_came_before_a_failure_is_handed_on_before_it() -> None:
     assert [next(handed).uid for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(ConnectionLost):
         next(handed)
+
+
+def test_what_nobody_takes_any_more_is_closed() -> None:
+    bodies = [mock.create_autospec(RawBody, instance=True, size=1) for _ in range(3)]
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    handed = reading.gathered(FetchedMessage(uid, now, 1, body) for uid, body in enumerate(bodies))
+    assert next(handed).uid == 0
+    handed.close()
+    assert [body.close.called for body in bodies] == [False, True, True]
