@@ -1,6 +1,12 @@
 """The demo's own parts: its mail on disk, its letters, the policy it opens."""
 
 import asyncio
+import contextlib
+import os
+import socket
+import ssl
+import sys
+import time
 from collections.abc import Coroutine
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
@@ -17,9 +23,11 @@ from emailsync.management.demonstration import letters, state, store, world
 from mailboxes.choices import AddressStatus
 from mailboxes.models import Diagnosis, Mailbox
 from profiles.models import Environment, ServerProfile
-from tests.servers.ports import free_port
+from tests.servers.ports import free_port, wait_until_listening
+from tests.servers.process import ServerProcess
 
 T = TypeVar("T")
+MANAGE = Path(__file__).parents[2] / "manage.py"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
@@ -179,6 +187,45 @@ def test_passwords_are_not_shown(demo: state.State) -> None:
 def test_the_same_ports_and_passwords_serve_again(demo: state.State) -> None:
     """The environment points at them."""
     assert state.prepare() == demo
+
+
+def begin_handshake(port: int, tls: ssl.SSLContext) -> tuple[socket.socket, bytes]:
+    """Return a connection whose TLS is agreed on but for our last words, and these."""
+    connection = socket.create_connection((state.HOST, port))
+    received, sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    layer = tls.wrap_bio(received, sent)
+    while True:
+        try:
+            layer.do_handshake()
+        except ssl.SSLWantReadError:
+            connection.sendall(sent.read())
+            received.write(connection.recv(65536))
+        else:
+            return connection, sent.read()
+
+
+def test_its_server_ends_without_a_word_while_connections_begin(demo: state.State, tmp_path: Path) -> None:
+    """Some of a hundred handshakes complete in the very moment in which it ends."""
+    log = tmp_path / "server.log"
+    environment = {"PATH": os.environ["PATH"], "EMAILSYNC_DATA_DIR": str(tmp_path)}
+    tls = ssl.create_default_context(cadata=state.ca_certificate())
+    tls.check_hostname = False
+    with contextlib.ExitStack() as stack:
+        server = ServerProcess([sys.executable, MANAGE, "demo", "--serve"], log=log, environment=environment)
+        stack.callback(server.close)
+        wait_until_listening(demo.imap_port, demo.smtp_port, seconds=60)
+        begun = [begin_handshake(demo.imap_port, tls) for _ in range(100)]
+        for connection, _ in begun:
+            stack.enter_context(connection)
+
+        server.process.terminate()
+        for connection, last_words in begun:
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(last_words)
+            time.sleep(0.003)
+
+        assert server.process.wait(timeout=10) == 0
+    assert log.read_text() == ""
 
 
 @pytest.mark.django_db

@@ -3,10 +3,10 @@
 import asyncio
 import json
 import logging
+import os
 import random
 import signal
 import ssl
-import sys
 import warnings
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -230,8 +230,11 @@ async def _serve() -> int:
 
 
 def serve() -> None:
-    """Serve until a signal, or until the demo is removed."""
+    """Serve until a signal, or until the demo is removed; end the process."""
     # What is delivered and asked for is nobody's log line; failures are.
     logging.getLogger("mail.log").setLevel(logging.ERROR)
     logging.getLogger("pymap").setLevel(logging.ERROR)
-    sys.exit(asyncio.run(_serve()))
+    status = asyncio.new_event_loop().run_until_complete(_serve())
+    # What is on disk is whole at any time. Taking the loop apart instead would not be quiet: a handshake that
+    # completes meanwhile starts a task that nobody waits for.
+    os._exit(status)
