@@ -1,12 +1,12 @@
 """Why a direction of a mailbox may not be worked on: the checklist behind every run and every page."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.utils.translation import gettext as _
 
 from mailboxes.choices import AddressStatus, Direction, MailboxKind
 from mailboxes.engine import claiming
-from mailboxes.models import Mailbox, OAuthToken
+from mailboxes.models import Mailbox, OAuthToken, OAuthVisit
 from mailboxes.models.mailbox import MailboxQuerySet
 from profiles.choices import AuthenticationType
 from profiles.models import EmailSettings, ServerProfile
@@ -30,6 +30,8 @@ class Blocker:
     code: str
     sentence: str
     remedy: str
+    #: Somebody is mending it, so that there is nothing to do but to wait.
+    is_under_way: bool = False
 
     @property
     def is_approval(self) -> bool:
@@ -84,6 +86,25 @@ def blockers(mailbox: Mailbox, direction: str, *, takes_over: bool = False) -> l
             )
         )
     return found
+
+
+def reasons(mailbox: Mailbox, direction: str) -> list[Blocker]:
+    """Return what stands in the way of `direction` as people are told it.
+
+    A run only asks whether the permission is there; people know that they have just given it.
+    """
+    found = blockers(mailbox, direction)
+    if MENDED_BY_CONNECTING.isdisjoint(each.code for each in found):
+        return found
+    if not OAuthVisit.objects.under_way().filter(mailbox=mailbox).exists():
+        return found
+    sentence = _("The mailbox is being connected: a worker fetches the access token from the provider.")
+    return [
+        replace(each, sentence=sentence, remedy=_("This takes a moment."), is_under_way=True)
+        if each.code in MENDED_BY_CONNECTING
+        else each
+        for each in found
+    ]
 
 
 def _no_forward_mailbox() -> Blocker:

@@ -76,6 +76,11 @@ class OAuthToken(models.Model):
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="oauth_token_due"),
         ]
 
+    @property
+    def ends_on(self) -> datetime | None:
+        """Return when the permission lapses unless it is renewed before; None when nobody knows."""
+        return self.refresh_expires_on if self.refresh_token else self.access_expires_on
+
     def __str__(self) -> str:
         return f"OAuth token of {self.mailbox_id or self.server_profile_id}"
 
@@ -83,9 +88,13 @@ class OAuthToken(models.Model):
 class OAuthVisitQuerySet(models.QuerySet["OAuthVisit"]):
     """Named questions about visits."""
 
+    def under_way(self) -> "OAuthVisitQuerySet":
+        """Return those that came back with a code that is not exchanged yet."""
+        return self.filter(returned_on__isnull=False, finished_on__isnull=True)
+
     def workable(self, now: datetime) -> "OAuthVisitQuerySet":
-        """Return those that came back with a code that nobody exchanges yet."""
-        return self.filter(unleased(now), returned_on__isnull=False, finished_on__isnull=True)
+        """Return those under way that nobody works on just now."""
+        return self.under_way().filter(unleased(now))
 
     def due(self, now: datetime) -> "OAuthVisitQuerySet":
         """Return the workable ones that no wake-up is under way for."""

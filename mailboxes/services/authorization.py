@@ -17,6 +17,7 @@ from mailboxes import access
 from mailboxes.models import Alert, Mailbox, OAuthToken, OAuthVisit
 from profiles.access import Permission
 from profiles.choices import OAuthGrant
+from profiles.models import ServerProfile
 from profiles.oauth import client_key, client_of, is_connected_by_people, uses_oauth
 
 #: How long somebody may stay at the provider.
@@ -36,8 +37,9 @@ class Connection:
     """How a mailbox stands with the provider, as its page shows it.
 
     The word is one of none (never connected), profile (the application has the permission), connected,
-    expiring (its end is near, and it could not be renewed), refused (it has to be connected again) and
-    changed (the profile asks for another permission now).
+    expiring (its end is near, and it could not be renewed), unrenewable (the same, for want of a refresh
+    token), ended, refused (both: it has to be connected again) and changed (the profile asks for another
+    permission now).
     """
 
     word: str
@@ -55,7 +57,7 @@ class Connection:
         return self.visit if self.visit is not None and self.visit.problem else None
 
 
-def connection(mailbox: Mailbox) -> Connection | None:
+def connection(mailbox: Mailbox, *, now: datetime) -> Connection | None:
     """Return how `mailbox` stands with the provider; None when its profile does not sign in with OAuth."""
     profile = mailbox.server_profile
     if profile is None or not uses_oauth(profile):
@@ -64,16 +66,22 @@ def connection(mailbox: Mailbox) -> Connection | None:
         return Connection("profile", OAuthToken.objects.filter(server_profile=profile).first(), None)
     token = OAuthToken.objects.filter(mailbox=mailbox).select_related("connected_by").first()
     visit = OAuthVisit.objects.filter(mailbox=mailbox).order_by("-started_on").first()
+    return Connection(_word(mailbox, profile, token, now=now), token, visit)
+
+
+def _word(mailbox: Mailbox, profile: ServerProfile, token: OAuthToken | None, *, now: datetime) -> str:
     if token is None:
-        word = "none"
-    elif token.client_key != client_key(profile):
-        word = "changed"
-    elif token.refusal:
-        word = "refused"
-    else:
-        alerts = Alert.objects.open().filter(mailbox=mailbox, kind="oauth_expiring")
-        word = "expiring" if alerts.exists() else "connected"
-    return Connection(word, token, visit)
+        return "none"
+    if token.client_key != client_key(profile):
+        return "changed"
+    if token.refusal:
+        return "refused"
+    if token.ends_on is not None and token.ends_on <= now:
+        return "ended"
+    if not token.refresh_token:
+        return "unrenewable"
+    alerts = Alert.objects.open().filter(mailbox=mailbox, kind="oauth_expiring")
+    return "expiring" if alerts.exists() else "connected"
 
 
 def begin(mailbox: Mailbox, *, by: User, redirect_uri: str, now: datetime) -> tuple[str, str]:

@@ -18,16 +18,18 @@ from django.utils.translation import ngettext
 
 from mailboxes.choices import AddressStatus, Direction, LedgerOutcome, MailboxKind, ResultStatus
 from mailboxes.engine import braking, heartbeat
-from mailboxes.engine.eligibility import Blocker, authentication_type, blockers
+from mailboxes.engine.eligibility import Blocker, authentication_type, blockers, reasons
 from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, WorkerState
 from mailboxes.services import progress
 from profiles.choices import AuthenticationType, IncomingMethod
 
-__all__ = ["Blocker", "Check", "Course", "LastRun", "blockers", "courses", "interval"]
+__all__ = ["Blocker", "Check", "Course", "LastRun", "courses", "interval", "reasons"]
 
 #: How many entries of the ledger are looked through for the numbers of the last run.
 COUNTED = 5000
 OK, PROBLEM, WAITING = "ok", "problem", "waiting"
+#: What is told of the credentials while a mailbox is being connected.
+CONNECTING = ("credentials", WAITING)
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ def _course(known: _Known, direction: Direction, state: WorkerState) -> Course:
 
 
 def _word(known: _Known, state: WorkerState, checks: Sequence[Check]) -> str:
-    if any(check.state == PROBLEM and check.name != "workers" for check in checks):
+    conditions = [check for check in checks if check.name != "workers"]
+    if any(check.state == PROBLEM or (check.name, check.state) == CONNECTING for check in conditions):
         return "stopped" if state.status == ResultStatus.FAILURE else "waiting"
     if state.leased_until and state.leased_until > known.now:
         return "busy"
@@ -134,7 +137,7 @@ def _word(known: _Known, state: WorkerState, checks: Sequence[Check]) -> str:
 def _checks(known: _Known, direction: Direction, state: WorkerState) -> list[Check]:
     """Return the conditions of a direction, the most basic first."""
     mailbox = known.mailbox
-    found = {blocker.code: blocker for blocker in blockers(mailbox, direction)}
+    found = {blocker.code: blocker for blocker in reasons(mailbox, direction)}
     met = {
         "record": (("mailbox_inactive",), _("The mailbox is active.")),
         "profile": (
@@ -158,7 +161,7 @@ def _checks(known: _Known, direction: Direction, state: WorkerState) -> list[Che
         elif not is_moot:
             checks.append(Check(name, OK, sentence))
     checks += [_blocked(blocker.code, blocker, direction, mailbox) for blocker in found.values()]
-    is_blocked = any(check.state == PROBLEM for check in checks)
+    is_blocked = any(check.state != OK for check in checks)
     checks += _brake_checks(mailbox, direction)
     checks += _run_checks(known, direction, state, is_blocked=is_blocked)
     return [*checks, _workers(known)]
@@ -170,6 +173,8 @@ def _blocked(name: str, blocker: Blocker, direction: Direction, mailbox: Mailbox
         "not_approved": ("approve", _("Approve Email")),
         "claimed_elsewhere": ("diagnose", _("Test & Enable Mailbox")),
     }
+    if blocker.is_under_way:
+        return Check(name, WAITING, blocker.sentence, blocker.remedy)
     command = commands.get(blocker.code)
     link = None if command else _link(blocker.code, direction, mailbox)
     return Check(name, PROBLEM, blocker.sentence, blocker.remedy, link, command)

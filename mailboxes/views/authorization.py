@@ -1,5 +1,6 @@
 """Connect a mailbox with OAuth: to the provider, back again, and how it stands."""
 
+from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -24,19 +25,23 @@ STATES = "oauth_states"
 MANY = 10
 
 
-def connection_context(mailbox: Mailbox) -> dict[str, Any]:
+def connection_context(mailbox: Mailbox, *, now: datetime) -> dict[str, Any]:
     """Return what the card about the connection is drawn from."""
-    return {"connection": authorization.connection(mailbox)}
+    return {"connection": authorization.connection(mailbox, now=now)}
 
 
 @require_safe
 def mailbox_connection(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     """Show the card alone; it asks for itself while a code is exchanged."""
     environment, mailbox = _enter(request, slug, pk, Permission.READ_MAILBOXES)
-    context = {**connection_context(mailbox), "mailbox": mailbox, "environment": environment}
+    found = connection_context(mailbox, now=timezone.now())
+    context = {**found, "mailbox": mailbox, "environment": environment}
     if not is_fragment(request) or context["connection"] is None:
         return redirect_response(request, mailbox.get_absolute_url())
-    return render(request, "mailboxes/_connection.html", context)
+    response = render(request, "mailboxes/_connection.html", context)
+    if not context["connection"].is_being_made:
+        response.headers["HX-Trigger"] = "connection:made"
+    return response
 
 
 @require_POST

@@ -85,8 +85,13 @@ def _reasons(
 ) -> list[Reason]:
     """Return what stands in the way, in the order in which it is to be mended."""
     found = [
-        Reason(blocker.code, blocker.sentence, blocker.remedy, _link(blocker.code, direction, mailbox))
-        for blocker in readiness.blockers(mailbox, direction)
+        Reason(
+            blocker.code,
+            blocker.sentence,
+            blocker.remedy,
+            None if blocker.is_under_way else _link(blocker.code, direction, mailbox),
+        )
+        for blocker in readiness.reasons(mailbox, direction)
     ]
     known = {reason.code for reason in found}
     if state.last_error and state.last_error_code not in known:

@@ -122,6 +122,7 @@ def detail_page(
 ) -> tuple[str, dict[str, Any]]:
     """Return the template and context of the General tab; dialogs stand on it when there is no script."""
     mailbox, head = mailbox_head(request.user, slug, pk, Permission.READ_MAILBOXES, tab="general")
+    now = timezone.now()
     data = request.POST if request.method == "POST" and is_bound else None
     # A refused form leaves typed values on its instance; the head goes on showing what is saved.
     form = EditMailboxForm(data, instance=copy(mailbox), credentials_locked=not is_protected(request))
@@ -130,12 +131,12 @@ def detail_page(
     attempted_by = getattr(mailbox, "attempted_by", None)
     context = {
         **head,
-        **course_context(mailbox, now=timezone.now()),
-        **connection_context(mailbox),
+        **course_context(mailbox, now=now),
+        **connection_context(mailbox, now=now),
         "form": form,
         "completed_on": getattr(mailbox, "tested_on", None) or _latest(mailbox),
         "attempted_by": User.objects.filter(pk=attempted_by).first() if attempted_by else None,
-        "recent": recent_numbers(mailbox, now=timezone.now()),
+        "recent": recent_numbers(mailbox, now=now),
     }
     return "mailboxes/mailbox_detail.html", context
 

@@ -1,6 +1,7 @@
 """Connecting a mailbox in the console: to the provider, back with a code, and what its page says."""
 
 from datetime import timedelta
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -140,6 +141,56 @@ def test_the_page_warns_of_a_permission_that_could_not_be_renewed(client: Client
     page = client.get(box.get_absolute_url()).content.decode()
     assert "Ends soon<" in page
     assert "could not be renewed" in page
+
+
+def test_while_a_mailbox_is_being_connected_its_readiness_says_so(client: Client, box: Mailbox) -> None:
+    ServerProfile.objects.update(incoming_port=993, outgoing_port=465)
+    Mailbox.objects.update(address_status="approved")
+    state = go(client, box)["state"][0]
+    come_back(client, state=state, code="the-code")
+    course = client.get(url("mailbox_course", box), headers=HTMX).content.decode()
+    assert course.count("The mailbox is being connected") == 4  # for each direction, in brief and among all
+    assert "nobody has given the permission" not in course
+    assert "Not running<" in course
+
+
+def test_once_a_mailbox_is_connected_the_card_about_its_readiness_comes_anew(
+    client: Client, box: Mailbox
+) -> None:
+    state = go(client, box)["state"][0]
+    come_back(client, state=state, code="the-code")
+    assert "HX-Trigger" not in client.get(url("mailbox_connection", box), headers=HTMX).headers
+    OAuthVisit.objects.update(finished_on=timezone.now())
+    answer = client.get(url("mailbox_connection", box), headers=HTMX)
+    assert answer.headers["HX-Trigger"] == "connection:made"
+    page = client.get(box.get_absolute_url()).content.decode()
+    assert "connection:made from:body" in page
+
+
+@pytest.mark.parametrize(
+    ("row", "word", "says"),
+    [
+        ({"refresh_token": "", "access": 1}, "Ends soon", "gave no refresh token"),
+        ({"refresh_token": "", "access": -1}, "Reconnect needed", "The permission has ended."),
+        ({"refresh_token": "r", "access": -1, "refresh": -1}, "Reconnect needed", "The permission has ended."),
+        ({"refresh_token": "r", "access": -1, "refresh": 1}, "Connected", "unless it is renewed before"),
+    ],
+)
+def test_a_permission_that_ends_or_has_ended_is_not_shown_as_one_that_lasts(
+    client: Client, box: Mailbox, row: dict[str, Any], word: str, says: str
+) -> None:
+    assert box.server_profile is not None
+    now = timezone.now()
+    OAuthToken.objects.create(
+        mailbox=box,
+        client_key=client_key(box.server_profile),
+        refresh_token=row["refresh_token"],
+        access_expires_on=now + timedelta(hours=row["access"]),
+        refresh_expires_on=now + timedelta(days=row["refresh"]) if "refresh" in row else None,
+    )
+    page = client.get(box.get_absolute_url()).content.decode()
+    assert f"{word}<" in page
+    assert says in page
 
 
 def test_disconnect_forgets_the_tokens(client: Client, box: Mailbox) -> None:
