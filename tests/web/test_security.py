@@ -6,6 +6,7 @@ from io import BytesIO
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.test import Client, RequestFactory
 
 from emailsync.web.errors import server_error
@@ -76,6 +77,17 @@ def test_what_was_sent_to_a_database_that_is_away_is_not_fetched_again(signed_in
     page = signed_in.post("/away/").content.decode()
     assert "Try again</a>" not in page
     assert "Look whether what you sent is saved" in page
+
+
+def test_a_database_of_another_version_says_that_it_is_to_be_migrated(signed_in: Client) -> None:
+    with transaction.atomic():  # what fails spoils the transaction that holds the test
+        response = signed_in.get("/behind/")
+        transaction.set_rollback(True)
+    page = response.content.decode()
+    assert response.status_code == 503
+    assert "The database is not upgraded yet" in page
+    assert "<code>manage.py migrate</code>" in page
+    assert f"Reference {response.headers['X-Reference']}" in page
 
 
 @pytest.mark.parametrize(

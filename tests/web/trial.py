@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.db.models import Q
 from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse
@@ -109,6 +109,13 @@ def away(request: HttpRequest) -> HttpResponse:
     raise OperationalError("connection refused")
 
 
+def behind(request: HttpRequest) -> HttpResponse:
+    """Ask for a table that only another version has."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM a_table_of_another_version")
+    raise AssertionError("There is such a table.")
+
+
 def forbidden(request: HttpRequest) -> HttpResponse:
     """Refuse with a sentence."""
     raise PermissionDenied("You may not change server profiles.")
@@ -136,6 +143,7 @@ urlpatterns = [
     path("", include((mailboxes, "mailboxes"))),
     path("crash/", crash),
     path("away/", away),
+    path("behind/", behind),
     path("forbidden/", forbidden),
     path("framing/", framing),
 ]
