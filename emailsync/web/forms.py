@@ -190,7 +190,8 @@ class ConsoleBoundField(BoundField):
         """Tell whether the label carries the mark of a required field; a choice always made has none."""
         if self.control == "select" and getattr(self.field, "empty_label", None) is None:
             return False
-        return self.field.required and self.control not in {"switch", "check"}
+        is_required = self.field.required or self.name in cast("ConsoleForm", self.form).marked
+        return is_required and self.control not in {"switch", "check"}
 
 
 class ConsoleForm(forms.BaseForm):
@@ -200,6 +201,8 @@ class ConsoleForm(forms.BaseForm):
     tips: ClassVar[Mapping[str, str | Promise]] = {}
     #: Field name and the unit shown inside the control.
     units: ClassVar[Mapping[str, str | Promise]] = {}
+    #: Fields that are marked as required: they are, by a rule of the form's own.
+    marked: ClassVar[Collection[str]] = ()
     #: Whether the reader may change nothing: the page then shows no Save.
     is_locked = False
 

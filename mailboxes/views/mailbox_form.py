@@ -18,6 +18,7 @@ from emailsync.web.responses import dialog_response, page_response, saved_respon
 from mailboxes import access as mailbox_access
 from mailboxes.choices import Direction, MailboxKind, OutgoingStatus
 from mailboxes.engine import defaults
+from mailboxes.engine.eligibility import authentication_type
 from mailboxes.forms.mailbox import CreateForwardMailboxForm, CreateMailboxForm, EditMailboxForm
 from mailboxes.models import Mailbox, Message, OutgoingMessage
 from mailboxes.services import editing
@@ -27,7 +28,8 @@ from mailboxes.views.head import mailbox_head
 from mailboxes.views.mailbox_list import list_page
 from profiles import access
 from profiles.access import Permission
-from profiles.models import StaleRecord
+from profiles.choices import AuthenticationType
+from profiles.models import ServerProfile, StaleRecord
 
 RECENT = timedelta(days=7)
 #: What the owner of a mailbox may fill in without being allowed to change it otherwise.
@@ -134,11 +136,21 @@ def detail_page(
         **course_context(mailbox, now=now),
         **connection_context(mailbox, now=now),
         "form": form,
+        "unused_by": _unused_by(mailbox),
         "completed_on": getattr(mailbox, "tested_on", None) or _latest(mailbox),
         "attempted_by": User.objects.filter(pk=attempted_by).first() if attempted_by else None,
         "recent": recent_numbers(mailbox, now=now),
     }
     return "mailboxes/mailbox_detail.html", context
+
+
+def _unused_by(mailbox: Mailbox) -> ServerProfile | None:
+    """Return the server profile of `mailbox` when it does not sign in with the mailbox's own credentials."""
+    profile = mailbox.server_profile
+    if profile is None:
+        return None
+    kinds = {authentication_type(profile, direction) for direction in Direction}
+    return None if AuthenticationType.BY_USER_OR_QUEUE in kinds else profile
 
 
 def _latest(mailbox: Mailbox) -> datetime | None:

@@ -1,6 +1,6 @@
 """The form of a server profile: where the servers are, how to secure the way, whose credentials to use."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -69,6 +69,8 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
 
     units: ClassVar[Mapping[str, str]] = {"minimum_polling_interval": "min", "timeout_seconds": "s"}
     tips: ClassVar[words.Words] = words.TIPS
+    #: Of the types of servers that are not known beforehand.
+    marked: ClassVar[Collection[str]] = ("incoming_location", "outgoing_location")
     field_order = (
         "server_type",
         "name",

@@ -67,6 +67,9 @@ class RowDrawing:
             "plain": _("not encrypted"),
             "mailboxes": _("Mailboxes"),
             "result": _("Test result"),
+            "by_user_or_queue": _("User or queue"),
+            AuthenticationType.IN_PROFILE: _("Server profile"),
+            AuthenticationType.OAUTH: _("OAuth"),
         }
         self._default = fill(' <span class="badge plain" data-status="brand">{}</span>', _("Default"))
         self._inactive = fill(' <span class="badge plain">{}</span>', _("Inactive"))
@@ -92,11 +95,7 @@ class RowDrawing:
             type=row.get_server_type_display(),
             incoming=self._incoming(row),
             outgoing=self._outgoing(row),
-            credentials=(
-                _("Server profile")
-                if row.authentication_type == AuthenticationType.IN_PROFILE
-                else _("User or queue")
-            ),
+            credentials=words.get(row.authentication_type, words["by_user_or_queue"]),
             mailboxes_words=words["mailboxes"],
             mailboxes=self._mailboxes(row, figures.mailbox_count),
             result_words=words["result"],

@@ -61,7 +61,7 @@ def entries_for(environment: Environment) -> list[Entry]:
     ]
     if Permission.READ_ALERTS in environment.may:
         about = _("What needs attention in this environment")
-        pages.append(("mailboxes:environment_alerts", _("Alerts"), about, "bell", "activity"))
+        pages.append(("mailboxes:environment_alerts", _("Alerts wall"), about, "flag", "activity"))
     found: list[Entry] = []
     for name, title, about, icon, category in pages:
         try:

@@ -21,6 +21,13 @@ def test_a_row_shows_servers_ports_and_whose_credentials(client: Client, profile
     assert "User or queue" in page
 
 
+def test_a_row_says_that_mailboxes_sign_in_with_oauth(client: Client, new_profile: NewProfile) -> None:
+    profile = new_profile("Gmail", authentication_type="oauth")
+    page = client.get(list_url(profile.environment)).content.decode()
+    assert ">OAuth</td>" in page
+    assert "User or queue" not in page
+
+
 def test_the_default_profile_carries_a_badge(
     client: Client, environment: Environment, new_profile: NewProfile
 ) -> None:

@@ -26,6 +26,14 @@ def test_a_required_field_is_marked() -> None:
     assert '<span class="req" aria-hidden="true">*</span>' in ServerForm()["name"].as_field_group()
 
 
+def test_what_a_rule_of_the_form_requires_is_marked_too() -> None:
+    class AnotherForm(ServerForm):
+        marked = ("since",)
+
+    assert "req" not in ServerForm()["since"].as_field_group()
+    assert '<span class="req" aria-hidden="true">*</span>' in AnotherForm()["since"].as_field_group()
+
+
 def test_a_choice_that_is_always_made_is_not_marked() -> None:
     assert "req" not in ServerForm()["kind"].as_field_group()
 

@@ -69,6 +69,23 @@ def edited(mailbox: Mailbox, **changes: Any) -> dict[str, Any]:
     return fields | changes
 
 
+@pytest.mark.parametrize(
+    ("way", "says"),
+    [
+        ({}, False),
+        ({"authentication_type": "credentials_in_profile"}, True),
+        ({"authentication_type": "oauth"}, True),
+        ({"authentication_type": "oauth", "use_same_settings_for_outgoing": False}, False),
+    ],
+)
+def test_credentials_that_the_profile_does_not_use_are_said_to_be_unused(
+    client: Client, mailbox: Mailbox, way: dict[str, Any], says: bool
+) -> None:
+    ServerProfile.objects.update(**way)
+    page = client.get(mailbox.get_absolute_url()).content.decode()
+    assert ("It does not use what is entered here." in page) is says
+
+
 def test_the_panel_starts_with_the_environments_defaults(
     client: Client, person: User, create_url: str, environment: Environment, profile: ServerProfile
 ) -> None:
