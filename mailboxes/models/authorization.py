@@ -76,13 +76,13 @@ class OAuthToken(models.Model):
             models.Index(fields=["due_at"], condition=Q(due_at__isnull=False), name="oauth_token_due"),
         ]
 
+    def __str__(self) -> str:
+        return f"OAuth token of {self.mailbox_id or self.server_profile_id}"
+
     @property
     def ends_on(self) -> datetime | None:
         """Return when the permission lapses unless it is renewed before; None when nobody knows."""
         return self.refresh_expires_on if self.refresh_token else self.access_expires_on
-
-    def __str__(self) -> str:
-        return f"OAuth token of {self.mailbox_id or self.server_profile_id}"
 
 
 class OAuthVisitQuerySet(models.QuerySet["OAuthVisit"]):

@@ -172,7 +172,7 @@ def test_once_a_mailbox_is_connected_the_card_about_its_readiness_comes_anew(
     [
         ({"refresh_token": "", "access": 1}, "Ends soon", "gave no refresh token"),
         ({"refresh_token": "", "access": -1}, "Reconnect needed", "The permission has ended."),
-        ({"refresh_token": "r", "access": -1, "refresh": -1}, "Reconnect needed", "The permission has ended."),
+        ({"refresh_token": "r", "access": -1, "refresh": -1}, "Reconnect needed", "permission has ended."),
         ({"refresh_token": "r", "access": -1, "refresh": 1}, "Connected", "unless it is renewed before"),
     ],
 )
