@@ -32,7 +32,7 @@ class EnvironmentListing(ListingWithFigures[Environment]):
         Column("kind", gettext_lazy("Type"), sort=("kind",)),
         Column("mailboxes", gettext_lazy("Mailboxes"), sort=("mailbox_count",), classes="end"),
         Column("result", gettext_lazy("Health"), sort=("failing", "working")),
-        Column("today", gettext_lazy("Mail today"), classes="lg"),
+        Column("today", gettext_lazy("Mail today")),
         Column("alerts", gettext_lazy("Alerts"), sort=("open_alerts",)),
     )
     search: ClassVar = ("name", "slug")

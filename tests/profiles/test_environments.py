@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -43,6 +44,16 @@ def test_the_list_counts_failing_mailboxes(
     page = client.get(LIST).content.decode()
     assert "1 of 2 failing" in page
     assert ">3</a>" in page
+
+
+def test_no_width_hides_a_head_and_leaves_its_cells(client: Client, environment: Environment) -> None:
+    page = client.get(reverse("profiles:environment_list")).content.decode()
+    of_heads = re.findall(r'<th role="columnheader" scope="col"(?: class="([^"]*)")?', page)
+    of_cells = re.findall(r'<td(?: class="([^"]*)")? role=', page)
+    hidden = {"lg", "xl", "wideonly"}
+    assert [hidden & set(each.split()) for each in of_heads] == [
+        hidden & set(each.split()) for each in of_cells
+    ]
 
 
 def test_the_list_says_when_all_mailboxes_work(
