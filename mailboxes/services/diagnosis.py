@@ -15,7 +15,7 @@ from mailboxes.models import Alert, Job, Mailbox, SyncClaim, WorkerState
 from mailboxes.services import editing
 from profiles import access as profile_access
 from profiles.access import Permission, refusal
-from profiles.choices import IncomingMethod, OutgoingMethod
+from profiles.choices import AuthenticationType, IncomingMethod, OutgoingMethod
 from profiles.models import EmailSettings, Environment, ServerProfile
 
 
@@ -28,6 +28,8 @@ class Outlook:
     unapproved: int
     without_profile: int
     without_method: int
+    #: The server profile signs in with the mailbox's credentials, of which there are none.
+    without_credentials: int
     #: Another environment synchronizes the address.
     held_elsewhere: int
     #: The test approves the address: it is the person's own.
@@ -36,7 +38,15 @@ class Outlook:
     @property
     def has_obstacles(self) -> bool:
         """Say whether some will fail for certain."""
-        return bool(self.inactive or self.unapproved or self.without_profile or self.without_method)
+        return any(
+            (
+                self.inactive,
+                self.unapproved,
+                self.without_profile,
+                self.without_method,
+                self.without_credentials,
+            )
+        )
 
 
 def look_ahead(mailboxes: QuerySet[Mailbox], *, environment: Environment, person: User) -> Outlook:
@@ -49,6 +59,10 @@ def look_ahead(mailboxes: QuerySet[Mailbox], *, environment: Environment, person
     if settings.process_only_approved_queues:
         needs_approval |= ~Q(kind=MailboxKind.USER)
     is_held = SyncClaim.objects.exclude(environment=environment).filter(address=Lower(OuterRef("address")))
+    by_mailbox = Q(server_profile__authentication_type=AuthenticationType.BY_USER_OR_QUEUE) | Q(
+        server_profile__use_same_settings_for_outgoing=False,
+        server_profile__outgoing_authentication_type=AuthenticationType.BY_USER_OR_QUEUE,
+    )
     numbers = mailboxes.order_by().aggregate(
         total=Count("pk"),
         inactive=Count("pk", filter=Q(is_active=False)),
@@ -59,6 +73,7 @@ def look_ahead(mailboxes: QuerySet[Mailbox], *, environment: Environment, person
         without_method=Count(
             "pk", filter=~Q(incoming=IncomingMethod.SERVER_SIDE) & ~Q(outgoing=OutgoingMethod.SERVER_SIDE)
         ),
+        without_credentials=Count("pk", filter=by_mailbox & Q(allow_credentials=False)),
         held_elsewhere=Count("pk", filter=Exists(is_held)),
         approved_on_the_way=Count("pk", filter=own),
     )

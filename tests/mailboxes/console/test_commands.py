@@ -9,7 +9,7 @@ from django.test import Client
 
 from mailboxes.choices import AddressStatus
 from mailboxes.models import Job, Mailbox
-from profiles.models import Environment
+from profiles.models import Environment, ServerProfile
 from tests.mailboxes.console.conftest import NewMailbox
 
 HTMX = {"HX-Request": "true"}
@@ -126,6 +126,34 @@ def test_testing_warns_of_addresses_that_wait_for_approval(
     ).content.decode()
     assert "Test 2 mailboxes?" in page
     assert "1 address is not approved. Approve it first." in page
+
+
+@pytest.mark.parametrize(
+    ("way", "told"),
+    [
+        ({}, 1),
+        ({"authentication_type": "credentials_in_profile"}, 0),
+        (
+            {"authentication_type": "credentials_in_profile", "use_same_settings_for_outgoing": False},
+            1,
+        ),
+    ],
+)
+def test_testing_warns_of_mailboxes_without_the_credentials_that_their_profile_needs(
+    client: Client,
+    commands_url: str,
+    mailbox: Mailbox,
+    new_mailbox: NewMailbox,
+    way: dict[str, Any],
+    told: int,
+) -> None:
+    ServerProfile.objects.update(**way)
+    Mailbox.objects.filter(pk=mailbox.pk).update(allow_credentials=True)
+    ids = [mailbox.pk, new_mailbox("Ana").pk]
+    page = client.post(
+        commands_url, {"action": "diagnose", "ids": ids}, headers=HTMX, follow=True
+    ).content.decode()
+    assert page.count("1 has no credentials that may be used. Enter them in the mailbox.") == told
 
 
 def test_a_long_selection_names_some_and_counts_the_rest(
