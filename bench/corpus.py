@@ -58,7 +58,8 @@ def _message(random_source: random.Random, number: int, size: int, date: datetim
     charset = random_source.choice(_CHARSETS)
     if random_source.random() < 0.03:
         return _malformed(random_source, head, size)
-    text = _text(random_source, size if kind < 0.25 else size // 3)
+    # An alternative says its text twice; beside an attachment it takes a third.
+    text = _text(random_source, size if kind < 0.35 else size // 2 if kind < 0.75 else size // 3)
     plain = f"Content-Type: text/plain; charset={charset}\r\n\r\n{text}\r\n"
     if kind < 0.25:
         return (head + plain).encode("ascii")
