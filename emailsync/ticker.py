@@ -11,6 +11,7 @@ import threading
 from celery import Task
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.db.models import Model
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
@@ -21,6 +22,13 @@ from mailboxes.models import Detection, Diagnosis, Job, OAuthToken, OAuthVisit, 
 
 log = logging.getLogger(__name__)
 
+TASKS: dict[type[Model], "Task[..., None]"] = {
+    Diagnosis: tasks.diagnose,
+    Detection: tasks.detect,
+    Job: tasks.run_job,
+    OAuthVisit: tasks.exchange_code,
+    OAuthToken: tasks.look_after_token,
+}
 #: Longest pause between two ticks while the database or the broker is away.
 LONGEST_PAUSE = 10.0
 
@@ -57,20 +65,17 @@ def tick() -> None:
     close_old_connections()
     now = timezone.now()
     heartbeat.beat(now)
-    for diagnosis in scheduling.claim_due(Diagnosis, now=now):
-        _send(tasks.diagnose, diagnosis.pk)
-    for detection in scheduling.claim_due(Detection, now=now):
-        _send(tasks.detect, str(detection.pk))
-    for job in scheduling.claim_due(Job, now=now):
-        _send(tasks.run_job, job.pk)
-    for visit in scheduling.claim_due(OAuthVisit, now=now):
-        _send(tasks.exchange_code, str(visit.pk))
-    for token in scheduling.claim_due(OAuthToken, now=now):
-        _send(tasks.look_after_token, str(token.pk))
-    for state in scheduling.claim_due(WorkerState, now=now):
-        _send(tasks.sync_mailbox if state.direction == Direction.INCOMING else tasks.deliver, state.pk)
+    for model in scheduling.kinds_due(now):
+        for row in scheduling.claim_due(model, now=now):
+            _send(_task_for(row), row.pk if isinstance(row.pk, int) else str(row.pk))
     if searching.is_behind():
         _send(tasks.index_emails)
+
+
+def _task_for(row: Model) -> "Task[..., None]":
+    if isinstance(row, WorkerState):
+        return tasks.sync_mailbox if row.direction == Direction.INCOMING else tasks.deliver
+    return TASKS[type(row)]
 
 
 def _send(task: "Task[..., None]", *arguments: int | str) -> None:

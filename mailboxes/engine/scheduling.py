@@ -11,13 +11,14 @@ Rule 3. Living workers renew the leases they hold from one thread per process. A
 stopped renews nothing, and its rows are claimed again when the lease ends.
 """
 
+import functools
 import logging
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -49,6 +50,11 @@ PLACE_PATIENCE = timedelta(seconds=2)
 CLAIM_LIMIT = 100
 
 
+#: What is handed out, in this order.
+KINDS: tuple[type[Any], ...] = (Diagnosis, Detection, Job, OAuthVisit, OAuthToken, WorkerState)
+#: Stands for the present in a statement that is compiled once.
+_SOME_TIME = datetime(1, 1, 1, tzinfo=UTC)
+
 Workable = TypeVar("Workable", WorkerState, Detection, Diagnosis, Job, OAuthToken, OAuthVisit)
 
 
@@ -74,6 +80,23 @@ class Lease:
 def identity() -> str:
     """Return the name under which this process holds leases."""
     return f"{os.uname().nodename}:{os.getpid()}"[:100]
+
+
+def kinds_due(now: datetime) -> list[type[Any]]:
+    """Return those of KINDS that have rows to hand out, by one question."""
+    sql, parameters = _question()
+    some_time, time = map(connection.ops.adapt_datetimefield_value, (_SOME_TIME, now))
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [time if each == some_time else each for each in parameters])
+        return [model for model, is_due in zip(KINDS, cursor.fetchone(), strict=True) if is_due]
+
+
+@functools.cache
+def _question() -> tuple[str, list[Any]]:
+    """Return the statement of `kinds_due` with its parameters: to compile it takes longer than to answer."""
+    asked = [model.objects.due(_SOME_TIME).query.exists().sql_with_params() for model in KINDS]
+    sql = ", ".join(f"EXISTS({each})" for each, _ in asked)
+    return f"SELECT {sql}", [each for _, parameters in asked for each in parameters]
 
 
 def claim_due(model: type[Workable], *, now: datetime, limit: int = CLAIM_LIMIT) -> list[Workable]:

@@ -33,6 +33,16 @@ def test_a_due_row_is_handed_out_once(state: WorkerState, now: datetime) -> None
     assert (len(first), len(second)) == (1, 0)
 
 
+def test_a_tick_learns_at_once_which_kinds_are_due(state: WorkerState, now: datetime) -> None:
+    before_and_after = (now - timedelta(seconds=5), now, now + timedelta(seconds=5))
+    assert list(map(scheduling.kinds_due, before_and_after)) == [[], [WorkerState], [WorkerState]]
+
+
+def test_what_was_handed_out_is_no_longer_due(state: WorkerState, now: datetime) -> None:
+    scheduling.claim_due(WorkerState, now=now)
+    assert scheduling.kinds_due(now) == []
+
+
 def test_a_wake_up_that_got_lost_is_sent_again(state: WorkerState, now: datetime) -> None:
     scheduling.claim_due(WorkerState, now=now)
     assert scheduling.claim_due(WorkerState, now=now + scheduling.WAKE_UP_PATIENCE)
