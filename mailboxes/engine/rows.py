@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,10 @@ MESSAGE_COLUMNS = (
     "preview has_html attachment_count defects is_quarantined is_header_only "
     "kept_because conversation correlation correlated_with_id correlated_with_outgoing_id smart_key "
     "forwarded_in_id accepted_by_id automatic"
+)
+#: By their values, in the order in which a message names its people.
+RECIPIENT_KINDS = tuple(
+    kind.value for kind in (RecipientKind.TO, RecipientKind.CC, RecipientKind.BCC, RecipientKind.REPLY_TO)
 )
 
 
@@ -121,17 +126,11 @@ class Rows:
         self.raws.append((pk, item.content, item.file))
 
     def _add_children(self, pk: int, parsed: ParsedMessage) -> None:
-        headers = (
-            (RecipientKind.TO, parsed.to),
-            (RecipientKind.CC, parsed.cc),
-            (RecipientKind.BCC, parsed.bcc),
-            (RecipientKind.REPLY_TO, parsed.reply_to),
-        )
-        for kind, addresses in headers:
-            self.recipients += [
-                (pk, kind.value, position, address.name, address.address[:998])
-                for position, address in enumerate(addresses)
-            ]
+        for kind, addresses in zip(
+            RECIPIENT_KINDS, (parsed.to, parsed.cc, parsed.bcc, parsed.reply_to), strict=True
+        ):
+            for position, address in enumerate(addresses):
+                self.recipients.append((pk, kind, position, address.name, address.address[:998]))
         for a in parsed.attachments:
             blocked = self._rules.blocks(a)
             self.attachments.append(
@@ -143,7 +142,8 @@ class Rows:
 
     def insert(self) -> None:
         """Write all of them."""
-        Message.objects.filter(pk__in=self.unneeded).delete()
+        if self.unneeded:
+            Message.objects.filter(pk__in=self.unneeded).delete()
         self._replace()
         insert_into(Message, MESSAGE_COLUMNS, self.messages)
         insert_into(RawMessage, "message_id content file", self.raws)
@@ -182,26 +182,34 @@ def insert_into(model: type[Model], names: str, rows: list[tuple[Any, ...]]) -> 
     """Insert `rows` with the columns `names`: by COPY on PostgreSQL, in bulk elsewhere."""
     if not rows:
         return
-    attributes = names.split()
     if connection.vendor != "postgresql":
+        attributes = names.split()
         model._base_manager.bulk_create(
             [model(**dict(zip(attributes, row, strict=True))) for row in rows], batch_size=500
         )
         return
-    fields = [next(f for f in model._meta.concrete_fields if f.attname == name) for name in attributes]
-    types = [_copy_type(f.db_type(connection) or "text") for f in fields]
-    json_at = [index for index, kind in enumerate(types) if kind == "jsonb"]
-    columns = ", ".join(connection.ops.quote_name(str(f.column)) for f in fields)
-    table = connection.ops.quote_name(model._meta.db_table)
+    statement, types, json_at = _copying(model, names)
     # Django does not translate what `copy` raises by itself.
     with (
         connection.wrap_database_errors,
         connection.cursor() as cursor,
-        cursor.copy(f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)") as copy,
+        cursor.copy(statement) as copy,
     ):
         copy.set_types(types)
         for row in rows:
             copy.write_row(_with_json(row, json_at) if json_at else row)
+
+
+@cache
+def _copying(model: type[Model], names: str) -> tuple[str, list[str], list[int]]:
+    """Return the statement, the types of its columns, and the places of those that hold JSON."""
+    by_name = {field.attname: field for field in model._meta.concrete_fields}
+    fields = [by_name[name] for name in names.split()]
+    types = [_copy_type(field.db_type(connection) or "text") for field in fields]
+    columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
+    table = connection.ops.quote_name(model._meta.db_table)
+    json_at = [place for place, kind in enumerate(types) if kind == "jsonb"]
+    return f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)", types, json_at
 
 
 def _with_json(row: tuple[Any, ...], places: list[int]) -> list[Any]:

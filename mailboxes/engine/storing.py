@@ -172,9 +172,10 @@ def _store(
                 rows.add_ledger(folder.place(note.remote), note.outcome, NOTED_BECAUSE[note.outcome], None)
         rows.insert()
         bouncing.note(folder.mailbox.environment_id, [b for p in fresh for b in p.bounces()], now=now)
-        # The same message may have come several times; its header stood for all of them.
-        same = LedgerEntry.objects.filter(message__in=rows.replaced, outcome=LedgerOutcome.OVERSIZE)
-        same.update(outcome=LedgerOutcome.DUPLICATE, reason=Reason.SAME_CONTENT)
+        if rows.replaced:
+            # The same message may have come several times; its header stood for all of them.
+            same = LedgerEntry.objects.filter(message__in=rows.replaced, outcome=LedgerOutcome.OVERSIZE)
+            same.update(outcome=LedgerOutcome.DUPLICATE, reason=Reason.SAME_CONTENT)
         # After a renumbering messages found again take their new UID.
         if cursor.is_rescan and not cursor.is_by_uidl:
             _move(cursor, moved)
@@ -283,7 +284,7 @@ def _held(mailbox: Mailbox, fresh: Sequence[Prepared]) -> dict[str, int]:
     A large one is also known by its Message-ID and the time it came: it was fetched whole then, and only its
     header comes now that the server has renumbered the folder.
     """
-    same = Message.objects.filter(mailbox=mailbox, sha256__in={item.sha256 for item in fresh})
+    same = Message.objects.filter(mailbox=mailbox, sha256__among={item.sha256 for item in fresh})
     found = dict(same.values_list("sha256", "pk"))
     headers = [item for item in fresh if item.is_header_only and item.parsed and item.sha256 not in found]
     names = {item.parsed.message_id for item in headers if item.parsed} - {""}

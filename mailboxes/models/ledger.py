@@ -70,7 +70,7 @@ class FolderCursor(models.Model):
 
     def named(self, keys: Collection[Key]) -> "LedgerEntryQuerySet":
         """Return those of `entries` with these UIDs or UIDLs."""
-        return self.entries().filter(**{f"{self.key}__in": keys})
+        return self.entries().filter(**{f"{self.key}__among": keys})
 
     def naming(self, key: Key) -> dict[str, Any]:
         """Return what an entry for the message of this UID or UIDL is to hold."""
