@@ -12,7 +12,6 @@ from enum import StrEnum
 
 from emailsync.mail.envelope import ascii_domain
 from emailsync.mail.headers import message_ids, one_line
-from emailsync.mail.mime import firsts
 from emailsync.mail.parsing import ParsedMessage
 
 STATUS_TYPES = frozenset({"message/delivery-status", "message/global-delivery-status"})
@@ -156,14 +155,14 @@ def read_bounce(parsed: ParsedMessage, content: Callable[[int], bytes]) -> Bounc
         return None
     begins = COPY_BEGINS.search(notice)
     notice = notice[: begins.start()] if begins else notice
-    listed = tuple(_listed(firsts(parsed.headers).get("x-failed-recipients", "")))
+    listed = tuple(_listed(parsed.values.get("x-failed-recipients", "")))
     if listed and action is Action.FAILED:
         return Bounce(ids, tuple(_listed_report(name, notice) for name in listed), notice)
     return Bounce(ids, (), notice, action)
 
 
 def _is_from_a_server(parsed: ParsedMessage) -> bool:
-    values = firsts(parsed.headers)
+    values = parsed.values
     return (
         (parsed.sender is not None and DAEMONS.match(parsed.sender.address) is not None)
         or values.get("return-path", "").strip() == "<>"
@@ -175,7 +174,7 @@ def _identifiers(parsed: ParsedMessage, returned: Iterable[str], notice: str) ->
     """Return the Message-IDs that the report names: in what was returned, else quoted, else as its answer."""
     found = [name for text in returned for name in MESSAGE_ID_LINE.findall(text.partition("\n\n")[0])]
     found += MESSAGE_ID_LINE.findall(notice)
-    found += message_ids(firsts(parsed.headers).get("x-original-message-id", ""))
+    found += message_ids(parsed.values.get("x-original-message-id", ""))
     found += [parsed.in_reply_to, *parsed.references[-3:]]
     return tuple(dict.fromkeys(name for name in found if name.startswith("<") and name != parsed.message_id))
 

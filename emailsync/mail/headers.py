@@ -314,7 +314,7 @@ def _joined(pieces: list[tuple[int, bool, str]]) -> str:
 def file_name(disposition: ContentType, content_type: ContentType) -> str:
     """Return the name a part was given, safe to offer for a download."""
     name = disposition.parameters.get("filename") or content_type.parameters.get("name") or ""
-    return clean_file_name(decode_words(name))
+    return clean_file_name(decode_words(name)) if name else ""
 
 
 def clean_file_name(name: str) -> str:

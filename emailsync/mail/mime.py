@@ -210,16 +210,18 @@ class Walker:
         self._boundaries = Boundaries()
         self._parts = 0
         self.headers: Headers = ()
+        self.values: Mapping[str, str] = {}
         self.defects: list[str] = []
 
     def read_top(self) -> None:
         """Read the headers of the message itself."""
         self.headers = self._read_headers(top=True)
+        self.values = firsts(self.headers)
 
     def leaves(self) -> Iterator[Leaf]:
         """Yield the leaves, in their order; the headers of the message are there before the first."""
         self.read_top()
-        yield from self._part(firsts(self.headers), depth=0, default="text/plain")
+        yield from self._part(self.values, depth=0, default="text/plain")
 
     def _part(self, values: Mapping[str, str], *, depth: int, default: str) -> Iterator[Leaf]:
         content_type = parse_content_type(values.get("content-type") or default)

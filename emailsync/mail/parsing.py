@@ -9,7 +9,7 @@ caller in any case.
 import hashlib
 import io
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -26,7 +26,7 @@ from emailsync.mail.headers import (
     parse_date,
     storable,
 )
-from emailsync.mail.mime import Headers, Leaf, Walker, firsts
+from emailsync.mail.mime import Headers, Leaf, Walker
 from emailsync.mail.plain import text_of
 from emailsync.mail.splitting import Split, split
 
@@ -79,8 +79,15 @@ class ParsedMessage:
     pages: tuple[str, ...]
     has_html: bool
     attachments: tuple[AttachmentInfo, ...]
-    headers: tuple[tuple[str, str], ...]
+    #: The headers as they came, and the first value of each by its name in small letters.
+    raw_headers: Headers
+    values: Mapping[str, str]
     defects: tuple[str, ...]
+
+    @cached_property
+    def headers(self) -> Headers:
+        """Return the headers as people read them."""
+        return tuple((name, _readable(value)) for name, value in self.raw_headers)
 
     @cached_property
     def text(self) -> str:
@@ -193,7 +200,7 @@ def _read(message: Split | Walker) -> ParsedMessage:
             size, digest = _measure(leaf.decoded())
             collected.add_attachment(leaf, size=size, digest=digest)
     collected.defects.extend(message.defects)
-    return _message(message.headers, collected)
+    return _message(message.headers, message.values, collected)
 
 
 def is_body(leaf: Leaf) -> bool:
@@ -237,8 +244,7 @@ def _hex(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _message(headers: Headers, collected: Collected) -> ParsedMessage:
-    values = firsts(headers)
+def _message(headers: Headers, values: Mapping[str, str], collected: Collected) -> ParsedMessage:
     date = parse_date(values["date"]) if "date" in values else None
     if "date" in values and date is None:
         collected.defects.append("date_unreadable")
@@ -258,7 +264,8 @@ def _message(headers: Headers, collected: Collected) -> ParsedMessage:
         pages=tuple(collected.pages),
         has_html=any(collected.pages),
         attachments=tuple(collected.attachments),
-        headers=tuple([(name, _readable(value)) for name, value in headers]),
+        raw_headers=headers,
+        values=values,
         defects=tuple(dict.fromkeys(collected.defects)),
     )
 

@@ -4,7 +4,7 @@ Strange are headers that are no headers, boundaries that are missing, not closed
 whatever goes beyond a limit. What each part holds is read by the same functions as in `mime`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from emailsync.mail.headers import (
@@ -26,6 +26,8 @@ class Split:
     """Hold a message that was taken apart."""
 
     headers: Headers
+    #: The first value of each header, by its name in small letters.
+    values: Mapping[str, str]
     parts: list[Leaf]
     defects: list[str] = field(default_factory=list)
 
@@ -40,14 +42,16 @@ def split(raw: bytes) -> Split | None:
     """Take a message apart, or return None when the tolerant way should look at it."""
     parts: list[Leaf] = []
     try:
-        headers = _part(raw, 0, len(raw), parts, default="text/plain", depth=0)
+        headers, values = _part(raw, 0, len(raw), parts, default="text/plain", depth=0)
     except Strange:
         return None
-    return Split(headers, parts) if headers else None
+    return Split(headers, values, parts) if headers else None
 
 
-def _part(raw: bytes, start: int, end: int, parts: list[Leaf], *, default: str, depth: int) -> Headers:
-    """Add the leaves of what lies between two boundaries and return its headers."""
+def _part(
+    raw: bytes, start: int, end: int, parts: list[Leaf], *, default: str, depth: int
+) -> tuple[Headers, Mapping[str, str]]:
+    """Add the leaves of what lies between two boundaries and return its headers, also as `values`."""
     block = REGULAR_BLOCK.match(raw, start)
     # The line end before a boundary is the boundary's, also where it ends the headers.
     if block is None or block.end() > min(end + len(b"\r\n"), start + VALUE_LIMIT):
@@ -66,7 +70,7 @@ def _part(raw: bytes, start: int, end: int, parts: list[Leaf], *, default: str, 
             _part(raw, begin, until, parts, default=inner, depth=depth + 1)
     if len(headers) > COUNT_LIMIT or len(parts) > PART_LIMIT:
         raise Strange
-    return headers
+    return headers, values
 
 
 def _between(raw: bytes, start: int, end: int, mark: bytes) -> Iterator[tuple[int, int]]:

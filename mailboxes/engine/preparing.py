@@ -58,7 +58,7 @@ class Seen:
         return cls(
             preview=" ".join(beginning[: PREVIEW_CHARACTERS * 4].split())[:PREVIEW_CHARACTERS],
             words=searching.words(parsed.subject, people, beginning),
-            automatic=automatic_kind(parsed.headers),
+            automatic=automatic_kind(parsed.raw_headers),
         )
 
 
