@@ -234,7 +234,7 @@ class Tracker:
 
     def _named(self, parsed: ParsedMessage) -> tuple[str, ...]:
         """Return the messages that this one says it answers, the nearest first."""
-        if not self._rules.settings.use_correlation:
+        if not self._rules.settings.use_correlation or not (parsed.in_reply_to or parsed.references):
             return ()
         nearest = parsed.references[: -NEAREST - 1 : -1]
         named = dict.fromkeys((parsed.in_reply_to, *nearest, *parsed.references[:1]))
