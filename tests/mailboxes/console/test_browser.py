@@ -23,6 +23,13 @@ pytestmark = [
 ]
 PASSWORD = "a good long password"
 LIST_URL = "/environments/contoso/mailboxes/"
+#: What has the focus, when the bar with Save covers part of it.
+HIDDEN_BY_THE_BAR = """() => {
+  const focused = document.activeElement, bar = document.querySelector(".savebar");
+  const bottom = focused.getBoundingClientRect().bottom, top = bar.getBoundingClientRect().top;
+  const isField = bar.parentElement.contains(focused) && !bar.contains(focused);
+  return isField && bottom > top + 1 ? [focused.id] : [];
+}"""
 
 
 @pytest.fixture
@@ -109,6 +116,17 @@ def test_approving_from_a_rows_menu_changes_the_row_in_place(shown: Page, ana: M
     shown.keyboard.press("Enter")
     expect(shown.get_by_role("status").filter(has_text="1 email address approved")).to_be_visible()
     expect(row).to_contain_text("Approved")
+
+
+def test_what_has_the_focus_is_not_hidden_by_the_bar_with_save(shown: Page, ana: Mailbox, base: str) -> None:
+    shown.set_viewport_size({"width": 1280, "height": 640})
+    shown.goto(f"{base}{ana.get_absolute_url()}")
+    shown.locator("#id_name").focus()
+    hidden = []
+    for _ in range(20):
+        shown.keyboard.press("Tab")
+        hidden += shown.evaluate(HIDDEN_BY_THE_BAR)
+    assert hidden == []
 
 
 def test_cancelling_gives_the_focus_back_and_changes_nothing(shown: Page, ana: Mailbox) -> None:
