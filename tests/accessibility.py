@@ -10,7 +10,8 @@ Scheme = Literal["light", "dark"]
 #: Called with the width and the theme that a screen is shown in.
 Look = Callable[[int, Scheme], None]
 DESK, PHONE = 1440, 390
-SMALLEST = 320
+#: The narrowest screen, and the narrowest on which the table and the navigation stand in full.
+NARROW = (320, 641, 901)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 FITS = "document.documentElement.scrollWidth <= innerWidth"
 #: Colours that change with the theme arrive with the next frames; a panel slides in. A rule for everything
@@ -59,5 +60,6 @@ def examine(page: Page, *, look: Look | None = None) -> None:
                 found = axe.run(page, context, {"resultTypes": ["violations"], **options})
                 assert found.violations_count == 0, found.generate_report()
         assert page.evaluate(FITS)
-    page.set_viewport_size({"width": SMALLEST, "height": 640})
-    assert page.evaluate(FITS)
+    for width in NARROW:
+        page.set_viewport_size({"width": width, "height": 640})
+        assert page.evaluate(FITS), f"wider than {width} px"
