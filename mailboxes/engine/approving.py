@@ -8,6 +8,7 @@ from django.db.models import F, QuerySet
 
 from mailboxes.alerts import wall
 from mailboxes.choices import AddressStatus, MailboxKind
+from mailboxes.engine.eligibility import NOT_APPROVED
 from mailboxes.engine.switching import in_pieces, make_due, stop_runs
 from mailboxes.models import Mailbox
 from profiles.access import environments_of
@@ -31,7 +32,7 @@ def approve(mailboxes: QuerySet[Mailbox], *, by: User | None, now: datetime) -> 
             version=F("version") + 1,
         )
         wall.resolve_each("not_approved", mailboxes=pks, now=now)
-        make_due(changed, now=now, mends="not_approved")
+        make_due(changed, now=now, mends=NOT_APPROVED)
     return len(found)
 
 

@@ -8,12 +8,16 @@ from datetime import datetime
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db.models import F
+from django.db.models import F, QuerySet
+from django.db.models.functions import Lower
 from django.utils.translation import gettext as _
 
 from mailboxes.alerts import wall
 from mailboxes.choices import ResultStatus
 from mailboxes.models import Mailbox, SyncClaim, WorkerState
+from profiles import access
+from profiles.access import Permission
+from profiles.models import Environment
 
 CLAIMED_ELSEWHERE = "claimed_elsewhere"
 
@@ -22,6 +26,27 @@ def is_held_elsewhere(mailbox: Mailbox) -> bool:
     """Say whether another environment synchronizes the address of `mailbox`."""
     claims = SyncClaim.objects.filter(address=mailbox.address.lower())
     return claims.exclude(environment=mailbox.environment_id).exists()
+
+
+def held_elsewhere(mailboxes: QuerySet[Mailbox], environment: Environment) -> QuerySet[SyncClaim]:
+    """Return by whom addresses of `mailboxes` are synchronized in other environments."""
+    addresses = mailboxes.order_by().annotate(key=Lower("address")).values("key")
+    return SyncClaim.objects.exclude(environment=environment).filter(address__in=addresses)
+
+
+def may_take_over(mailboxes: QuerySet[Mailbox], *, environment: Environment, by: User | None) -> bool:
+    """Say whether `by` may have `mailboxes` take their addresses over from other environments.
+
+    Who may only test does so where it is nobody else's: no mailbox of another person is stopped by it.
+    """
+    if may_stop_others(by, environment):
+        return True
+    return not held_elsewhere(mailboxes, environment).exclude(mailbox__owner=by).exists()
+
+
+def may_stop_others(by: User | None, environment: Environment) -> bool:
+    """Say whether `by` may take addresses over from mailboxes of other people; None is the system."""
+    return by is None or access.may(by, Permission.WRITE_MAILBOXES, environment)
 
 
 def take(mailbox: Mailbox, *, takes_over: bool, by: User | None, now: datetime) -> bool:

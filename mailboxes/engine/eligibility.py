@@ -12,6 +12,8 @@ from profiles.choices import AuthenticationType
 from profiles.models import EmailSettings, ServerProfile
 from profiles.oauth import client_key, is_connected_by_people
 
+#: The blocker that approving an address removes.
+NOT_APPROVED = "not_approved"
 #: Blockers that a change of the mailbox or of its server profile may remove.
 MENDED_BY_CHANGE = frozenset(
     {
@@ -36,7 +38,7 @@ class Blocker:
     @property
     def is_approval(self) -> bool:
         """Say whether approving the address removes this blocker."""
-        return self.code == "not_approved"
+        return self.code == NOT_APPROVED
 
 
 def approval_required(mailbox: Mailbox) -> bool:
@@ -79,7 +81,7 @@ def blockers(mailbox: Mailbox, direction: str, *, takes_over: bool = False) -> l
     if mailbox.address_status != AddressStatus.APPROVED and approval_required(mailbox):
         found.append(
             Blocker(
-                "not_approved",
+                NOT_APPROVED,
                 _("The address %(address)s is not approved for email processing.")
                 % {"address": mailbox.address},
                 _("Approve the address; a test that waited for it is then repeated by itself."),

@@ -5,6 +5,7 @@ The due time of a direction that is not enabled is that of its next test. It is 
 work; while it does not work, nothing arrives anywhere.
 """
 
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from emailsync.mail.trial import Outcome, Step
@@ -26,7 +27,9 @@ from mailboxes.models import Mailbox, WorkerState
 
 def run(lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState) -> None:
     """Test the direction of `state` under its own lease, and enable it when it works."""
-    if found := eligibility.blockers(mailbox, state.direction):
+    taker = _taker(mailbox, state)
+    takes_over = taker is not None
+    if found := eligibility.blockers(mailbox, state.direction, takes_over=takes_over):
         # What never worked waits until somebody mends this; services make it due then: see `switching`.
         again = timezone.now() + parking.PARKED if state.stopped_on else None
         scheduling.release(lease, due_at=again, last_error_code=found[0].code)
@@ -36,14 +39,15 @@ def run(lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState) -> None:
     ):
         return
     tested = diagnosing.settings_of(mailbox)
-    steps = list(diagnosing.steps_of(mailbox, state.direction, takes_over=False))
+    steps = list(diagnosing.steps_of(mailbox, state.direction, takes_over=takes_over))
     now = timezone.now()
     failure = next((step for step in steps if step.outcome is Outcome.FAILURE), None)
     if failure is not None:
         _stays_stopped(lease, mailbox, state, failure)
         return
     with scheduling.fenced(lease):
-        if tested != diagnosing.settings_of(mailbox, lock=True) or not _hold(mailbox, state.direction):
+        is_as_tested = tested == diagnosing.settings_of(mailbox, lock=True)
+        if not (is_as_tested and _hold(mailbox, state.direction, taker)):
             # Changed, or taken over, while it was tested: the next test is about what is true then.
             lease.rows.update(due_at=now)
         else:
@@ -62,10 +66,25 @@ def run(lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState) -> None:
     major_events.look_again(mailbox, now=now)
 
 
-def _hold(mailbox: Mailbox, direction: str) -> bool:
+def _taker(mailbox: Mailbox, state: WorkerState) -> User | None:
+    """Return who asked that the mailbox take its address over, with the test that waited for its approval.
+
+    Nobody who may no longer do that: it may have waited for long.
+    """
+    if state.last_error_code != eligibility.NOT_APPROVED:
+        return None
+    last = mailbox.diagnoses.select_related("job__created_by").order_by("-pk").first()
+    by = last.job.created_by if last is not None and last.job.takes_over else None
+    own = Mailbox.objects.filter(pk=mailbox.pk)
+    if by is None or not claiming.may_take_over(own, environment=mailbox.environment, by=by):
+        return None
+    return by
+
+
+def _hold(mailbox: Mailbox, direction: str, taker: User | None) -> bool:
     if not mailbox.syncs(direction):
         return True
-    return claiming.take(mailbox, takes_over=False, by=None, now=timezone.now())
+    return claiming.take(mailbox, takes_over=taker is not None, by=taker, now=timezone.now())
 
 
 def _stays_stopped(lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState, failure: Step) -> None:

@@ -10,10 +10,9 @@ from django.db.models.functions import Lower
 
 from mailboxes import access
 from mailboxes.choices import AddressStatus, MailboxKind
-from mailboxes.engine import approving, orders
+from mailboxes.engine import approving, claiming, orders
 from mailboxes.models import Alert, Job, Mailbox, SyncClaim, WorkerState
 from mailboxes.services import editing
-from profiles import access as profile_access
 from profiles.access import Permission, refusal
 from profiles.choices import AuthenticationType, IncomingMethod, OutgoingMethod
 from profiles.models import EmailSettings, Environment, ServerProfile
@@ -80,26 +79,6 @@ def look_ahead(mailboxes: QuerySet[Mailbox], *, environment: Environment, person
     return Outlook(**numbers)
 
 
-def may_take_over(mailboxes: QuerySet[Mailbox], *, environment: Environment, by: User | None) -> bool:
-    """Say whether `by` may have `mailboxes` take their addresses over from other environments.
-
-    Who may only test does so where it is nobody else's: no mailbox of another person is stopped by it.
-    """
-    if by is None or _may_write(by, environment):
-        return True
-    return not held_elsewhere(mailboxes, environment).exclude(mailbox__owner=by).exists()
-
-
-def _may_write(by: User | None, environment: Environment) -> bool:
-    return by is None or profile_access.may(by, Permission.WRITE_MAILBOXES, environment)
-
-
-def held_elsewhere(mailboxes: QuerySet[Mailbox], environment: Environment) -> QuerySet[SyncClaim]:
-    """Return by whom addresses of `mailboxes` are synchronized in other environments."""
-    addresses = mailboxes.order_by().annotate(key=Lower("address")).values("key")
-    return SyncClaim.objects.exclude(environment=environment).filter(address__in=addresses)
-
-
 def stopped(mailboxes: QuerySet[Mailbox]) -> QuerySet[Mailbox]:
     """Return those of `mailboxes` that worked until a failure stopped them."""
     return mailboxes.filter(Exists(WorkerState.objects.stopped().filter(mailbox=OuterRef("pk"))))
@@ -132,11 +111,11 @@ def start(
     """
     asked = mailboxes
     mailboxes = access.within(asked, by, Permission.DIAGNOSE, environment=environment)
-    if takes_over and not may_take_over(mailboxes, environment=environment, by=by):
+    if takes_over and not claiming.may_take_over(mailboxes, environment=environment, by=by):
         raise refusal(Permission.WRITE_MAILBOXES)
-    if takes_over and not _may_write(by, environment):
+    if takes_over and not claiming.may_stop_others(by, environment):
         # What somebody else claims before the test runs stays theirs.
-        takes_over = held_elsewhere(mailboxes, environment).exists()
+        takes_over = claiming.held_elsewhere(mailboxes, environment).exists()
     if start_date is not None:
         editing.set_start(mailboxes.select_related("server_profile").get(), start_date, by=by, now=now)
     pks = mailboxes.order_by(Lower("name"), "pk").values_list("pk", flat=True)

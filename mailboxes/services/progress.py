@@ -17,7 +17,7 @@ from mailboxes.choices import (
     RunState,
     StepOutcome,
 )
-from mailboxes.engine.eligibility import authentication_type
+from mailboxes.engine.eligibility import NOT_APPROVED, authentication_type
 from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox
 from mailboxes.models.diagnosis import DiagnosisQuerySet
 from profiles.access import Permission
@@ -38,7 +38,6 @@ PARTS = {
     "waiting": Q(state=RunState.QUEUED),
 }
 
-NOT_APPROVED = "not_approved"
 #: Causes that are mended in the mailbox, whatever step they stopped.
 _CREDENTIALS = {
     *("login_refused", "password_expired", "app_password_needed", "login_mechanism_missing"),

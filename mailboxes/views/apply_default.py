@@ -14,9 +14,10 @@ from django.views.decorators.http import require_http_methods
 from emailsync.web.responses import Page, dialog_response, redirect_response, saved_response
 from mailboxes.choices import AddressStatus
 from mailboxes.engine import changing as engine
+from mailboxes.engine import claiming
 from mailboxes.engine.changing import Outcome, Verdict
 from mailboxes.models import Job, Mailbox
-from mailboxes.services import changing, diagnosis
+from mailboxes.services import changing
 from mailboxes.services.changing import Defaults
 from mailboxes.views.change_many import nothing_chosen, outcome_response, told
 from mailboxes.views.mailbox_form import detail_page
@@ -110,7 +111,7 @@ def _dialog(request: HttpRequest, selection: Selection, defaults: Defaults | Non
             "rows": _rows(selection, defaults),
             "further": max(selection.count - SHOWN, 0),
             "unapproved": unapproved.count(),
-            "held_elsewhere": diagnosis.held_elsewhere(selection.mailboxes, environment).count(),
+            "held_elsewhere": claiming.held_elsewhere(selection.mailboxes, environment).count(),
             "incoming": IncomingMethod(defaults.incoming).label,
             "outgoing": OutgoingMethod(defaults.outgoing).label,
             "act": ActMethod(defaults.act).label,

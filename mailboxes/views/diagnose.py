@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods
 from emailsync.web.responses import Page, dialog_response, redirect_response, saved_response
 from mailboxes import access as mailbox_access
 from mailboxes.choices import Direction
+from mailboxes.engine import claiming
 from mailboxes.forms.diagnose import DiagnoseForm
 from mailboxes.models import Alert, Job, Mailbox
 from mailboxes.services import diagnosis
@@ -141,7 +142,7 @@ def _question(request: HttpRequest, asked: Asked) -> HttpResponse:
     form = DiagnoseForm(
         request.POST if is_answer else None,
         number=number,
-        may_take_over=diagnosis.may_take_over(asked.mailboxes, environment=asked.environment, by=person),
+        may_take_over=claiming.may_take_over(asked.mailboxes, environment=asked.environment, by=person),
         asks_start=asked.is_from_page and only is not None and _may_set_start(request, only),
     )
     if "look" in request.POST:

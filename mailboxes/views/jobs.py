@@ -18,6 +18,7 @@ from emailsync.web.addresses import pattern
 from emailsync.web.responses import page_response, redirect_response, saved_response
 from mailboxes import access as mailbox_access
 from mailboxes.choices import JobKind, RunState
+from mailboxes.engine import claiming
 from mailboxes.models import Diagnosis, Job, Mailbox
 from mailboxes.models.diagnosis import DiagnosisQuerySet
 from mailboxes.services import diagnosis, jobs, progress
@@ -247,8 +248,7 @@ def job_again(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
         by=user,
         now=timezone.now(),
         server_profile=job.server_profile,
-        takes_over=job.takes_over
-        and diagnosis.may_take_over(mailboxes, environment=job.environment, by=user),
+        takes_over=job.takes_over and claiming.may_take_over(mailboxes, environment=job.environment, by=user),
     )
     return redirect_response(request, again.get_absolute_url())
 

@@ -431,7 +431,6 @@ SELECTIVE = {
     name_of(wall.deletable),
     name_of(wall.mark_read),
     name_of(wall.delete_all),
-    name_of(diagnosis.may_take_over),
 }
 
 

@@ -1,4 +1,5 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from unittest import mock
 
@@ -7,10 +8,10 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 
 from emailsync.mail.trial import Outcome, Step
-from mailboxes.choices import Direction
-from mailboxes.engine import diagnosing, eligibility
+from mailboxes.choices import AddressStatus, Direction
+from mailboxes.engine import approving, delivering, diagnosing, eligibility, syncing
 from mailboxes.models import Alert, Diagnosis, Mailbox, SyncClaim, WorkerState
-from mailboxes.services import diagnosis, editing
+from mailboxes.services import approval, diagnosis, editing
 from profiles.choices import Role
 from profiles.models import EmailSettings, Environment, Membership, ServerProfile
 from tests.mailboxes.keeping.conftest import NOW, MakeMailbox
@@ -39,14 +40,21 @@ def try_out(ada: User) -> Test:
             now=NOW,
             takes_over=takes_over,
         )
-        with (
-            mock.patch.object(diagnosing, "probe_incoming", return_value=iter([success("incoming")])),
-            mock.patch.object(diagnosing, "probe_outgoing", return_value=iter([success("outgoing")])),
-        ):
+        with servers_that_answer_well():
             diagnosing.run(job.diagnoses.get().pk)
         return job.diagnoses.get()
 
     return run
+
+
+@contextmanager
+def servers_that_answer_well() -> Iterator[None]:
+    """Have the test of each direction end well."""
+    with (
+        mock.patch.object(diagnosing, "probe_incoming", return_value=iter([success("incoming")])),
+        mock.patch.object(diagnosing, "probe_outgoing", return_value=iter([success("outgoing")])),
+    ):
+        yield
 
 
 def success(direction: str) -> Step:
@@ -195,3 +203,42 @@ def test_who_may_change_mailboxes_takes_addresses_over(mailbox: Mailbox, mia: Us
 def test_nothing_is_taken_over_that_somebody_else_claims_only_later(mailbox: Mailbox, mia: User) -> None:
     SyncClaim.objects.all().delete()
     assert not takes_over(mailbox, mia)
+
+
+@pytest.fixture
+def waiting(mailbox: Mailbox, other: Mailbox, try_out: Test) -> Mailbox:
+    """Give a mailbox whose test is to take the address over and waits until that is approved."""
+    try_out(other)
+    approving.withhold(Mailbox.objects.filter(pk=mailbox.pk), AddressStatus.PENDING, by=None, now=NOW)
+    try_out(mailbox, takes_over=True)
+    assert SyncClaim.objects.get().mailbox == other
+    return mailbox
+
+
+def approve(mailbox: Mailbox, by: User) -> None:
+    """Approve the address, and have workers do what is due then."""
+    approval.approve(Mailbox.objects.filter(pk=mailbox.pk), by=by, now=NOW)
+    incoming, outgoing = (WorkerState.objects.get(mailbox=mailbox, direction=each) for each in Direction)
+    with servers_that_answer_well():
+        syncing.run(incoming.pk)
+        delivering.run(outgoing.pk)
+
+
+def test_a_test_that_waited_for_approval_takes_over_as_was_asked(
+    waiting: Mailbox, other: Mailbox, ada: User
+) -> None:
+    approve(waiting, ada)
+    claim = SyncClaim.objects.get()
+    assert (claim.mailbox, claim.claimed_by) == (waiting, ada)
+    assert WorkerState.objects.filter(mailbox=waiting, is_enabled=True).count() == 2
+    assert Alert.objects.get(mailbox=other, kind="taken_over").parameters["person"] == "ada"
+
+
+def test_nobody_takes_over_who_may_no_longer_do_that_when_it_is_approved(
+    waiting: Mailbox, other: Mailbox, ada: User, django_user_model: type[User]
+) -> None:
+    approver = django_user_model.objects.create_superuser("eve")
+    User.objects.filter(pk=ada.pk).update(is_superuser=False)
+    approve(waiting, approver)
+    assert SyncClaim.objects.get().mailbox == other
+    assert not WorkerState.objects.filter(mailbox=waiting, is_enabled=True).exists()
