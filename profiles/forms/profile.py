@@ -191,7 +191,7 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
             self.fields[f"{side}_location"].required = False
         for name in ("oauth_provider", "oauth_grant"):
             self.fields[name].required = False
-        self._list_choices()
+        self._list_choices({} if full else words.AUTHENTICATION)
         self._offer_owners()
         for name in SECRETS:
             cast("SecretField", self.fields[name]).saved = bool(getattr(self.instance, name))
@@ -201,10 +201,10 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
             first = "server_type" if self.is_new and not full else "name"
             self.fields[first].widget.attrs["autofocus"] = True
 
-    def _list_choices(self) -> None:
+    def _list_choices(self, named: words.Words) -> None:
         self._list("server_type", ServerType.choices, rules.SERVER_TYPE_REASONS)
         kinds = [
-            (kind.value, words.OAUTH if kind == AuthenticationType.OAUTH else kind.label)
+            (kind.value, words.OAUTH if kind == AuthenticationType.OAUTH else named.get(kind, kind.label))
             for kind in rules.LISTED_AUTHENTICATION
         ]
         for name in ("authentication_type", "outgoing_authentication_type"):

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 from django.utils.translation import gettext_lazy as _
 
+from profiles.choices import AuthenticationType
+
 if TYPE_CHECKING:
     from django.utils.functional import _StrOrPromise
 
@@ -82,6 +84,11 @@ FULL_LABELS: Words = {
 SECRET = _("Encrypted before it is stored, and never shown again.")
 #: The names that the server types have for it stand beside it.
 OAUTH = _("OAuth (Gmail OAuth, Oauth (Cross Tenant))")
+#: What the panel calls the ways to sign in; the full form has the names of the one it replaces.
+AUTHENTICATION: Words = {
+    AuthenticationType.BY_USER_OR_QUEUE: _("Credential Specified by user or queue"),
+    AuthenticationType.IN_PROFILE: _("Credential specified in email server profile"),
+}
 TIPS: Words = {
     "oauth_provider": _("Who gives the access tokens. Gmail has Google, Exchange Online Microsoft."),
     "oauth_grant": _(

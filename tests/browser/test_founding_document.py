@@ -21,7 +21,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Session-scoped fixtures defined as instance methods"),
 ]
 PASSWORD = "correct horse"
-BY_USER_OR_QUEUE = "Credentials Specified by a User or Queue"
+#: As the panel calls it, and as the full form does.
+BY_USER_OR_QUEUE = "Credential Specified by user or queue"
+BY_A_USER_OR_QUEUE = "Credentials Specified by a User or Queue"
 METHOD = "Server-Side Synchronization or Email Router"
 #: The environment as it is when the document begins: users and queues are there, no profile is.
 PEOPLE = """\
@@ -138,7 +140,7 @@ def test_create_an_email_server_profile_by_using_the_legacy_form(reader: Reader)
     field(form, "Incoming Server Location").fill("localhost")
     field(form, "Outgoing Server Location").fill("localhost")
     tabs.get_by_role("link", name="Credentials").click()
-    field(form, "Authenticate Using").first.select_option(label=BY_USER_OR_QUEUE)
+    field(form, "Authenticate Using").first.select_option(label=BY_A_USER_OR_QUEUE)
     expect(field(form, "Use same settings for Outgoing")).to_be_checked()
     tabs.get_by_role("link", name="Advanced").click()
     field(form, "Incoming Port").fill(str(reader.dovecot.ports.imaps))

@@ -3,6 +3,7 @@ import re
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.urls import reverse
 
 from emailsync.mail.endpoint import NetworkPolicy, parse_ports
 from profiles.models import Environment, ServerProfile
@@ -25,6 +26,20 @@ def test_what_does_not_work_here_is_listed_with_its_reason(
 ) -> None:
     page = client.get(create_url(environment)).content.decode()
     assert re.search(rf'<option value="{value}" disabled>[^<]*\({reason}\)', page)
+
+
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [
+        ("profile_create", "Credential Specified by user or queue"),
+        ("profile_create_full", "Credentials Specified by a User or Queue"),
+    ],
+)
+def test_panel_and_full_form_each_call_a_way_to_sign_in_as_the_one_they_stand_for(
+    client: Client, environment: Environment, page: str, name: str
+) -> None:
+    shown = client.get(reverse(f"profiles:{page}", args=[environment.slug])).content.decode()
+    assert f'<option value="credentials_by_user_or_queue" selected>{name}</option>' in shown
 
 
 def test_a_profile_is_created(client: Client, environment: Environment, typed: Typed, person: User) -> None:
