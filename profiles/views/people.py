@@ -10,6 +10,7 @@ from django.db.models.functions import Lower
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
@@ -21,7 +22,7 @@ from profiles import access, people
 from profiles.access import Permission
 from profiles.choices import Role
 from profiles.forms.people import ABOUT, AddPersonForm, EditPersonForm, RolesForm
-from profiles.models import Environment, Membership
+from profiles.models import Environment, Membership, ServerProfile
 
 
 class PeopleListing(Listing[User]):
@@ -113,7 +114,13 @@ def person_remove(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
     """Ask whether somebody is to be removed from an environment, and do it."""
     environment = access.enter(request.user, slug, Permission.ADMINISTER)
     person = get_object_or_404(rows_of(environment), pk=pk)
-    context = {"environment": environment, "person": person, "back_url": _list_url(environment)}
+    owned = ServerProfile.objects.filter(environment=environment, owner=person).order_by(Lower("name"))
+    context = {
+        "environment": environment,
+        "person": person,
+        "back_url": _list_url(environment),
+        "owned": get_text_list(list(owned.values_list("name", flat=True)), _("and")),
+    }
     if request.method == "POST":
         try:
             people.remove(environment, person, by=cast("User", request.user))

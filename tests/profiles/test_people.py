@@ -7,7 +7,7 @@ from django.urls import reverse
 from profiles import access, people
 from profiles.access import Permission
 from profiles.choices import Role
-from profiles.models import Environment, Membership
+from profiles.models import Environment, Membership, ServerProfile
 from profiles.people import Wanted
 
 ADMIN = frozenset({Role.SYSTEM_ADMINISTRATOR.value})
@@ -144,6 +144,16 @@ def test_one_of_two_system_administrators_may_leave(
     people.set_roles(environment, member, Wanted(ADMIN), by=None)
     assert browser.post(url("person_remove", environment, admin.pk)).status_code == 302
     assert browser.get(url("people_list", environment)).status_code == 404
+
+
+def test_who_owns_server_profiles_is_removed_with_a_warning_that_names_them(
+    browser: Client, environment: Environment, member: User
+) -> None:
+    question = url("person_remove", environment, member.pk)
+    assert "Choose another owner" not in browser.get(question).content.decode()
+    for name in ("Northwind", "Contoso"):
+        ServerProfile.objects.create(environment=environment, name=name, owner=member)
+    assert "Choose another owner for Contoso and Northwind." in browser.get(question).content.decode()
 
 
 def test_a_role_is_needed(browser: Client, environment: Environment, member: User) -> None:
