@@ -73,12 +73,12 @@ def write_day(day: date, *, with_year: bool) -> str:
     return _written(day, "DATE_FORMAT" if with_year else "MONTH_DAY_FORMAT", language)
 
 
-def write_in_full(moment: datetime) -> str:
-    """Write a local time with its weekday, its seconds and its zone."""
-    language, day = _dates.get(), moment.date()
+def write_in_full(day: date) -> str:
+    """Write a day with its weekday and its year."""
+    language = _dates.get()
     weekday = _written(day, "l", language)
     written = _written(day, "F j, Y" if language in {"en", "en-us"} else "DATE_FORMAT", language)
-    return f"{weekday}, {written}, {moment.time().isoformat('seconds')} {moment.tzname()}"
+    return f"{weekday}, {written}"
 
 
 @lru_cache(maxsize=4096)

@@ -1,12 +1,12 @@
 """Draw the rows of the list of mailboxes.
 
-In Python: as a template a row takes six times as long, and a page has up to 250 of them. Everything is put in
-by `fill`, which escapes; what all rows have in common is translated, looked up and drawn once.
+In Python: as a template a row takes many times as long, and a page has up to 250 of them. What all rows have in
+common is translated, looked up and drawn once, as a shape with places: {key}, {name}, and one for each cell.
+Everything is put in by `fill`, which escapes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from django.utils.translation import pgettext
 
 from emailsync.web.addresses import pattern
 from emailsync.web.html import fill, joined
-from emailsync.web.templatetags.console import avatar, icon, moment, status
+from emailsync.web.templatetags.console import avatar, icon, moments, status
 from mailboxes.choices import AddressStatus, MailboxKind
 from mailboxes.models import Mailbox
 from mailboxes.templatetags.mailbox_words import person
@@ -26,6 +26,7 @@ from profiles.choices import IncomingMethod
 
 ICONS = {MailboxKind.USER: "user", MailboxKind.QUEUE: "queue", MailboxKind.FORWARD: "mail-arrow"}
 DASH = "\N{EN DASH}"
+MOMENT = "hide-s muted nowrap num"
 ROW = """<tr role="row">
   <td class="sel" role="cell"><input type="checkbox" class="check rowcheck" name="ids" value="{key}" \
 aria-label="{select}"{chosen}></td>
@@ -35,8 +36,10 @@ aria-label="{select}"{chosen}></td>
 aria-label="{actions}">{more}</button>
     <div popover id="row-{key}" class="menu">{commands}</div></td>
 </tr>"""
-BUTTON = '<button type="submit" class="btn" name="action" value="{}:{}">{}</button>'
-LINK = '<a href="{}">{}</a>'
+BUTTON = '<button type="submit" class="btn" name="action" value="{}:{{key}}">{}{}</button>'
+LINK = '<a href="{}">{}{}</a>'
+#: The shape of a cell, and what stands in it.
+Cell = tuple[str, Callable[[Any], object]]
 
 
 class RowDrawing:
@@ -44,114 +47,103 @@ class RowDrawing:
 
     def __init__(self, listing: MailboxListing) -> None:
         """Look up what all rows have in common."""
-        self._may, self._reader = listing.environment.may, listing.user
-        self._urls = {
-            name: pattern(f"mailboxes:mailbox_{name}", listing.environment.slug, UUID)
-            for name in ("detail", "alerts", "emails")
-        }
-        self._select, self._actions = _("Select %(name)s"), _("Actions for %(name)s")
-        self._more = icon("more")
-        self._chosen = SafeString(" checked disabled" if listing.everything else "")
-        self._words = {
-            "open": _labelled("mail", _("Open")),
-            "diagnose": _labelled("play", _("Test & Enable Mailbox")),
-            "approve": _labelled("mail-check", _("Approve Email")),
-            "alerts": _labelled("bell", _("Alerts")),
-            "emails": _labelled("inbox", _("Emails")),
-        }
-        self._menus: dict[tuple[bool, bool], SafeString] = {}
-        cells = _cells()
-        self._cells = [cells[name] for name in cells if name in listing.shown]
-        self._below = _below(listing)
+        self._listing, self._may, self._reader = listing, listing.environment.may, listing.user
+        cells = [cell for name, cell in _cells().items() if name in listing.shown]
+        self._cells = "".join(shape for shape, _value in cells)
+        self._values = [value for _shape, value in cells]
+        self._shape_of = cache(self._shape)
 
     def draw(self, rows: Iterable[Mailbox]) -> SafeString:
         """Draw the rows of the list."""
         return joined([self._row(row) for row in rows])
 
     def _row(self, row: Mailbox) -> SafeString:
-        named = {"name": row.name}
+        shape = self._shape_of(row.owner_id == self._reader.pk, row.address_status != AddressStatus.APPROVED)
         return fill(
-            ROW,
+            shape,
+            *[value(row) for value in self._values],
             key=row.pk,
             name=row.name,
-            select=self._select % named,
-            actions=self._actions % named,
-            chosen=self._chosen,
+            address=row.address,
             avatar=avatar(row.name, "wideonly"),
-            detail=self._urls["detail"].format(row.pk),
-            below=fill(self._below, row.address) if self._below else "",
-            cells=joined([cell(row) for cell in self._cells]),
-            more=self._more,
-            commands=self._menu(row),
         )
 
-    def _menu(self, row: Mailbox) -> SafeString:
-        is_own, waits = row.owner_id == self._reader.pk, row.address_status != AddressStatus.APPROVED
-        known = self._menus.get((is_own, waits))
-        if known is None:
-            known = self._menus[is_own, waits] = joined(self._commands(is_own=is_own, waits=waits))
-        return fill(known, row.pk)
+    def _shape(self, is_own: bool, waits: bool) -> SafeString:  # noqa: FBT001 - asked for each row
+        """Draw a row with its places: those of `ROW` that are not filled here, and {} for each cell."""
+        urls = {
+            name: pattern(f"mailboxes:mailbox_{name}", self._listing.environment.slug, UUID).format("{key}")
+            for name in ("detail", "alerts", "emails")
+        }
+        named = {"name": "{name}"}
+        return fill(
+            ROW,
+            key="{key}",
+            select=_worded(_("Select %(name)s")) % named,
+            chosen=SafeString(" checked disabled" if self._listing.everything else ""),
+            avatar="{avatar}",
+            detail=urls["detail"],
+            name="{name}",
+            below=_below(self._listing),
+            cells=SafeString(self._cells),
+            actions=_worded(_("Actions for %(name)s")) % named,
+            more=icon("more"),
+            commands=joined(self._commands(urls, is_own=is_own, waits=waits)),
+        )
 
-    def _commands(self, *, is_own: bool, waits: bool) -> Iterator[SafeString]:
-        """Draw the commands of all rows that offer the same, with {0} for the key."""
-        words, urls, key = self._words, self._urls, SafeString("{0}")
-        yield fill(LINK, urls["detail"].format("{0}"), words["open"])
+    def _commands(self, urls: Mapping[str, str], *, is_own: bool, waits: bool) -> Iterator[SafeString]:
+        yield fill(LINK, urls["detail"], icon("mail"), _worded(_("Open")))
         if is_own or Permission.DIAGNOSE in self._may:
-            yield fill(BUTTON, "diagnose", key, words["diagnose"])
+            yield fill(BUTTON, "diagnose", icon("play"), _worded(_("Test & Enable Mailbox")))
         if waits and Permission.APPROVE in self._may:
-            yield fill(BUTTON, "approve", key, words["approve"])
+            yield fill(BUTTON, "approve", icon("mail-check"), _worded(_("Approve Email")))
         if is_own or Permission.READ_ALERTS in self._may:
-            yield fill(LINK, urls["alerts"].format("{0}"), words["alerts"])
+            yield fill(LINK, urls["alerts"], icon("bell"), _worded(_("Alerts")))
         if is_own or Permission.READ_EMAIL in self._may:
-            yield fill(LINK, urls["emails"].format("{0}"), words["emails"])
+            yield fill(LINK, urls["emails"], icon("inbox"), _worded(_("Emails")))
 
 
-def _below(listing: MailboxListing) -> str:
+def _below(listing: MailboxListing) -> SafeString:
     """Return how the address stands below the name, which is not where it has a column of its own."""
     if listing.fits:
-        return '<span class="sub not-xl">{}</span>'
-    return "" if "address" in listing.shown else '<span class="sub">{}</span>'
+        return SafeString('<span class="sub not-xl">{address}</span>')
+    return SafeString("" if "address" in listing.shown else '<span class="sub">{address}</span>')
 
 
-def _cells() -> Mapping[str, Callable[[Any], SafeString]]:
-    """Return what draws the cell of each column but the name, in the order of the columns."""
-    nobody, unset = _muted(_("Nobody")), _muted(_("Not set"))
-    kinds = {kind: _cell("hide-s", _kind(kind)) for kind in MailboxKind}
-    on_phones = {
-        "approval": pgettext("address status", "Email"),
-        "incoming": _("Incoming"),
-        "outgoing": _("Outgoing"),
-    }
+def _cells() -> Mapping[str, Cell]:
+    """Return the cell of each column but the name, in the order of the columns."""
+    nobody, unset, when = _muted(_("Nobody")), _muted(_("Not set")), moments()
+    kinds = {kind: _kind(kind) for kind in MailboxKind}
+    state, result = cache(status), cache(partial(status, kind="auto"))
 
-    @cache
-    def result(name: str, value: str) -> SafeString:
-        cell = '<td role="cell" data-label="{}">{}</td>'
-        return fill(cell, on_phones[name], status(value, "auto"))
-
-    @cache
-    def state(classes: str, value: str, kind: str = "status") -> SafeString:
-        return _cell(classes, status(value, kind))
-
-    def of_direction(name: str, method: str, value: str) -> SafeString:
-        return result(name, "none" if method == IncomingMethod.NONE else value)
+    def of_direction(method: str, value: str) -> SafeString:
+        return result("none" if method == IncomingMethod.NONE else value)
 
     return {
-        "address": lambda row: _cell("hide-s xl", row.address),
-        "regarding": lambda row: kinds[row.kind],
-        "owner": lambda row: _cell("hide-s xl cap clip", person(row.owner) if row.owner else nobody),
-        "profile": lambda row: _cell("hide-s cap clip", row.profile_name or unset),
-        "approval": lambda row: result("approval", row.address_status),
-        "incoming": lambda row: of_direction("incoming", row.incoming, row.incoming_status),
-        "outgoing": lambda row: of_direction("outgoing", row.outgoing, row.outgoing_status),
-        "act": lambda row: state("hide-s xl", row.act),
-        "run": lambda row: state("hide-s lg", row.run_state or "not_run", "auto"),
-        "tested": lambda row: _cell("hide-s lg muted nowrap num", moment(row.tested_on)),
-        "start": lambda row: _moment(row.process_email_from),
-        "approved_by": lambda row: _cell("hide-s cap clip", person(row.approved_by, DASH)),
-        "approved_on": lambda row: _moment(row.approved_on),
-        "attempted_by": lambda row: _cell("hide-s cap clip", row.attempted_by or DASH),
-        "attempted_on": lambda row: _moment(row.attempted_on),
-        "status": lambda row: state("hide-s", "active" if row.is_active else "inactive"),
+        "address": (_cell("hide-s xl"), lambda row: row.address),
+        "regarding": (_cell("hide-s"), lambda row: kinds[row.kind]),
+        "owner": (_cell("hide-s xl cap clip"), lambda row: person(row.owner) if row.owner else nobody),
+        "profile": (_cell("hide-s cap clip"), lambda row: row.profile_name or unset),
+        "approval": (
+            _on_phones(pgettext("address status", "Email")),
+            lambda row: result(row.address_status),
+        ),
+        "incoming": (
+            _on_phones(_("Incoming")),
+            lambda row: of_direction(row.incoming, row.incoming_status),
+        ),
+        "outgoing": (
+            _on_phones(_("Outgoing")),
+            lambda row: of_direction(row.outgoing, row.outgoing_status),
+        ),
+        "act": (_cell("hide-s xl"), lambda row: state(row.act)),
+        "run": (_cell("hide-s lg"), lambda row: result(row.run_state or "not_run")),
+        "tested": (_cell("hide-s lg muted nowrap num"), lambda row: when(row.tested_on)),
+        "start": (_cell(MOMENT), lambda row: when(row.process_email_from, DASH)),
+        "approved_by": (_cell("hide-s cap clip"), lambda row: person(row.approved_by, DASH)),
+        "approved_on": (_cell(MOMENT), lambda row: when(row.approved_on, DASH)),
+        "attempted_by": (_cell("hide-s cap clip"), lambda row: row.attempted_by or DASH),
+        "attempted_on": (_cell(MOMENT), lambda row: when(row.attempted_on, DASH)),
+        "status": (_cell("hide-s"), lambda row: state("active" if row.is_active else "inactive")),
     }
 
 
@@ -159,23 +151,19 @@ def _kind(kind: MailboxKind) -> SafeString:
     return fill('<span class="status" data-status="none">{}{}</span>', icon(ICONS[kind]), str(kind.label))
 
 
-def _moment(value: datetime | None) -> SafeString:
-    return _cell("hide-s muted nowrap num", moment(value, DASH))
+def _cell(classes: str) -> str:
+    return f'<td class="{classes}" role="cell">{{}}</td>'
 
 
-def _cell(classes: str, content: str) -> SafeString:
-    return fill(_empty_cell(classes), content)
-
-
-@cache
-def _empty_cell(classes: str) -> SafeString:
-    return fill('<td class="{}" role="cell">{{}}</td>', classes)
+def _on_phones(label: str) -> str:
+    """Return a cell that phones show as well, with a label."""
+    return fill('<td role="cell" data-label="{}">{{}}</td>', _worded(label))
 
 
 def _muted(words: str) -> SafeString:
     return fill('<span class="muted">{}</span>', words)
 
 
-def _labelled(drawing: str, words: str) -> SafeString:
-    # A brace would be taken for a place to be filled.
-    return fill("{}{}", icon(drawing), words.replace("{", "{{").replace("}", "}}"))
+def _worded(words: str) -> str:
+    """Return words for a shape: a brace would be taken for a place."""
+    return words.replace("{", "{{").replace("}", "}}")

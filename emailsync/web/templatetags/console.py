@@ -2,9 +2,9 @@
 
 import re
 import zlib
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from functools import cache, lru_cache
 from typing import Any
 
 from django import template
@@ -163,8 +163,7 @@ def about(sentence: str, name: object) -> str:
     return sentence % {"name": name}
 
 
-def _day(moment: datetime) -> str:
-    day, today = moment.date(), timezone.now().astimezone(moment.tzinfo).date()
+def _day(day: date, today: date) -> str:
     ago = (today - day).days
     if ago == 0:
         return gettext("Today")
@@ -174,25 +173,37 @@ def _day(moment: datetime) -> str:
     return fill('<span lang="{}">{}</span>', language, written) if language else written
 
 
+def moments() -> Callable[..., SafeString | str]:
+    """Return what shows the many times of a page, each as `moment` does: its days are written once."""
+    here, today = timezone.get_current_timezone(), timezone.localdate()
+    written = cache(lambda day: (zone.write_in_full(day), _day(day, today)))
+
+    def shown(value: datetime | None, empty: str = "") -> SafeString | str:
+        if value is None:
+            return empty or gettext("Never")
+        local = value.astimezone(here)
+        (in_full, said), clock = written(local.date()), local.time().isoformat("seconds")
+        return fill(
+            '<time datetime="{}" title="{}">{}, {}</time>',
+            value.astimezone(UTC).isoformat(timespec="seconds"),
+            f"{in_full}, {clock} {local.tzname()}",
+            said,
+            clock[:5],
+        )
+
+    return shown
+
+
 @register.filter(expects_localtime=False)
 def moment(value: datetime | None, empty: str = "") -> SafeString | str:
     """Show a time in the reader's zone: "Today, 09:42", "Nov 20, 11:05"."""
-    if value is None:
-        return empty or gettext("Never")
-    local = timezone.localtime(value)
-    return fill(
-        '<time datetime="{}" title="{}">{}, {}</time>',
-        value.astimezone(UTC).isoformat(timespec="seconds"),
-        zone.write_in_full(local),
-        _day(local),
-        local.time().isoformat("minutes"),
-    )
+    return moments()(value, empty)
 
 
 @register.filter(expects_localtime=False)
 def day(value: datetime) -> str:
     """Name the day of a time in the reader's zone, to group a list by."""
-    return _day(timezone.localtime(value))
+    return _day(timezone.localdate(value), timezone.localdate())
 
 
 @register.filter
