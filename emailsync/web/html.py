@@ -1,4 +1,10 @@
-"""HTML for what a page says hundreds of times."""
+"""HTML for what a page says hundreds of times.
+
+What every row has in common is filled in once, and leaves a shape with places for what differs:
+
+    shape = fill('<a href="{}" title="{}">{}</a>', "{url}", worded(_("Open")), "{name}")
+    joined(fill(shape, url=..., name=row.name) for row in rows)
+"""
 
 from collections.abc import Iterable
 from html import escape
@@ -16,6 +22,11 @@ def fill(shape: str, *values: object, **named: object) -> SafeString:
 def joined(parts: Iterable[str]) -> SafeString:
     """Put pieces of HTML one behind the other."""
     return SafeString("".join(parts))
+
+
+def worded(words: str) -> str:
+    """Return words to stand in a shape: a brace of theirs would be taken for a place."""
+    return words.replace("{", "{{").replace("}", "}}")
 
 
 def _escaped(value: object) -> str:

@@ -7,7 +7,7 @@ none: Django knows how each of its languages writes them, so they follow the rea
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import date, datetime
+from datetime import date
 from functools import lru_cache
 from zoneinfo import ZoneInfo, available_timezones
 

@@ -1,12 +1,11 @@
 """Draw the cards of a wall.
 
-In Python: as a template a card takes several times as long, and a wall has up to 35. Everything is put in by
-`fill`, which escapes.
+In Python: as a template a card takes several times as long, and a wall has up to 35. What all cards have in
+common is translated, looked up and drawn once. Everything is put in by `fill`, which escapes.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from html import escape
 
 from django.urls import reverse
@@ -15,15 +14,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from emailsync.web.addresses import pattern
-from emailsync.web.html import fill, joined
-from emailsync.web.templatetags.console import icon, level_icon, moment, number
+from emailsync.web.html import fill, joined, worded
+from emailsync.web.templatetags.console import icon, level_icon, moments, number
 from mailboxes.alerts.presenting import Presented
 from mailboxes.choices import AlertLevel
 from mailboxes.models import Alert
 from mailboxes.services import wall
 
 CARD = """<li data-level="{level}" id="alert-{key}"{state}>{icon}
-  <h3><span class="vh">{said}{level_words}: </span>{title}</h3>
+  <h3><span class="vh">{said}{level_said}: </span>{title}</h3>
   <span class="x">{buttons}</span>
   <p>{text}</p>
   {remedy}
@@ -59,11 +58,6 @@ class Card:
     #: Whether its reader may test the mailbox or profile it is about, and so see what was said to the server.
     may_diagnose: bool
 
-    @cached_property
-    def level(self) -> str:
-        """Return the word for its level, which a card says twice."""
-        return str(AlertLevel(self.alert.level).label)
-
     @property
     def is_unread(self) -> bool:
         """Say whether it is open and its reader has not read it."""
@@ -81,72 +75,84 @@ class CardDrawing:
 
     def __init__(self, *, focus: int, spans_environments: bool) -> None:
         """Look up what all cards have in common; the card `focus` takes the focus."""
-        self._read_url, self._delete_url = reverse("mailboxes:alert_read"), reverse("mailboxes:alert_delete")
-        self._focus, self._spans = focus, spans_environments
-        self._chevron = icon("chevron-right", "s", "chev")
-        self._check, self._close = icon("check", "s"), icon("close", "s")
+        self._focus, self._spans, self._moment = focus, spans_environments, moments()
+        self._read = fill(
+            READ,
+            url=reverse("mailboxes:alert_read"),
+            key="{key}",
+            label=worded(_("Mark as read:")),
+            title="{title}",
+            words=worded(_("Mark as read")),
+            icon=icon("check", "s"),
+        )
+        self._delete = fill(
+            DELETE,
+            url=reverse("mailboxes:alert_delete"),
+            key="{key}",
+            label=worded(_("Delete:")),
+            title="{title}",
+            words=worded(_("Delete")),
+            focus="{focus}",
+            icon=icon("close", "s"),
+        )
+        self._more = fill(MORE, icon("chevron-right", "s", "chev"), "{}", "{}", "{}")
+        self._remedy = fill(REMEDY, worded(_("What to do:")), "{}")
+        self._since = fill(PLAIN, fill(PAIR, worded(_("since")), "{}"))
+        self._levels = {level.value: (level_icon(level), str(level.label)) for level in AlertLevel}
+        self._good = icon("success-f")
+        self._resolved, self._unread = _("Resolved"), _("Unread")
+        self._mailbox, self._profile = fill(PLAIN, _("Mailbox")), fill(PLAIN, _("Server profile"))
         self._members_url = pattern("mailboxes:alert_members", int)
         self._transcript_url = pattern("mailboxes:alert_transcript", int)
-        self._mailbox, self._profile = _("Mailbox"), _("Server profile")
 
     def draw(self, cards: Iterable[Card]) -> SafeString:
         """Draw several cards."""
-        return joined(self._card(card) for card in cards)
+        return joined([self._card(card) for card in cards])
 
     def _card(self, card: Card) -> SafeString:
         alert, words, resolved = card.alert, card.words, card.alert.resolved_on is not None
         is_good = alert.kind == "configuration_succeeded"
-        said = _("Resolved") if resolved else _("Unread") if card.is_unread else ""
+        said = self._resolved if resolved else self._unread if card.is_unread else ""
         state = ' class="resolved"' if resolved else ' class="unread"' if card.is_unread else ""
+        level_icon, level_said = self._levels[alert.level]
         return fill(
             CARD,
             key=alert.pk,
             level="success" if is_good else alert.level,
             state=SafeString(state),
-            icon=icon("success-f") if resolved or is_good else level_icon(alert.level),
+            icon=self._good if resolved or is_good else level_icon,
             said=f"{said} " if said else "",
-            level_words=card.level,
+            level_said=level_said,
             title=words.title,
             buttons=joined(self._buttons(card)),
             text=words.text,
-            remedy=fill(REMEDY, _("What to do:"), words.remedy) if words.remedy and not resolved else "",
-            meta=joined(self._meta(card)),
+            remedy=fill(self._remedy, words.remedy) if words.remedy and not resolved else "",
+            meta=joined(self._meta(card, level_said)),
             more=joined((self._links(card), self._members(card), self._details(card))),
         )
 
     def _buttons(self, card: Card) -> Iterator[SafeString]:
         key, title = card.alert.pk, card.words.title
         if card.is_unread:
-            label, words = _("Mark as read:"), _("Mark as read")
-            yield fill(
-                READ, url=self._read_url, key=key, label=label, title=title, words=words, icon=self._check
-            )
+            yield fill(self._read, key=key, title=title)
         if card.may_delete:
-            yield fill(
-                DELETE,
-                url=self._delete_url,
-                key=key,
-                label=_("Delete:"),
-                title=title,
-                words=_("Delete"),
-                focus=SafeString(" data-focus" if key == self._focus else ""),
-                icon=self._close,
-            )
+            focus = SafeString(" data-focus" if key == self._focus else "")
+            yield fill(self._delete, key=key, title=title, focus=focus)
 
-    def _meta(self, card: Card) -> Iterator[SafeString | str]:
+    def _meta(self, card: Card, level: str) -> Iterator[SafeString | str]:
         alert = card.alert
         if alert.resolved_on:
-            yield fill(STRONG, fill(PAIR, _("Resolved"), moment(alert.resolved_on)))
+            yield fill(STRONG, fill(PAIR, self._resolved, self._moment(alert.resolved_on)))
         if self._spans:
             yield fill(PLAIN, alert.environment.name)
-        yield fill(PLAIN, self._mailbox if alert.mailbox_id else self._profile)
-        yield fill(PLAIN, card.level)
-        yield moment(alert.last_seen_on)
+        yield self._mailbox if alert.mailbox_id else self._profile
+        yield fill(PLAIN, level)
+        yield self._moment(alert.last_seen_on)
         if card.members:
-            yield fill(PLAIN, fill(PAIR, _("since"), moment(alert.first_seen_on)))
+            yield fill(self._since, self._moment(alert.first_seen_on))
         elif alert.count > 1:
             words = ngettext("once since %(since)s", "%(number)s times since %(since)s", alert.count)
-            filled = escape(words) % {"number": alert.count, "since": moment(alert.first_seen_on)}
+            filled = escape(words) % {"number": alert.count, "since": self._moment(alert.first_seen_on)}
             yield fill(STRONG, SafeString(filled))
 
     def _links(self, card: Card) -> SafeString:
@@ -172,7 +178,7 @@ class CardDrawing:
         if members.recovered and card.alert.resolved_on is None:
             words += _(", %(recovered)s recovered") % {"recovered": number(members.recovered)}
         later = fill(MEMBERS, self._members_url.format(card.alert.pk), _("Show the mailboxes"))
-        return fill(MORE, self._chevron, words, card.words.title, later)
+        return fill(self._more, words, card.words.title, later)
 
     def _details(self, card: Card) -> SafeString:
         alert, words = card.alert, card.words
@@ -186,6 +192,6 @@ class CardDrawing:
         if card.may_diagnose and getattr(alert, "has_transcript", False):
             url, show = self._transcript_url.format(alert.pk), _("Show what was said to the server")
             lines.append(fill(SPOKEN, _("Conversation"), url, show, words.title))
-        lines.append(fill(DETAIL, _("First seen"), "num", moment(alert.first_seen_on)))
+        lines.append(fill(DETAIL, _("First seen"), "num", self._moment(alert.first_seen_on)))
         shown = fill('<dl class="kv">{}</dl>', joined(lines))
-        return fill(MORE, self._chevron, _("Details"), words.title, shown)
+        return fill(self._more, _("Details"), words.title, shown)

@@ -19,7 +19,7 @@ from emailsync.web.listing import Choice, Column, Facet, Listing, View
 from emailsync.web.templatetags.console import day
 from mailboxes import access as mailbox_access
 from mailboxes.alerts.kinds import KINDS, SPEAKS_OF_EMAIL, Link
-from mailboxes.alerts.presenting import Presented, present
+from mailboxes.alerts.presenting import Presented, Presenter
 from mailboxes.choices import AlertLevel
 from mailboxes.models import Alert, AlertReading, AlertTranscript, Mailbox
 from mailboxes.models.alert import AlertQuerySet
@@ -283,10 +283,17 @@ class Wall:
         members = wall.members_of(alerts)
         speaking = [alert for alert in alerts if alert.kind in SPEAKS_OF_EMAIL]
         readable = wall.with_readable_email(self.listing.user, speaking)
+        user, presenter = self.listing.user, Presenter()
         return [
             Card(
                 alert,
-                self._words(alert, members.get(alert.pk), shows_email=alert.mailbox_id in readable),
+                words_of(
+                    alert,
+                    members.get(alert.pk),
+                    user=user,
+                    shows_email=alert.mailbox_id in readable,
+                    presenter=presenter,
+                ),
                 members.get(alert.pk),
                 self.may_delete or self._owns(alert),
                 self._may_diagnose(alert),
@@ -303,9 +310,6 @@ class Wall:
         owner = record.owner_id if record else None
         return access.may(self.listing.user, Permission.DIAGNOSE, alert.environment_id, owner_id=owner)
 
-    def _words(self, alert: Alert, members: wall.Members | None, *, shows_email: bool) -> Presented:
-        return words_of(alert, members, user=self.listing.user, shows_email=shows_email)
-
 
 #: What one must be allowed for each place that an alert leads to.
 PLACES = {
@@ -318,12 +322,17 @@ PLACES = {
 
 
 def words_of(
-    alert: Alert, members: wall.Members | None, *, user: Person, shows_email: bool = False
+    alert: Alert,
+    members: wall.Members | None,
+    *,
+    user: Person,
+    presenter: Presenter,
+    shows_email: bool = False,
 ) -> Presented:
     """Return the words of `alert`, with the links that `user` may follow."""
     counted = (members.all if alert.resolved_on else members.open) if members else 0
     owner = alert.mailbox.owner_id if alert.mailbox else None
-    return present(
+    return presenter.present(
         alert,
         members=counted,
         shows_email=shows_email or alert.kind not in SPEAKS_OF_EMAIL,

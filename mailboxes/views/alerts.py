@@ -25,6 +25,7 @@ from emailsync.web.responses import (
     saved_response,
 )
 from mailboxes import access as mailbox_access
+from mailboxes.alerts.presenting import Presented, Presenter
 from mailboxes.models import Alert, Job, Mailbox
 from mailboxes.models.alert import AlertQuerySet
 from mailboxes.services import wall
@@ -153,7 +154,7 @@ def alert_members(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "environment": environment,
         "alert": alert,
-        "card": words_of(alert, wall.members_of([alert]).get(alert.pk), user=user),
+        "card": _words(alert, user),
         "rows": rows[:MEMBERS],
         "after": after + MEMBERS if len(rows) > MEMBERS else 0,
         "further": found.count() - after - MEMBERS,
@@ -176,12 +177,16 @@ def alert_transcript(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "environment": alert.environment,
         "alert": alert,
-        "card": words_of(alert, wall.members_of([alert]).get(alert.pk), user=user),
+        "card": _words(alert, user),
         "transcript": transcript,
     }
     return page_response(
         request, "mailboxes/alert_transcript.html", "mailboxes/_alert_transcript.html", context
     )
+
+
+def _words(alert: Alert, user: User) -> Presented:
+    return words_of(alert, wall.members_of([alert]).get(alert.pk), user=user, presenter=Presenter())
 
 
 def _owner_of(alert: Alert) -> int | None:

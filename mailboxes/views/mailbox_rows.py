@@ -1,8 +1,8 @@
 """Draw the rows of the list of mailboxes.
 
-In Python: as a template a row takes many times as long, and a page has up to 250 of them. What all rows have in
-common is translated, looked up and drawn once, as a shape with places: {key}, {name}, and one for each cell.
-Everything is put in by `fill`, which escapes.
+In Python: as a template a row takes many times as long, and a page has up to 250 of them. What all rows have
+in common is translated, looked up and drawn once, as a shape with places: {key}, {name}, and one for each
+cell. Everything is put in by `fill`, which escapes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from emailsync.web.addresses import pattern
-from emailsync.web.html import fill, joined
+from emailsync.web.html import fill, joined, worded
 from emailsync.web.templatetags.console import avatar, icon, moments, status
 from mailboxes.choices import AddressStatus, MailboxKind
 from mailboxes.models import Mailbox
@@ -78,28 +78,28 @@ class RowDrawing:
         return fill(
             ROW,
             key="{key}",
-            select=_worded(_("Select %(name)s")) % named,
+            select=worded(_("Select %(name)s")) % named,
             chosen=SafeString(" checked disabled" if self._listing.everything else ""),
             avatar="{avatar}",
             detail=urls["detail"],
             name="{name}",
             below=_below(self._listing),
             cells=SafeString(self._cells),
-            actions=_worded(_("Actions for %(name)s")) % named,
+            actions=worded(_("Actions for %(name)s")) % named,
             more=icon("more"),
             commands=joined(self._commands(urls, is_own=is_own, waits=waits)),
         )
 
     def _commands(self, urls: Mapping[str, str], *, is_own: bool, waits: bool) -> Iterator[SafeString]:
-        yield fill(LINK, urls["detail"], icon("mail"), _worded(_("Open")))
+        yield fill(LINK, urls["detail"], icon("mail"), worded(_("Open")))
         if is_own or Permission.DIAGNOSE in self._may:
-            yield fill(BUTTON, "diagnose", icon("play"), _worded(_("Test & Enable Mailbox")))
+            yield fill(BUTTON, "diagnose", icon("play"), worded(_("Test & Enable Mailbox")))
         if waits and Permission.APPROVE in self._may:
-            yield fill(BUTTON, "approve", icon("mail-check"), _worded(_("Approve Email")))
+            yield fill(BUTTON, "approve", icon("mail-check"), worded(_("Approve Email")))
         if is_own or Permission.READ_ALERTS in self._may:
-            yield fill(LINK, urls["alerts"], icon("bell"), _worded(_("Alerts")))
+            yield fill(LINK, urls["alerts"], icon("bell"), worded(_("Alerts")))
         if is_own or Permission.READ_EMAIL in self._may:
-            yield fill(LINK, urls["emails"], icon("inbox"), _worded(_("Emails")))
+            yield fill(LINK, urls["emails"], icon("inbox"), worded(_("Emails")))
 
 
 def _below(listing: MailboxListing) -> SafeString:
@@ -157,13 +157,8 @@ def _cell(classes: str) -> str:
 
 def _on_phones(label: str) -> str:
     """Return a cell that phones show as well, with a label."""
-    return fill('<td role="cell" data-label="{}">{{}}</td>', _worded(label))
+    return fill('<td role="cell" data-label="{}">{{}}</td>', worded(label))
 
 
 def _muted(words: str) -> SafeString:
     return fill('<span class="muted">{}</span>', words)
-
-
-def _worded(words: str) -> str:
-    """Return words for a shape: a brace would be taken for a place."""
-    return words.replace("{", "{{").replace("}", "}}")

@@ -15,7 +15,7 @@ from emailsync.mail.composing import Draft
 from emailsync.mail.parsing import Address
 from emailsync.mail.probing import Arrival
 from emailsync.management.selftest.scripted import ScriptedImap, ScriptedSmtp, never_answer, refuse
-from mailboxes.alerts.presenting import Presented, present
+from mailboxes.alerts.presenting import Presented, Presenter
 from mailboxes.choices import AlertLevel, MailboxKind
 from mailboxes.engine import diagnosing
 from mailboxes.models import Alert, Diagnosis, Mailbox, SyncClaim, WorkerState
@@ -70,7 +70,7 @@ def trouble() -> list[str]:
 
 def says(kind: str) -> Presented:
     """Return the words of the open alert of a kind."""
-    return present(Alert.objects.open().get(kind=kind))
+    return Presenter().present(Alert.objects.open().get(kind=kind))
 
 
 def imap_refuses(command: str, text: bytes) -> tuple[Change, Change]:

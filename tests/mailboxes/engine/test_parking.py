@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from mailboxes.alerts.presenting import present
+from mailboxes.alerts.presenting import Presenter
 from mailboxes.choices import AlertLevel, Direction, MailboxKind, ResultStatus
 from mailboxes.engine import delivering, diagnosing, parking, scheduling, syncing
 from mailboxes.models import Alert, Diagnosis, Mailbox, SyncClaim, WorkerState
@@ -65,7 +65,7 @@ def test_a_running_mailbox_of_a_deactivated_profile_says_so_with_cause_consequen
     switch(box.server_profile, active=False)
     work()
     alert = Alert.objects.open().get(mailbox=box)
-    words = present(alert)
+    words = Presenter().present(alert)
     assert words.title == "Email for Ana Bowman waits"
     assert words.text.startswith("The server profile Scripted servers is inactive. Email waits until")
     assert words.remedy.startswith("Activate the server profile, or choose another one for the mailbox.")
@@ -103,7 +103,7 @@ def test_mailboxes_that_wait_for_the_same_are_gathered_under_their_profile(
     work()
     assert told() == ["parked_together"]
     gathered = Alert.objects.get(kind="parked_together")
-    assert present(gathered, members=2).title == "Email of 2 mailboxes of Scripted servers waits"
+    assert Presenter().present(gathered, members=2).title == "Email of 2 mailboxes of Scripted servers waits"
     switch(profile_of_two, active=True)
     work()
     assert told() == []
@@ -220,7 +220,7 @@ def test_a_profile_without_a_location_is_told_and_is_over_when_it_has_one(box: M
     )
     work()
     alert = Alert.objects.open().get(kind="incoming_untested")
-    words = present(alert)
+    words = Presenter().present(alert)
     assert words.text.startswith(
         "The server profile Scripted servers names no server, or no port, for incoming"
     )
@@ -255,7 +255,7 @@ def test_an_owner_who_loses_their_role_is_told_to_the_owner_of_the_profile(
     roles(box.environment, owner)
     work()
     alert = wall.of_person(admin).open().get()
-    words = present(alert)
+    words = Presenter().present(alert)
     assert (alert.kind, alert.level) == ("owner_without_role", AlertLevel.ERROR)
     assert words.text.startswith("Its owner olga has no role in this environment, or no account in use.")
     assert words.remedy.startswith("Give the owner a role under People and roles")
