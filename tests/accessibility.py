@@ -10,8 +10,8 @@ Scheme = Literal["light", "dark"]
 #: Called with the width and the theme that a screen is shown in.
 Look = Callable[[int, Scheme], None]
 DESK, PHONE = 1440, 390
-#: The narrowest screen, and the narrowest on which the table and the navigation stand in full.
-NARROW = (320, 641, 901)
+#: The narrowest screen, and the narrowest that shows tables, all commands, and the navigation.
+NARROW = (320, 641, 901, 1101)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 FITS = "document.documentElement.scrollWidth <= innerWidth"
 #: Colours that change with the theme arrive with the next frames; a panel slides in. A rule for everything
