@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods
 
 from emailsync.web.responses import Page, Undo, dialog_response, redirect_response, saved_response
-from mailboxes.choices import JobKind
+from mailboxes.choices import AddressStatus, JobKind
 from mailboxes.engine import orders
 from mailboxes.models import Mailbox
 from mailboxes.services import approval, editing, jobs
@@ -151,6 +151,8 @@ ELSEWHERE = {
 }
 #: What the confirmation counts.
 ADDRESSES = ("approve", "reject", "withdraw")
+#: What an address is that a command leaves as it is.
+ALREADY = {"approve": AddressStatus.APPROVED, "reject": AddressStatus.REJECTED}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -227,7 +229,7 @@ def _ask(request: HttpRequest, action: str, question: Question, selection: Selec
         "action": action,
         "title": question.title,
         "question": question,
-        "text": str(question.text).format(counted(number, action)),
+        "text": f"{str(question.text).format(counted(number, action))} {_already(action, selection)}".strip(),
         "named": selection.names(NAMED),
         "further": max(number - NAMED, 0),
         "selection": selection,
@@ -239,6 +241,20 @@ def _ask(request: HttpRequest, action: str, question: Question, selection: Selec
     return dialog_response(
         request, "mailboxes/_command_dialog.html", context, page=_below(request, selection)
     )
+
+
+def _already(action: str, selection: Selection) -> str:
+    """Say how many of the addresses a command leaves as they are."""
+    if action not in ALREADY:
+        return ""
+    number = selection.mailboxes.filter(address_status=ALREADY[action]).count()
+    if not number:
+        return ""
+    return ngettext(
+        "%(number)s is so already and stays as it is.",
+        "%(number)s are so already and stay as they are.",
+        number,
+    ) % {"number": f"{number:,}"}
 
 
 def _below(request: HttpRequest, selection: Selection) -> Page:

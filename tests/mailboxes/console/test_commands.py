@@ -104,6 +104,17 @@ def test_a_question_from_a_mailbox_page_stands_on_that_page(
     assert "Configuration Test Results" in page
 
 
+def test_approving_says_how_many_addresses_are_approved_already(
+    client: Client, commands_url: str, mailbox: Mailbox, new_mailbox: NewMailbox
+) -> None:
+    ids = [mailbox.pk, new_mailbox("Ana", approved=False).pk]
+    page = client.post(commands_url, {"action": "approve", "ids": ids}, headers=HTMX).content.decode()
+    assert "Approve 2 email addresses?" in page
+    assert "1 is so already and stays as it is." in page
+    page = client.post(commands_url, {"action": "approve", "ids": ids[1:]}, headers=HTMX).content.decode()
+    assert "already" not in page
+
+
 def test_testing_starts_a_job_and_goes_to_its_page(
     client: Client, person: User, commands_url: str, new_mailbox: NewMailbox
 ) -> None:
