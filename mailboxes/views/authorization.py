@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any, cast
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_not_required
@@ -60,7 +61,8 @@ def mailbox_connect(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     request.session[STATES] = [*request.session.get(STATES, [])[1 - MANY :], state]
     if not is_fragment(request):
         # Browsers let no form lead to another site (form-action), but a link may.
-        return render(request, "mailboxes/oauth_leave.html", {"provider_url": url, "mailbox": mailbox})
+        words = {"provider_url": url, "provider": urlsplit(url).hostname, "mailbox": mailbox}
+        return render(request, "mailboxes/oauth_leave.html", words)
     return redirect_response(request, url)
 
 

@@ -64,6 +64,8 @@ def test_connect_leads_to_the_provider_with_a_proof(client: Client, box: Mailbox
 def test_without_script_a_link_leads_there(client: Client, box: Mailbox) -> None:
     page = client.post(url("mailbox_connect", box)).content.decode()
     assert 'href="https://accounts.google.com/' in page
+    assert "belongs to the provider, accounts.google.com." in page
+    assert f'href="{box.get_absolute_url()}">Cancel' in page
 
 
 def test_whoever_comes_back_leaves_the_code_behind(client: Client, box: Mailbox) -> None:
