@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from mailboxes.alerts import wall
 from mailboxes.models import Mailbox, OAuthToken, OAuthVisit
-from profiles.models import Environment, ServerProfile
+from profiles.choices import Role
+from profiles.models import Environment, Membership, ServerProfile
 from profiles.oauth import client_key
 
 HTMX = {"HX-Request": "true"}
@@ -193,6 +194,18 @@ def test_a_permission_that_ends_or_has_ended_is_not_shown_as_one_that_lasts(
     page = client.get(box.get_absolute_url()).content.decode()
     assert f"{word}<" in page
     assert says in page
+
+
+def test_whoever_may_not_connect_a_mailbox_is_told_who_does(
+    client: Client, box: Mailbox, environment: Environment
+) -> None:
+    told = "Its owner, or a Mailbox Administrator, connects it."
+    assert told not in client.get(box.get_absolute_url()).content.decode()
+    auditor = User.objects.create_user("mo")
+    Membership.objects.create(environment=environment, user=auditor, role=Role.AUDITOR)
+    reader = Client(SERVER_NAME="localhost")
+    reader.force_login(auditor)
+    assert told in reader.get(box.get_absolute_url()).content.decode()
 
 
 def test_disconnect_forgets_the_tokens(client: Client, box: Mailbox) -> None:
