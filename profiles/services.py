@@ -216,15 +216,15 @@ def deactivation_obstacle(profile: ServerProfile) -> str:
 
 def deletion_obstacle(profile: ServerProfile, *, mailboxes: int) -> str:
     """Say why `profile`, used by so many `mailboxes`, cannot be deleted, or nothing."""
-    if profile.is_default:
-        return str(DEFAULT_STAYS)
+    reasons = [str(DEFAULT_STAYS)] if profile.is_default else []
     if mailboxes:
-        return ngettext(
+        used = ngettext(
             "%(count)s mailbox uses it. Move it to another server profile first.",
             "%(count)s mailboxes use it. Move them to another server profile first.",
             mailboxes,
-        ) % {"count": f"{mailboxes:,}"}
-    return ""
+        )
+        reasons.append(used % {"count": f"{mailboxes:,}"})
+    return " ".join(reasons)
 
 
 @transaction.atomic

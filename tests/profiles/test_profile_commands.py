@@ -125,6 +125,15 @@ def test_a_confirmed_deletion_happens(client: Client, profile: ServerProfile) ->
     assert not ServerProfile.objects.exists()
 
 
+def test_a_default_profile_in_use_says_both_before_it_can_be_deleted(
+    client: Client, environment: Environment, new_profile: NewProfile, new_mailbox: NewMailbox
+) -> None:
+    main = new_profile("Main", is_default=True)
+    new_mailbox("anna", server_profile=main)
+    page = client.post(command_url(environment), {"action": f"delete:{main.pk}"}).content.decode()
+    assert "Set another profile as default first. 1 mailbox uses it. Move it" in page
+
+
 def test_a_profile_in_use_stays_and_its_mailboxes_are_named(
     client: Client, profile: ServerProfile, new_mailbox: NewMailbox
 ) -> None:
