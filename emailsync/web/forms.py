@@ -190,7 +190,10 @@ class ConsoleBoundField(BoundField):
         """Tell whether the label carries the mark of a required field; a choice always made has none."""
         if self.control == "select" and getattr(self.field, "empty_label", None) is None:
             return False
-        is_required = self.field.required or self.name in cast("ConsoleForm", self.form).marked
+        is_saved = getattr(self.field, "saved", False)  # a secret, which need not be typed again
+        is_required = self.field.required or (
+            self.name in cast("ConsoleForm", self.form).marked and not is_saved
+        )
         return is_required and self.control not in {"switch", "check"}
 
 

@@ -69,8 +69,11 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
 
     units: ClassVar[Mapping[str, str]] = {"minimum_polling_interval": "min", "timeout_seconds": "s"}
     tips: ClassVar[words.Words] = words.TIPS
-    #: Of the types of servers that are not known beforehand.
-    marked: ClassVar[Collection[str]] = ("incoming_location", "outgoing_location")
+    #: Required by what else is chosen, and shown only then.
+    marked: ClassVar[Collection[str]] = (
+        *("incoming_location", "outgoing_location", "oauth_client_id"),
+        *("user_name", "password", "outgoing_user_name", "outgoing_password"),
+    )
     field_order = (
         "server_type",
         "name",

@@ -34,6 +34,16 @@ def test_what_a_rule_of_the_form_requires_is_marked_too() -> None:
     assert '<span class="req" aria-hidden="true">*</span>' in AnotherForm()["since"].as_field_group()
 
 
+def test_a_secret_that_is_saved_is_not_marked() -> None:
+    class AnotherForm(ConsoleForm, forms.Form):
+        marked = ("new", "old")
+        new = SecretField(required=False)
+        old = SecretField(saved=True)
+
+    assert '"req"' in AnotherForm()["new"].as_field_group()
+    assert '"req"' not in AnotherForm()["old"].as_field_group()
+
+
 def test_a_choice_that_is_always_made_is_not_marked() -> None:
     assert "req" not in ServerForm()["kind"].as_field_group()
 
