@@ -2,7 +2,6 @@
 
 from datetime import datetime, timedelta
 from typing import Any, cast
-from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db.models import Prefetch
@@ -14,7 +13,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
-from emailsync.web.addresses import pattern
 from emailsync.web.responses import page_response, redirect_response, saved_response
 from mailboxes import access as mailbox_access
 from mailboxes.choices import JobKind, RunState
@@ -30,9 +28,17 @@ from mailboxes.views.job_listing import (
     jobs_of,
     left_out_words,
 )
+from mailboxes.views.job_rows import RowDrawing, page_words
 from profiles import access
 from profiles.access import Permission, Person
 from profiles.models import ServerProfile
+
+#: What the row of a test is drawn with.
+SHOWN = (
+    *("state", "incoming", "outgoing", "started_on", "finished_on", "mailbox"),
+    *("mailbox__name", "mailbox__address", "mailbox__incoming", "mailbox__outgoing"),
+    *("mailbox__address_status", "mailbox__environment", "mailbox__server_profile"),
+)
 
 
 @require_safe
@@ -109,7 +115,7 @@ def _tests(
     profiles = ServerProfile.objects.defer("password", "outgoing_password", "oauth_client_secret")
     shown = (
         diagnoses.select_related("mailbox")
-        .defer("mailbox__password", "mailbox__notes", "mailbox__search_text")
+        .only(*SHOWN)
         .prefetch_related(Prefetch("mailbox__server_profile", profiles))
     )
     listing = DiagnosisListing(request.GET, shown, url=job.get_absolute_url(), counts=counts)
@@ -119,25 +125,21 @@ def _tests(
         if word.isascii() and word.isdecimal() and len(word) < 19
     }
     rows = progress.rows(job, listing.rows, opened=opened, all_open=counts.total == 1, now=now)
-    own_address = _addresses(listing, opened=opened)
-    page_url = job.get_absolute_url()
+    here = page_words(listing, opened=opened)
     return {
         "counts": counts,
         "total": counts.total,
         "done": counts.done,
         "failed": counts.failed,
         "listing": listing,
-        "rows": [
-            _line(row, listing, opened=opened, page_url=page_url, fragment_url=fragment_url) for row in rows
-        ],
-        "poll_url": f"{fragment_url}?{own_address}",
-        "here": f"{page_url}?{own_address}",
+        "rows": RowDrawing(job, listing, opened=opened, fragment_url=fragment_url).draw(rows),
+        "poll_url": f"{fragment_url}?{here}",
+        "here": f"{job.get_absolute_url()}?{here}",
         "badges": _test_badges(counts),
         "may_repeat": counts.failed
         and (
             Permission.DIAGNOSE in job.environment.may or Permission.READ_MAILBOXES not in job.environment.may
         ),
-        "mailbox_url": pattern("mailboxes:mailbox_detail", job.environment.slug, UUID),
     }
 
 
@@ -159,24 +161,6 @@ def _chunks(request: HttpRequest, job: Job, *, fragment_url: str) -> dict[str, A
         "here": listing.here,
         "badges": _chunk_badges(job),
     }
-
-
-def _addresses(listing: DiagnosisListing, *, opened: set[int]) -> str:
-    """Return the words after the question mark that show this page with these rows open."""
-    words = QueryDict(mutable=True)
-    words.update(listing.state)
-    if listing.page > 1:
-        words["page"] = str(listing.page)
-    words.setlist("open", [str(pk) for pk in sorted(opened)])
-    return words.urlencode()
-
-
-def _line(
-    row: progress.Row, listing: DiagnosisListing, *, opened: set[int], page_url: str, fragment_url: str
-) -> dict[str, Any]:
-    """Return a row with the addresses that open or close its steps."""
-    words = _addresses(listing, opened=opened ^ {row.diagnosis.pk})
-    return {"row": row, "url": f"{page_url}?{words}", "fragment_url": f"{fragment_url}?{words}"}
 
 
 def _test_badges(counts: progress.Counts) -> list[tuple[str, str]]:
