@@ -144,7 +144,7 @@ def test_a_search_is_asked_once_for_the_counts_and_the_rows(
 
 
 def test_a_search_that_finds_much_is_not_carried_about(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emailsync.web.listing.FEW", 3)
+    monkeypatch.setattr("emailsync.web.listing_records.FEW", 3)
     assert names(listing("q=contoso&facet=others")) == ["adam", "carl", "Dora", "emil"]
 
 
@@ -180,7 +180,7 @@ def test_what_is_rare_is_looked_for_once_to_be_counted_and_shown(
     staff, others = PeopleListing.facets
     usual = [(choice.title, choice.count) for choice in listing("facet=staff").facet_choices]
     monkeypatch.setattr(PeopleListing, "facets", (replace(staff, is_rare=True), others))
-    monkeypatch.setattr("emailsync.web.listing.RARE", most)
+    monkeypatch.setattr("emailsync.web.listing_records.RARE", most)
     shown = listing("facet=staff")
     with CaptureQueriesContext(connection) as asked:
         assert len(names(shown)) == 5
