@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
-from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet, TextField
+from django.db.models import Count, Exists, F, Max, OuterRef, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.http import QueryDict
 from django.urls import reverse
@@ -147,15 +147,16 @@ class AlertListing(Listing[Alert]):
 
     def _shown(self, alerts: QuerySet[Alert]) -> QuerySet[Alert]:
         read = AlertReading.objects.filter(alert=OuterRef("pk"), user=self.user)
-        loaded = alerts.select_related("environment", "mailbox", "server_profile").only(
-            *(column.name for column in Alert._meta.concrete_fields),
-            "environment__slug",
-            "environment__name",
-            "mailbox__owner",
-            "server_profile__owner",
+        loaded = alerts.select_related("environment").only(
+            *(column.name for column in Alert._meta.concrete_fields), "environment__slug", "environment__name"
         )
         spoken = AlertTranscript.objects.filter(alert=OuterRef("pk"))
-        annotated = loaded.annotate(is_read=Exists(read), has_transcript=Exists(spoken))
+        annotated = loaded.annotate(
+            is_read=Exists(read),
+            has_transcript=Exists(spoken),
+            mailbox_owner=F("mailbox__owner"),
+            profile_owner=F("server_profile__owner"),
+        )
         return annotated.order_by(*self._ordering())
 
     @property
@@ -291,6 +292,7 @@ class Wall:
                     alert,
                     members.get(alert.pk),
                     user=user,
+                    owner_id=_owners_of(alert)[0],
                     shows_email=alert.mailbox_id in readable,
                     presenter=presenter,
                 ),
@@ -302,13 +304,17 @@ class Wall:
         ]
 
     def _owns(self, alert: Alert) -> bool:
-        owned = (alert.mailbox, alert.server_profile)
-        return any(record is not None and record.owner_id == self.listing.user.pk for record in owned)
+        return self.listing.user.pk in _owners_of(alert)
 
     def _may_diagnose(self, alert: Alert) -> bool:
-        record = alert.mailbox or alert.server_profile
-        owner = record.owner_id if record else None
+        of_mailbox, of_profile = _owners_of(alert)
+        owner = of_mailbox if alert.mailbox_id else of_profile
         return access.may(self.listing.user, Permission.DIAGNOSE, alert.environment_id, owner_id=owner)
+
+
+def _owners_of(alert: Alert) -> tuple[int | None, int | None]:
+    """Return who owns the mailbox and the profile of an alert on a wall."""
+    return vars(alert)["mailbox_owner"], vars(alert)["profile_owner"]
 
 
 #: What one must be allowed for each place that an alert leads to.
@@ -326,12 +332,12 @@ def words_of(
     members: wall.Members | None,
     *,
     user: Person,
+    owner_id: int | None,
     presenter: Presenter,
     shows_email: bool = False,
 ) -> Presented:
-    """Return the words of `alert`, with the links that `user` may follow."""
+    """Return the words of `alert`, whose mailbox `owner_id` owns, with the links that `user` may follow."""
     counted = (members.all if alert.resolved_on else members.open) if members else 0
-    owner = alert.mailbox.owner_id if alert.mailbox else None
     return presenter.present(
         alert,
         members=counted,
@@ -339,6 +345,6 @@ def words_of(
         leads_to=[
             place
             for place, needed in PLACES.items()
-            if access.may(user, needed, alert.environment_id, owner_id=owner)
+            if access.may(user, needed, alert.environment_id, owner_id=owner_id)
         ],
     )

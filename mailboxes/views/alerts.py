@@ -186,7 +186,8 @@ def alert_transcript(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _words(alert: Alert, user: User) -> Presented:
-    return words_of(alert, wall.members_of([alert]).get(alert.pk), user=user, presenter=Presenter())
+    owner, members = alert.mailbox.owner_id if alert.mailbox else None, wall.members_of([alert])
+    return words_of(alert, members.get(alert.pk), user=user, owner_id=owner, presenter=Presenter())
 
 
 def _owner_of(alert: Alert) -> int | None:
