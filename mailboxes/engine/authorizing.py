@@ -3,6 +3,10 @@
 A provider may rotate the refresh token each time it is used, and the old one is worth nothing from then on.
 So only the holder of the row's lease asks, and what came back is committed under its fence before anybody
 signs in with it. Everybody else goes on with the present token while it lives, and waits when it does not.
+
+Nobody can close the moment between the provider's answer and that commit. It is kept short: a commit just
+before proves that the database takes what will come, and one that does not take it then is tried again. That
+first commit also notes that somebody asked (`asked_on`): should the provider refuse later, people learn why.
 """
 
 import logging
@@ -10,6 +14,7 @@ import time
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -31,6 +36,8 @@ RENEW_BEFORE = timedelta(minutes=5)
 ENOUGH = timedelta(seconds=15)
 #: Between two looks at a token that somebody else renews, in seconds.
 PAUSE = 0.05
+#: Between two attempts to store what a provider gave while the database is away, in seconds.
+STORE_PAUSE = 0.5
 #: How often the exchange of a code is tried while the provider does not answer, and how far apart.
 ATTEMPTS = 5
 ATTEMPT_PAUSE = timedelta(seconds=10)
@@ -122,18 +129,46 @@ def _gone() -> OAuthToken:
 def _renew(lease: scheduling.Lease, token: OAuthToken, profile: ServerProfile) -> str:
     client = client_of(profile, secret=reveal(profile.oauth_client_secret))
     way = wire(profile, seconds=PROBE_SECONDS)
-    try:
-        if token.server_profile_id:
-            tokens = oauth.ask_for_itself(client, way)
-        else:
-            tokens = oauth.refresh(client, way, refresh_token=reveal(token.refresh_token))
-    except GrantExpired as error:
-        with scheduling.fenced(lease, refusal=str(error)[:1000], due_at=None):
+    if token.server_profile_id:
+        tokens = oauth.ask_for_itself(client, way)
+    else:
+        with scheduling.fenced(lease, asked_on=timezone.now()):
             pass
-        raise
-    with scheduling.fenced(lease):
-        _keep(token, tokens, profile, now=timezone.now())
+        try:
+            tokens = oauth.refresh(client, way, refresh_token=reveal(token.refresh_token))
+        except GrantExpired as error:
+            refusal = error if token.asked_on is None else _lost(error)
+            with scheduling.fenced(lease, refusal=str(refusal)[:1000], asked_on=token.asked_on, due_at=None):
+                pass
+            raise refusal from error
+        except ClientRefused:
+            # That is an answer: nothing was replaced.
+            with scheduling.fenced(lease, asked_on=token.asked_on):
+                pass
+            raise
+    _store(lease, token, tokens, profile)
     return tokens.access_token
+
+
+def _lost(error: GrantExpired) -> GrantExpired:
+    return GrantExpired(eligibility.PERMISSION_LOST, server_reply=error.server_reply)
+
+
+def _store(lease: scheduling.Lease, token: OAuthToken, tokens: oauth.Tokens, profile: ServerProfile) -> None:
+    """Commit what a provider gave, though the database be away for a while: it may never give it again."""
+    patience = Deadline.after(PROBE_SECONDS)
+    while True:
+        try:
+            with scheduling.fenced(lease):
+                _keep(token, tokens, profile, now=timezone.now())
+        except (OperationalError, InterfaceError) as error:
+            if not patience.remaining():
+                raise
+            log.warning("The renewed token %s cannot be stored yet: %s", token.pk, error)
+            connection.close_if_unusable_or_obsolete()
+            time.sleep(STORE_PAUSE)
+        else:
+            return
 
 
 def _keep(token: OAuthToken, tokens: oauth.Tokens, profile: ServerProfile, *, now: datetime) -> None:
@@ -145,6 +180,7 @@ def _keep(token: OAuthToken, tokens: oauth.Tokens, profile: ServerProfile, *, no
     idle = tokens.refresh_life or provider_of(profile).inactivity
     token.refresh_expires_on = now + idle if idle and token.refresh_token else None
     token.refreshed_on, token.refusal, token.due_at = now, "", now + LOOK_AFTER
+    token.asked_on = None
     token.subject = tokens.subject[:320] or token.subject
     token.save(
         update_fields=[
@@ -153,6 +189,7 @@ def _keep(token: OAuthToken, tokens: oauth.Tokens, profile: ServerProfile, *, no
             "refresh_token",
             "refresh_expires_on",
             "refreshed_on",
+            "asked_on",
             "refusal",
             "due_at",
             "subject",

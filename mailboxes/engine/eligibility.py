@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from mailboxes.choices import AddressStatus, Direction, MailboxKind
 from mailboxes.engine import claiming
@@ -23,6 +24,12 @@ MENDED_BY_CHANGE = frozenset(
 )
 #: Blockers that somebody removes who connects the mailbox with OAuth.
 MENDED_BY_CONNECTING = frozenset({"oauth_not_connected", "oauth_expired"})
+
+#: Of a renewal before, which the provider may have answered with another refresh token, no answer was stored.
+PERMISSION_LOST = gettext_noop(
+    "The provider no longer accepts the permission. It may have given a new one at the renewal before, of "
+    "which the answer never arrived here or could not be stored."
+)
 
 
 @dataclass(frozen=True)
@@ -227,10 +234,16 @@ def _connection_of(mailbox: Mailbox, profile: ServerProfile) -> list[Blocker]:
         return [
             Blocker(
                 "oauth_expired",
-                _("The provider no longer accepts the permission to open this mailbox.")
+                _refused(token)
                 if token.refusal
                 else _("The server profile uses another application than the one that got the permission."),
                 _("Choose Reconnect on the page of the mailbox."),
             )
         ]
     return []
+
+
+def _refused(token: OAuthToken) -> str:
+    if token.asked_on is not None:
+        return _(PERMISSION_LOST)
+    return _("The provider no longer accepts the permission to open this mailbox.")

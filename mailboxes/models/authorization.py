@@ -54,6 +54,8 @@ class OAuthToken(models.Model):
     #: When the permission lapses unless it is renewed before; null when nobody knows.
     refresh_expires_on = models.DateTimeField(null=True)
     refreshed_on = models.DateTimeField(null=True)
+    #: When a renewal was begun of which no answer is known: the provider may have replaced the refresh token.
+    asked_on = models.DateTimeField(null=True)
     #: Why the provider no longer renews it; empty while it does.
     refusal = models.CharField(max_length=1000, blank=True)
 

@@ -3,9 +3,11 @@
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import OperationalError
 from django.db import connection as database
 from django.utils import timezone
 
@@ -273,6 +275,63 @@ def test_a_withdrawn_permission_stops_the_mailbox_and_asks_to_reconnect(
     with pytest.raises(GrantExpired):
         connecting.credential(oauth_mailbox, "incoming")
     assert authorization.asked.count("refresh_token") == 1
+
+
+def test_a_renewal_is_stored_though_the_database_is_away_for_a_moment(
+    oauth_mailbox: Mailbox,
+    connect: Connect,
+    receive: Receive,
+    authorization: AuthorizationServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expire(connect(oauth_mailbox))
+    keep, failures = authorizing._keep, [OperationalError("the server closed the connection")]
+
+    def keep_or_fail(*args: Any, **kwargs: Any) -> None:
+        if failures:
+            raise failures.pop()
+        keep(*args, **kwargs)
+
+    monkeypatch.setattr(authorizing, "_keep", keep_or_fail)
+    monkeypatch.setattr(authorizing, "STORE_PAUSE", 0.01)
+    assert receive(oauth_mailbox).last_error_code == ""
+    assert OAuthToken.objects.get().refresh_token.reveal() in authorization.memory.refresh
+
+
+@pytest.fixture
+def lost(oauth_mailbox: Mailbox, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> OAuthToken:
+    """Give a token whose renewal the provider answered to a worker that died before it could store it."""
+    token = connect(oauth_mailbox)
+    expire(token)
+
+    def die(*_: object, **__: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patched:
+        patched.setattr(authorizing, "_keep", die)
+        with pytest.raises(SystemExit):
+            connecting.credential(oauth_mailbox, "incoming")
+    return token
+
+
+def test_a_permission_lost_with_a_worker_is_told_with_its_reason_and_asked_for_once(
+    lost: OAuthToken, oauth_mailbox: Mailbox, receive: Receive, authorization: AuthorizationServer
+) -> None:
+    receive(oauth_mailbox)
+    receive(oauth_mailbox)
+    alert = Alert.objects.open().get(kind="incoming_stopped")
+    assert "the renewal before" in str(alert.parameters)
+    assert "Reconnect" in alert.parameters["remedy"]
+    assert authorization.asked.count("refresh_token") == 2
+
+
+def test_a_provider_that_takes_the_same_token_again_mends_a_lost_answer(
+    lost: OAuthToken, oauth_mailbox: Mailbox, receive: Receive, authorization: AuthorizationServer
+) -> None:
+    (renewed,) = authorization.memory.refresh
+    authorization.memory.refresh[lost.refresh_token.reveal()] = authorization.memory.refresh[renewed]
+    assert receive(oauth_mailbox).last_error_code == ""
+    assert OAuthToken.objects.get().asked_on is None
 
 
 def test_connecting_again_mends_it_without_another_click(
