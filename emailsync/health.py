@@ -19,6 +19,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from emailsync.checks import SMALLEST_FREE_SPACE, secrets_complaint
+from emailsync.web.upgrading import MIGRATE
 from mailboxes.engine import heartbeat
 
 
@@ -27,7 +28,7 @@ def complaints(now: datetime) -> list[str]:
     try:
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            return ["The database has not the tables of this version. Run: manage.py migrate"]
+            return [MIGRATE]
         found = [complaint] if (complaint := secrets_complaint(sample=5)) else []
         signed = heartbeat.last_beat()
     except (DatabaseError, InterfaceError, MigrationSchemaMissing):

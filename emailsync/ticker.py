@@ -2,7 +2,7 @@
 
 Several tickers need no agreement: a row is handed out by the one whose UPDATE changed it. A database that
 does not answer, or a broker that does not take a wake-up, is tried again at the next tick; the rows stay
-due.
+due. Before its first tick it waits for the tables of this version, so that nothing is begun without them.
 """
 
 import logging
@@ -15,6 +15,7 @@ from django.db.models import Model
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from emailsync.web import upgrading
 from mailboxes import searching, tasks
 from mailboxes.choices import Direction
 from mailboxes.engine import heartbeat, scheduling
@@ -44,15 +45,21 @@ class Ticker(threading.Thread):
     def run(self) -> None:
         """Tick until told to stop; after a failure, pause longer each time."""
         pause = settings.TICK
+        has_tables = False
         while not self._stop_event.wait(pause):
             try:
+                if not has_tables:
+                    close_old_connections()
+                    upgrading.require_tables()
+                    has_tables = True
                 tick()
                 pause = settings.TICK
             except (DatabaseError, InterfaceError, OperationalError, OSError) as error:
                 pause = min(pause * 2, LONGEST_PAUSE)
-                log.warning(
-                    "The database or the broker does not answer; trying again in %.0f s: %s", pause, error
-                )
+                cause = f"The database or the broker does not answer: {error}"
+                if upgrading.is_of_another_version(error):
+                    cause = upgrading.MIGRATE
+                log.warning("Trying again in %.0f s. %s", pause, cause)
         close_old_connections()
 
     def stop(self) -> None:

@@ -1,17 +1,22 @@
 """The doors through which workers enter: each takes an id and is safe to run twice."""
 
+import functools
+import logging
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from celery import shared_task
+from celery import Task, shared_task
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections
 
+from emailsync.web import upgrading
 from mailboxes import searching
 from mailboxes.engine import authorizing, delivering, diagnosing, jobs, scheduling, syncing
 from mailboxes.models import Diagnosis, WorkerState
+
+log = logging.getLogger(__name__)
 
 #: Threads of a worker that long receiving runs, and tests, must each leave to others.
 KEPT_FREE = 2
@@ -63,7 +68,22 @@ _receiving, _testing = Places(), Places()
 _doubtful = threading.BoundedSemaphore(max(1, settings.WORKER_CONCURRENCY // 2))
 
 
-@shared_task
+def door(run: Callable[..., None]) -> "Task[..., None]":
+    """Make a task of `run`. When the database fails it, one line says why: the row is handed out again."""
+
+    @functools.wraps(run)
+    def enter(*ids: int | str) -> None:
+        try:
+            run(*ids)
+        except (DatabaseError, InterfaceError) as error:
+            if not (cause := upgrading.explain(error)):
+                raise
+            log.error("%s is tried again: %s", run.__name__, cause)  # noqa: TRY400  (no fault of ours)
+
+    return shared_task(enter)
+
+
+@door
 def sync_mailbox(state_pk: int) -> None:
     """Receive the new mail of one mailbox."""
     _receiving.work(_receive, state_pk)
@@ -73,14 +93,14 @@ def _receive(state_pk: int) -> None:
     _carefully(syncing.run, state_pk, is_doubtful=WorkerState.objects.doubtful().filter(pk=state_pk).exists())
 
 
-@shared_task
+@door
 def deliver(state_pk: int) -> None:
     """Send the waiting mail of one mailbox."""
     is_doubtful = WorkerState.objects.doubtful().filter(pk=state_pk).exists()
     _carefully(delivering.run, state_pk, is_doubtful=is_doubtful)
 
 
-@shared_task
+@door
 def diagnose(diagnosis_pk: int) -> None:
     """Test one mailbox and enable what works."""
     _testing.work(_diagnose, diagnosis_pk)
@@ -101,7 +121,7 @@ def _carefully(run: Callable[[int], None], pk: int, *, is_doubtful: bool) -> Non
             _doubtful.release()
 
 
-@shared_task
+@door
 def detect(detection_pk: str) -> None:
     """Search for the mail servers of a domain."""
     # Asking name services and reading XML take memory that a worker which only syncs shall not need.
@@ -110,25 +130,25 @@ def detect(detection_pk: str) -> None:
     detecting.run(detection_pk)
 
 
-@shared_task
+@door
 def exchange_code(visit_pk: str) -> None:
     """Exchange the code that somebody brought from their provider for tokens."""
     authorizing.exchange(visit_pk)
 
 
-@shared_task
+@door
 def look_after_token(token_pk: str) -> None:
     """Renew a permission that would lapse unused, and tell of what ends soon."""
     authorizing.look_after(token_pk)
 
 
-@shared_task
+@door
 def index_emails() -> None:
     """Make the words of new mail quick to search."""
     searching.catch_up()
 
 
-@shared_task
+@door
 def run_job(job_pk: int) -> None:
     """Go on with a job from where it stands."""
     jobs.run(job_pk)

@@ -12,15 +12,13 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 
 from emailsync.web.security import reference_of
+from emailsync.web.upgrading import is_of_another_version
 
 logger = logging.getLogger(__name__)
 
 TOO_LARGE = (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent)
 #: What a browser or a proxy waits before it asks a database that is away once more, in seconds.
 RETRY_AFTER = 10
-#: How PostgreSQL (SQLSTATE) and SQLite (in words) call a table or a column that is not there.
-UNDEFINED = frozenset({"42P01", "42703"})
-NO_SUCH = ("no such table", "no such column", "has no column named")
 
 
 def _layout(request: HttpRequest) -> str:
@@ -62,19 +60,13 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """
     logger.error("Reference %s: %s %s failed.", reference_of(request), request.method, request.path)
     error = sys.exception()
-    if isinstance(error, DatabaseError) and _is_of_another_version(error):
+    if isinstance(error, DatabaseError) and is_of_another_version(error):
         return _static_page(request, "503_migrate.html", status=503)
     if isinstance(error, (OperationalError, InterfaceError)):
         response = _static_page(request, "503.html", status=503)
         response.headers["Retry-After"] = str(RETRY_AFTER)
         return response
     return _static_page(request, "500.html", status=500)
-
-
-def _is_of_another_version(error: DatabaseError) -> bool:
-    """Say whether the database lacks what this version works with: it was not migrated after an upgrade."""
-    state = getattr(error.__cause__, "sqlstate", None)
-    return state in UNDEFINED or any(words in str(error) for words in NO_SUCH)
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

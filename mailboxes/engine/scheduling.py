@@ -26,7 +26,6 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import (
     DatabaseError,
     InterfaceError,
-    OperationalError,
     connection,
     models,
     transaction,
@@ -35,6 +34,7 @@ from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from emailsync.web import upgrading
 from mailboxes.choices import RunState
 from mailboxes.models import Detection, Diagnosis, Job, OAuthToken, OAuthVisit, WorkerState
 from profiles.choices import AuthenticationType
@@ -174,13 +174,15 @@ def working(lease: Lease) -> Iterator[None]:
         log.info("Stopped: the lease on %s is gone", lost)
     except ObjectDoesNotExist as gone:
         log.info("Stopped: what %s %s was about is deleted. %s", lease.model.__name__, lease.pk, gone)
-    except (OperationalError, InterfaceError) as error:
+    except (DatabaseError, InterfaceError) as error:
+        if not (cause := upgrading.explain(error)):
+            raise
         log.error(  # noqa: TRY400  (the cause is the server, and a traceback of ours hides it)
             "Stopped: the database does not take what is to be stored; it is tried again when the lease on "
             "%s %s ends: %s",
             lease.model.__name__,
             lease.pk,
-            error,
+            cause,
         )
     finally:
         _heart.drop(lease)

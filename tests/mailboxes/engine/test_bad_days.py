@@ -14,12 +14,15 @@ from django.db import OperationalError, connection
 from django.utils import timezone
 from pytest_django import Settings
 
+from emailsync import ticker
 from emailsync.mail import parsing
 from emailsync.mail.incoming import Spool
 from emailsync.mail.parsing import ParsedMessage
 from emailsync.management.selftest.scripted import Peer, ScriptedImap, ScriptedSmtp, refuse
+from emailsync.web.upgrading import MIGRATE
+from mailboxes import tasks
 from mailboxes.choices import LedgerOutcome, ResultStatus, RunState
-from mailboxes.engine import diagnosing, preparing, rows, syncing
+from mailboxes.engine import delivering, diagnosing, preparing, rows, syncing
 from mailboxes.models import Alert, Diagnosis, LedgerEntry, Mailbox, Message, RawMessage, WorkerState
 from mailboxes.services import approval, diagnosis, editing
 from profiles.choices import IncomingMethod
@@ -127,6 +130,65 @@ def test_a_database_that_cannot_be_written_leaves_the_row_to_the_next_lease(
     WorkerState.objects.update(leased_until=timezone.now())
     receive(box)
     assert Message.objects.count() == 1
+
+
+def rename(column: str, *, to: str) -> None:
+    """Give a column of the messages another name, as a database of another version has it."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE mailboxes_message RENAME COLUMN {column} TO {to}")
+
+
+def test_a_database_that_was_not_migrated_is_told_in_one_line_and_mail_waits_for_it(
+    box: Mailbox, imap: ScriptedImap, receive: Receive, caplog: pytest.LogCaptureFixture
+) -> None:
+    imap.messages.update({1: SMALL})
+    rename("preview", to="of_another_version")
+    try:
+        with caplog.at_level(logging.ERROR):
+            state = receive(box)
+    finally:
+        rename("of_another_version", to="preview")
+    assert "manage.py migrate" in caplog.text
+    assert "Traceback" not in caplog.text
+    assert (state.is_enabled, Message.objects.count()) == (True, 0)
+    WorkerState.objects.update(leased_until=timezone.now())
+    receive(box)
+    assert Message.objects.count() == 1
+
+
+def test_a_task_says_in_one_line_that_the_database_was_not_migrated(
+    box: Mailbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def run(_: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT * FROM of_another_version")
+
+    monkeypatch.setattr(delivering, "run", run)
+    tasks.deliver(WorkerState.objects.get(direction="outgoing").pk)
+    assert [record.getMessage() for record in caplog.records] == [f"deliver is tried again: {MIGRATE}"]
+
+
+def test_the_clock_waits_for_the_tables_of_this_version(
+    box: Mailbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = ticker.Ticker()
+    ticks: list[str] = []
+
+    def tick() -> None:
+        ticks.append(caplog.text)
+        clock.stop()
+
+    def warned(*_: object) -> None:
+        warn(*_)
+        rename("of_another_version", to="preview")
+
+    warn = ticker.log.warning
+    monkeypatch.setattr(ticker, "tick", tick)
+    monkeypatch.setattr(ticker.log, "warning", warned)
+    rename("preview", to="of_another_version")
+    clock.run()
+    assert len(ticks) == 1
+    assert ticks[0].count("manage.py migrate") == 1
 
 
 def test_a_database_that_refuses_one_message_quarantines_it_alone(
