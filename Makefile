@@ -41,9 +41,17 @@ test: packages check ## Run everything: lint, types, contracts, all tests on rea
 
 .PHONY: check
 check: .venv/test.stamp ## Run the fast checks: lint, types, import contracts, lock files, image
+	@$(MAKE) --jobs=2 types rules
+
+# mypy takes as long as all others together.
+.PHONY: types
+types:
+	@$(QUIETLY) "mypy" $(BIN)/mypy
+
+.PHONY: rules
+rules:
 	@$(QUIETLY) "ruff check" $(BIN)/ruff check .
 	@$(QUIETLY) "ruff format (mend it with: make format)" $(BIN)/ruff format --check .
-	@$(QUIETLY) "mypy" $(BIN)/mypy
 	@$(QUIETLY) "import contracts" $(BIN)/lint-imports --no-cache --no-logo
 	@$(QUIETLY) "djade (mend it with: make format)" $(BIN)/djade --check $(TEMPLATES)
 	@$(QUIETLY) "djlint" $(BIN)/djlint --quiet --lint templates
