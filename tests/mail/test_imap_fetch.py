@@ -77,7 +77,7 @@ def test_the_next_chunk_is_asked_for_before_this_one_is_read(opened: Opened) -> 
     with ScriptedImap(messages) as server, opened(server) as client:
         arriving = client.fetch([remote(uid, 1) for uid in messages])
         next(arriving)
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + 30
         while sum(b"UID FETCH" in line for line in server.heard) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
         commands = [line for line in server.heard if b"UID FETCH" in line]
@@ -327,7 +327,7 @@ def test_a_broken_connection_stays_broken(opened: Opened) -> None:
 def test_a_silent_fetch_times_out(wire: Wire) -> None:
     with ScriptedImap(SMALL) as server:
         server.on("UID FETCH", never_answer)
-        with open_imap(endpoint_of(server), PASSWORD, replace(wire, timeout=0.2)) as client:
+        with open_imap(endpoint_of(server), PASSWORD, replace(wire, timeout=1.0)) as client:
             client.open_folder()
             with pytest.raises(TimedOut):
                 list(client.fetch([remote(1)]))
@@ -336,7 +336,7 @@ def test_a_silent_fetch_times_out(wire: Wire) -> None:
 def test_the_deadline_ends_a_fetch_that_never_ends(wire: Wire) -> None:
     with ScriptedImap(SMALL) as server:
         server.on("UID FETCH", say_for_ever(b"* 1 FETCH (UID 8 BODY[] {2}\r\nxx)\r\n"))
-        bounded = replace(wire, deadline=Deadline.after(0.5))
+        bounded = replace(wire, deadline=Deadline.after(1.5))
         with open_imap(endpoint_of(server), PASSWORD, bounded) as client:
             client.open_folder()
             with pytest.raises(DeadlineExceeded):

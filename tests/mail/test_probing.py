@@ -122,7 +122,7 @@ def test_plain_text_at_a_tls_port_is_explained(
     wire: Wire, certificates: Authority, security: Security
 ) -> None:
     with ScriptedImap(certificate=certificates.server, implicit_tls=True) as server:
-        step = failure(incoming(server, replace(wire, timeout=0.3), security))
+        step = failure(incoming(server, replace(wire, timeout=1.0), security))
     assert (step.name, step.error_code) == ("greet", "tls_expected")
     assert "Choose TLS" in step.remedy
 
@@ -155,7 +155,7 @@ def test_a_message_that_is_refused_is_told_with_the_servers_words(wire: Wire) ->
 
 def test_plain_text_at_a_tls_port_for_sending_is_explained(wire: Wire, certificates: Authority) -> None:
     with ScriptedSmtp(certificate=certificates.server, implicit_tls=True) as server:
-        step = failure(outgoing(server, replace(wire, timeout=0.3), Security.STARTTLS))
+        step = failure(outgoing(server, replace(wire, timeout=1.0), Security.STARTTLS))
     assert step.error_code == "tls_expected"
 
 

@@ -240,8 +240,8 @@ def test_an_answer_that_is_not_smtp_after_the_body_leaves_the_outcome_unknown(
 def test_silence_after_the_body_leaves_the_outcome_unknown(
     wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emailsync.mail.transmission.END_OF_BODY_PATIENCE", 0.2)
-    hasty = replace(wire, timeout=0.2)
+    monkeypatch.setattr("emailsync.mail.transmission.END_OF_BODY_PATIENCE", 1.0)
+    hasty = replace(wire, timeout=1.0)
     with ScriptedSmtp() as server, open_smtp(endpoint_of(server), PASSWORD, hasty) as client:
         server.replies["body"] = b""
         with pytest.raises(OutcomeUnknown):
@@ -261,7 +261,7 @@ def test_a_body_cut_short_was_not_sent(sender: Sender) -> None:
 def test_silence_before_the_body_times_out(wire: Wire) -> None:
     with ScriptedSmtp() as server:
         server.replies["DATA"] = b""
-        client = open_smtp(endpoint_of(server), PASSWORD, replace(wire, timeout=0.2))
+        client = open_smtp(endpoint_of(server), PASSWORD, replace(wire, timeout=1.0))
         with client, pytest.raises(TimedOut):
             send(client)
 

@@ -174,7 +174,7 @@ def test_new_mail_appears_by_itself_and_nothing_under_the_hands_moves(
     shown.evaluate("scrollTo(0, 200)")
     held = shown.evaluate("document.activeElement.id")
     receive(subject="Something new", received_at=timezone.now())
-    expect(shown.get_by_role("link", name="Something new")).to_be_attached(timeout=9000)
+    expect(shown.get_by_role("link", name="Something new")).to_be_attached(timeout=60_000)
     assert shown.evaluate("document.activeElement.id") == held
     assert shown.evaluate("scrollY") == 200
 

@@ -128,9 +128,9 @@ def test_the_pictures_of_a_message_are_found() -> None:
     "html", ["<div>" * 300_000, "<div></x>" * 150_000, "<b><p>" * 100_000, "<table><tr><td>" * 100_000]
 )
 def test_a_deeply_nested_message_is_cut_in_good_time(html: str) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     assert sanitize(html, inline_images={}).is_cut
-    assert time.monotonic() - started < 3
+    assert time.process_time() - started < 3
 
 
 def test_secure_frames_leave_neither_links_nor_styles_nor_remote_pictures() -> None:

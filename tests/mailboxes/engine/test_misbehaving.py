@@ -131,7 +131,7 @@ def test_a_server_that_never_answers_holds_no_thread(
     imap.on("STATUS", never_answer)
     started = time.monotonic()
     state = receive(box)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert state.last_error_code == "timed_out"
     assert state.leased_until is None
 
@@ -149,7 +149,7 @@ def test_a_server_that_trickles_ends_at_the_deadline(
     imap.on("STATUS", trickle)
     started = time.monotonic()
     state = receive(box)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     assert state.last_error_code == "deadline_exceeded"
 
 
@@ -426,7 +426,7 @@ def test_a_test_on_a_silent_server_ends_with_its_cause(
     job = diagnosis.start(Mailbox.objects.all(), environment=box.environment, by=None, now=timezone.now())
     started = time.monotonic()
     diagnosing.run(job.diagnoses.get().pk)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 20
     done = Diagnosis.objects.get()
     assert (done.state, done.incoming, done.outgoing) == (RunState.DONE, "failure", "success")
     assert done.steps.get(outcome="failure").error_code == "timed_out"
