@@ -61,7 +61,7 @@ def _token_host(profile: ServerProfile) -> str:
 
 @dataclass(frozen=True)
 class Redirection:
-    """To which hosts mailboxes' own credentials will go that they did not go to before."""
+    """To which hosts something of so many mailboxes will go that did not go there before."""
 
     hosts: tuple[str, ...]
     mailboxes: int
@@ -77,6 +77,25 @@ def redirection(profile: ServerProfile, stored: ServerProfile | None) -> Redirec
     fresh = _hosts(profile)[OF_MAILBOXES] - _hosts(stored)[OF_MAILBOXES]
     kept = Q(oauth_token__isnull=False) | ~Q(password="")
     number = stored.mailboxes.filter(kept).count() if fresh else 0
+    return Redirection(tuple(sorted(fresh)), number) if number else None
+
+
+def redirections(profile: ServerProfile, stored: ServerProfile | None) -> dict[str, Redirection]:
+    """Return what of its mailboxes a changed `profile` leads to hosts it did not go to before.
+
+    "credentials" that mailboxes keep, and "email" alone where the profile signs in: another host with another
+    password asks nobody who knows the old one, and whoever runs that host reads what is sent.
+    """
+    led = {"credentials": redirection(profile, stored), "email": _email_redirection(profile, stored)}
+    return {what: found for what, found in led.items() if found}
+
+
+def _email_redirection(profile: ServerProfile, stored: ServerProfile | None) -> Redirection | None:
+    if stored is None:
+        return None
+    after, before = ({_host(each, side) for side in DIRECTIONS} for each in (profile, stored))
+    fresh = after - before - _hosts(profile)[OF_MAILBOXES]
+    number = stored.mailboxes.count() if fresh else 0
     return Redirection(tuple(sorted(fresh)), number) if number else None
 
 

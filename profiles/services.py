@@ -119,7 +119,7 @@ def save_profile(
         )
     if errors := destinations.obstacles(profile, stored, entered=entered, by=by):
         raise SecretsHeldBack(errors)
-    redirected = destinations.redirection(profile, stored)
+    redirected = destinations.redirections(profile, stored)
     profile.modified_by = by
     if profile.is_default:
         _give_up_default(profile.environment_id, to=profile.pk, by=by, now=now)

@@ -5,8 +5,8 @@ A receiver runs inside the transaction of the change: what it does happens toget
 
 from django.dispatch import Signal
 
-#: How `profile` connects in `directions` is not what was tested before. `redirected` says to which hosts, if
-#: any, credentials of its mailboxes go since `now`. Sent with `sender`, the model.
+#: How `profile` connects in `directions` is not what was tested before. `redirected` says what of its
+#: mailboxes goes to new hosts since `now`: see `profiles.destinations`. Sent with `sender`, the model.
 connection_changed = Signal()
 #: The profiles with these keys (`profiles`) were switched on or off (`active`) at `now`.
 switched = Signal()

@@ -18,7 +18,7 @@ from profiles.models import Environment, ServerProfile
 #: What the owner of a profile has to know of it: its own alerts, and the errors of its mailboxes.
 ABOUT_THE_PROFILE = Q(mailbox__isnull=True) | Q(level=AlertLevel.ERROR)
 #: What the owners of a profile's mailboxes have to know of it, whatever the email settings say.
-FOR_EVERY_OWNER = Q(kind="credentials_redirected")
+FOR_EVERY_OWNER = Q(kind__in=("credentials_redirected", "email_redirected"))
 
 
 class AlertQuerySet(models.QuerySet["Alert"]):
@@ -33,7 +33,7 @@ class AlertQuerySet(models.QuerySet["Alert"]):
 
         A profile's owner also sees the errors of the mailboxes that use it; the owner of a mailbox sees
         those of its profile where the email settings say so ("Notify mailbox owner"), and always where their
-        credentials go. Of an outage that both see, only the profile's alert stands on the wall.
+        credentials and their email go. Of an outage that both see, only the profile's alert stands on it.
 
         Each of the three is found by an index; together in one condition, all alerts would be looked at.
         """

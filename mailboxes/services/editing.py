@@ -1,6 +1,6 @@
 """Create and change mailboxes. Worker state is never saved here, only reset where a change calls for it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -118,29 +118,27 @@ def follow_connection(
     *,
     profile: ServerProfile,
     directions: Collection[str],
-    redirected: Redirection | None,
+    redirected: Mapping[str, Redirection],
     now: datetime,
     **_sent: object,
 ) -> None:
     """Stop the mailboxes of a profile that connects otherwise now, until they are tested again.
 
-    What it was told of hosts that it no longer uses is over. Whose credentials go elsewhere now is told.
+    What it was told of hosts that it no longer uses is over. Whose credentials or email go elsewhere is told.
     """
     found = Mailbox.objects.filter(server_profile=profile)
     switching.reset(found.values("pk"), directions=directions, now=profile.modified_on)
     authorizing.ask_anew(profile)
     hosts = {braking.host_of(profile, direction) for direction in Direction.values}
     wall.resolve_of_profile(braking.BRAKED, profile=profile, now=now, still_about=hosts)
-    if redirected:
-        person = profile.modified_by
+    person = profile.modified_by
+    for what, to in redirected.items():
         words = {
-            "hosts": str(redirected),
-            "number": redirected.mailboxes,
+            "hosts": str(to),
+            "number": to.mailboxes,
             "person": person.get_full_name() or person.get_username() if person else "manage.py",
         }
-        wall.raise_alert(
-            "credentials_redirected", profile=profile, now=now, about=str(redirected), words=words
-        )
+        wall.raise_alert(f"{what}_redirected", profile=profile, now=now, about=str(to), words=words)
 
 
 def follow_switch(*, profiles: Collection[UUID], active: bool, now: datetime, **_sent: object) -> None:

@@ -280,6 +280,19 @@ class ServerProfileForm(VersionedForm, ConsoleForm, _ModelForm):
             )
         return name
 
+    def clean_owner(self) -> User | None:
+        """Refuse who has no role here any more: nothing of this profile would be told to them."""
+        owner: User | None = self.cleaned_data["owner"]
+        if owner is not None and not access.belongs(owner, self.instance.environment_id):
+            raise ValidationError(
+                _(
+                    "%(name)s has no role in this environment, or no account in use, and would not see the "
+                    "alerts. Choose another owner, or Nobody."
+                )
+                % {"name": _full_name(owner)}
+            )
+        return owner
+
     def clean(self) -> dict[str, Any]:
         """Fill in the servers that belong to the type, where nothing was typed; POP3 has no folders."""
         typed: dict[str, Any] = super().clean() or self.cleaned_data

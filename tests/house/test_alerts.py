@@ -10,7 +10,7 @@ from mailboxes.choices import AlertLevel
 from tests.house.test_pains import NAMED, defined_in
 
 #: The events of the admin center, which come first, and what else is told.
-EVENTS, OTHERS = 21, 17
+EVENTS, OTHERS = 21, 18
 ROW = re.compile(r"^\| (\d+) \|(.+)\|$", re.MULTILINE)
 CODE = re.compile(r"`(\w+)`")
 MODULE = re.compile(r"`((?:engine|services)/\w+\.py)`")

@@ -196,6 +196,24 @@ def test_who_leads_them_elsewhere_is_told_to_the_owners_of_the_mailboxes(
     assert alert.parameters["hosts"] == "new.contoso.example"
 
 
+def test_who_leads_email_elsewhere_with_another_password_is_told_to_the_owners(
+    keeping: ServerProfile, new_mailbox: NewMailbox, customizer: User, colleague: User
+) -> None:
+    new_mailbox("anna", server_profile=keeping, owner=colleague)
+    change(keeping, customizer, "password", outgoing_location=EVIL, password="another secret")
+    alert = Alert.objects.for_person(colleague).get()
+    assert alert.kind == "email_redirected"
+    assert (alert.parameters["person"], alert.parameters["hosts"]) == ("carl", EVIL)
+
+
+def test_another_password_for_the_same_hosts_is_told_to_nobody(
+    keeping: ServerProfile, new_mailbox: NewMailbox, customizer: User
+) -> None:
+    new_mailbox("anna", server_profile=keeping)
+    change(keeping, customizer, "password", password="another secret")
+    assert not Alert.objects.exists()
+
+
 # The form
 
 

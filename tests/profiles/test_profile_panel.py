@@ -6,7 +6,8 @@ from django.test import Client
 from django.urls import reverse
 
 from emailsync.mail.endpoint import NetworkPolicy, parse_ports
-from profiles.models import Environment, ServerProfile
+from profiles.choices import Role
+from profiles.models import Environment, Membership, ServerProfile
 from tests.profiles.conftest import HTMX, NewMailbox, NewProfile, create_url, edit_url, typed_from
 
 Typed = dict[str, str]
@@ -121,6 +122,20 @@ def test_what_is_wrong_is_said_in_its_field(
     assert answer.status_code == 422
     assert re.search(rf'id="id_{field}_error">.*?{sentence}', page, re.DOTALL)
     assert f'href="#id_{field}"' in page
+
+
+def test_an_owner_who_lost_their_role_is_refused_since_they_would_be_told_nothing(
+    client: Client, profile: ServerProfile, typed: Typed
+) -> None:
+    left = User.objects.create_user("lena")
+    ServerProfile.objects.filter(pk=profile.pk).update(owner=left)
+    profile.refresh_from_db()
+    owned = typed_from(profile, typed, owner=str(left.pk))
+    page = client.post(edit_url(profile), owned, headers=HTMX).content.decode()
+    assert re.search(r'id="id_owner_error">.*?would not see the alerts', page, re.DOTALL)
+    Membership.objects.create(user=left, environment=profile.environment, role=Role.MEMBER)
+    page = client.post(edit_url(profile), owned, headers=HTMX).content.decode()
+    assert "would not see the alerts" not in page
 
 
 @pytest.mark.parametrize("wrong", [{"incoming_location": ""}, {"incoming_port": "70000"}])

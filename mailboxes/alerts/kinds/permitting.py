@@ -70,6 +70,21 @@ PERMITTING = (
         (Link.PROFILE,),
     ),
     Kind(
+        "email_redirected",
+        AlertLevel.WARNING,
+        gettext_noop("Email of mailboxes of {profile} goes through {hosts} now"),
+        gettext_noop(
+            "{person} changed the server profile, which signs in with an account of its own. {number} "
+            "mailboxes receive and send there as soon as they are tested, and whoever runs that server can "
+            "read what they send."
+        ),
+        gettext_noop(
+            "Nothing to do if this was agreed. Otherwise deactivate the server profile and have its location "
+            "and account put back."
+        ),
+        (Link.PROFILE,),
+    ),
+    Kind(
         "oauth_secret_expiring",
         AlertLevel.WARNING,
         gettext_noop("The client secret of {profile} expires on {date}"),
