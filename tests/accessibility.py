@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Literal
 
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.base import AXE_SCRIPT, AxeResults
 from playwright.sync_api import Page
 
 Scheme = Literal["light", "dark"]
@@ -14,8 +14,13 @@ DESK, PHONE = 1440, 390
 NARROW = (320, 641, 901, 1101)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 FITS = "document.documentElement.scrollWidth <= innerWidth"
-#: Colours that change with the theme arrive with the next frames; a panel slides in. A rule for everything
-#: has the browser work out every style anew: it may keep an inherited colour of the theme before.
+#: A panel slides in.
+SETTLED = """async () => {
+    await new Promise(requestAnimationFrame);
+    await Promise.allSettled(document.getAnimations().map(one => one.finished));
+}"""
+#: Colours that change with the theme arrive with the next frames. A rule for everything has the browser work
+#: out every style anew, which takes long: it may keep an inherited colour of the theme before.
 DRAWN = """async () => {
     const frame = () => new Promise(requestAnimationFrame);
     const everything = new CSSStyleSheet();
@@ -33,33 +38,46 @@ DRAWN = """async () => {
 COLORS = {"runOnly": ["color-contrast", "link-in-text-block"]}
 RULES: dict[tuple[int, Scheme], dict[str, Any]] = {
     (DESK, "light"): {},
-    (DESK, "dark"): COLORS,
     (PHONE, "light"): {},
+    (DESK, "dark"): COLORS,
 }
 #: Before a dialog or a panel nothing else can be reached; what lies behind is a screen of its own.
-MODAL = "dialog:modal"
+RUN = "rules => axe.run(document.querySelector('dialog:modal') ?? document, rules)"
 
 
 def examine(page: Page, *, look: Look | None = None) -> None:
     """Refuse what axe refuses, and a page wider than the screen; `look` sees each state before that."""
     for frame in page.frames:
         frame.wait_for_load_state()
-    axe = Axe()
-    context = MODAL if page.locator(MODAL).count() else None
-    for width in (DESK, PHONE):
-        page.set_viewport_size({"width": width, "height": 844})
-        for scheme in SCHEMES:
+    page.evaluate(AXE_SCRIPT)
+    for scheme in SCHEMES:
+        draw(page, scheme)
+        for width in (DESK, PHONE):
             options = RULES.get((width, scheme))
             if options is None and look is None:
                 continue
-            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            page.evaluate(DRAWN)
+            page.set_viewport_size({"width": width, "height": 844})
+            page.evaluate(SETTLED)
             if look is not None:
                 look(width, scheme)
             if options is not None:
-                found = axe.run(page, context, {"resultTypes": ["violations"], **options})
-                assert found.violations_count == 0, found.generate_report()
-        assert page.evaluate(FITS)
+                refuse_violations(page, options)
+            assert page.evaluate(FITS), f"wider than {width} px"
     for width in NARROW:
         page.set_viewport_size({"width": width, "height": 640})
         assert page.evaluate(FITS), f"wider than {width} px"
+
+
+def draw(page: Page, scheme: Scheme) -> None:
+    """Show a page in a theme; return when nothing of another one is left."""
+    is_shown = page.evaluate(f"matchMedia('(prefers-color-scheme: {scheme})').matches")
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    if not is_shown:
+        page.evaluate(DRAWN)
+
+
+def refuse_violations(page: Page, options: dict[str, Any]) -> None:
+    """Run axe, which the page has loaded already."""
+    rules = {"resultTypes": ["violations"], **options}
+    found = AxeResults(page.evaluate(RUN, rules))
+    assert found.violations_count == 0, found.generate_report()
