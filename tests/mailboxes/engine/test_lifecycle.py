@@ -289,7 +289,7 @@ class Lifecycle(RuleBasedStateMachine):
 
 @pytest.mark.django_db
 def test_the_lifecycle_of_a_mailbox() -> None:
-    bounds = settings(max_examples=40, stateful_step_count=20, deadline=None, database=None)
+    bounds = settings(max_examples=25, stateful_step_count=20, deadline=None, database=None)
     # So many wrong passwords would engage the brake, which tests/mailboxes/engine/test_braking.py is about.
     with override_settings(BRAKE_REFUSALS=1000):
         run_state_machine_as_test(Lifecycle, settings=bounds)
