@@ -36,7 +36,16 @@ from django.utils import timezone
 
 from emailsync.web import upgrading
 from mailboxes.choices import RunState
-from mailboxes.models import Detection, Diagnosis, Job, OAuthToken, OAuthVisit, WorkerState
+from mailboxes.models import (
+    Detection,
+    Diagnosis,
+    Job,
+    OAuthToken,
+    OAuthVisit,
+    OutgoingMessage,
+    Reconciliation,
+    WorkerState,
+)
 from profiles.choices import AuthenticationType
 from profiles.models import ServerProfile
 
@@ -49,6 +58,8 @@ PLACE_PATIENCE = timedelta(seconds=2)
 #: How many rows one tick hands out at most, so that the broker never holds more than is soon done.
 CLAIM_LIMIT = 100
 
+#: Nothing is put off for longer; what seems to be was written by a clock that was ahead of time.
+FURTHEST = timedelta(days=2)
 
 #: What is handed out, in this order.
 KINDS: tuple[type[Any], ...] = (Diagnosis, Detection, Job, OAuthVisit, OAuthToken, WorkerState)
@@ -97,6 +108,18 @@ def _question() -> tuple[str, list[Any]]:
     asked = [model.objects.due(_SOME_TIME).query.exists().sql_with_params() for model in KINDS]
     sql = ", ".join(f"EXISTS({each})" for each, _ in asked)
     return f"SELECT {sql}", [each for _, parameters in asked for each in parameters]
+
+
+def forget_future(now: datetime) -> None:
+    """Make due again what a clock that was ahead of time has put off, however far ahead it was."""
+    limit = now + FURTHEST
+    for model in KINDS:
+        model._base_manager.filter(leased_until__gt=limit).update(leased_until=None)
+        model._base_manager.filter(queued_until__gt=limit).update(queued_until=None)
+    for model in (WorkerState, OAuthToken):
+        model._base_manager.filter(due_at__gt=limit).update(due_at=now)
+    OutgoingMessage.objects.waiting().filter(next_attempt_at__gt=limit).update(next_attempt_at=now)
+    Reconciliation.objects.filter(due_on__gt=limit).update(due_on=now)
 
 
 def claim_due(model: type[Workable], *, now: datetime, limit: int = CLAIM_LIMIT) -> list[Workable]:

@@ -5,7 +5,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -189,6 +189,43 @@ def test_the_clock_waits_for_the_tables_of_this_version(
     clock.run()
     assert len(ticks) == 1
     assert ticks[0].count("manage.py migrate") == 1
+
+
+def test_mail_goes_on_after_a_clock_that_was_a_year_ahead_was_put_right(
+    box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = timezone.now() + timedelta(days=365)
+    WorkerState.objects.update(due_at=ahead, leased_until=ahead, queued_until=ahead)
+    clock = ticker.Ticker()
+    found: list[int] = []
+
+    def tick() -> None:
+        found.append(WorkerState.objects.due(timezone.now()).count())
+        clock.stop()
+
+    monkeypatch.setattr(ticker, "tick", tick)
+    clock.run()
+    assert found == [2]
+
+
+def test_a_clock_that_is_put_back_while_a_worker_runs_holds_up_nothing(
+    box: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, now = ticker.Ticker(), timezone.now()
+    ahead = now + timedelta(days=365)
+    times = iter([ahead, now])
+    WorkerState.objects.update(due_at=ahead)
+    found: list[int] = []
+
+    def tick() -> None:
+        found.append(WorkerState.objects.due(now).count())
+        if len(found) == 2:
+            clock.stop()
+
+    monkeypatch.setattr(ticker, "tick", tick)
+    monkeypatch.setattr("emailsync.ticker.timezone.now", lambda: next(times))
+    clock.run()
+    assert found == [0, 2]
 
 
 def test_a_database_that_refuses_one_message_quarantines_it_alone(
