@@ -178,7 +178,8 @@ def _is_changed(cursor: FolderCursor, status: FolderStatus, *, now: datetime) ->
     Not every server tells UIDNEXT right; a new message shows in it or in the number of messages. Over POP3
     one message may have come and another of the same size gone.
     """
-    if cursor.listed_on is None or now - cursor.listed_on > LIST_AGAIN:
+    # A listing that is still to come was noted by a clock that was ahead of time.
+    if cursor.listed_on is None or not timedelta() <= now - cursor.listed_on <= LIST_AGAIN:
         return True
     before = (cursor.uidnext, cursor.messages, cursor.octets, cursor.modseq)
     return (status.uidnext, status.messages, status.octets, status.modseq) != before

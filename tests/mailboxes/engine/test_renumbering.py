@@ -270,9 +270,17 @@ def test_a_renumbered_folder_that_takes_several_runs_is_recognised_to_the_end(
     assert LedgerEntry.objects.filter(uidvalidity=8, outcome=LedgerOutcome.STORED).count() == 30
 
 
-@pytest.mark.parametrize("uidnext", [None, 99])
+@pytest.mark.parametrize(
+    ("uidnext", "passed"),
+    [
+        (None, syncing.LIST_AGAIN + timedelta(seconds=1)),
+        (99, syncing.LIST_AGAIN + timedelta(seconds=1)),
+        (None, -timedelta(days=365)),
+    ],
+    ids=["lagging", "leading", "by a clock that was ahead"],
+)
 def test_a_server_that_calls_the_folder_unchanged_is_not_believed_for_long(
-    box: Mailbox, imap: ScriptedImap, receive: Receive, uidnext: int | None
+    box: Mailbox, imap: ScriptedImap, receive: Receive, uidnext: int | None, passed: timedelta
 ) -> None:
     imap.uidnext = uidnext
     imap.messages.update(letters(1, 2))
@@ -282,7 +290,7 @@ def test_a_server_that_calls_the_folder_unchanged_is_not_believed_for_long(
     imap.messages.update(letters(3))
     receive(box)
     assert Message.objects.count() == 2
-    pass_time(listed_on=syncing.LIST_AGAIN + timedelta(seconds=1))
+    pass_time(listed_on=passed)
     receive(box)
     assert Message.objects.count() == 3
 
