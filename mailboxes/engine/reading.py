@@ -31,7 +31,7 @@ WINDOW = 1_000
 WIDE_WINDOW = 5_000
 #: One transaction stores at most this many messages or bytes.
 BATCH_MESSAGES = 200
-BATCH_BYTES = 4 * 1024 * 1024
+BATCH_BYTES = 3 * 1024 * 1024
 #: What a slow server has sent is stored after this many seconds at the latest.
 BATCH_SECONDS = 10.0
 #: So many messages or bytes are taken from the server, or for so long, before they are parsed one after the
