@@ -99,7 +99,7 @@ def _emailsync(dovecot: Dovecot, authority: Authority) -> int:
     wire = Wire(policy=policy, ca_certificates=authority.pem)
     with open_pop3(endpoint, Password(USER, PASSWORD), wire) as client:
         described = client.describe(client.ids_after(0), dates=False)
-        return sum(len(message.body.content or b"") for message in client.fetch(described))
+        return sum(message.body.size for message in client.fetch(described))
 
 
 if __name__ == "__main__":
