@@ -17,6 +17,7 @@ from tests.installation import Installation, Worker
 from tests.servers.dovecot import Dovecot
 from tests.servers.postfix import Postfix
 from tests.servers.postgres import Postgres
+from tests.servers.process import wait_until
 from tests.servers.redis import Redis
 
 pytestmark = pytest.mark.servers
@@ -176,6 +177,7 @@ def test_nothing_is_lost_or_doubled_while_workers_die(
         pending = "SELECT count(*) FROM mailboxes_outgoingmessage WHERE status IN ('pending_send', 'sending')"
         installation.wait_until(pending, equals=0, seconds=PATIENCE)
         _every_message_is_stored_once(installation, dovecot, names)
+        wait_until(lambda: not postfix.queued(), what="Postfix has delivered all that it took")
         _nothing_was_accepted_twice(installation, dovecot)
         assert havoc.counts["kill"] >= 3
         assert havoc.counts["freeze"] >= 1
@@ -195,7 +197,6 @@ def _every_message_is_stored_once(installation: Installation, dovecot: Dovecot, 
 
 
 def _nothing_was_accepted_twice(installation: Installation, dovecot: Dovecot) -> None:
-    time.sleep(3)
     arrived = Counter(message_from_bytes(content)["Message-ID"] for content in dovecot.messages(SINK))
     statuses = dict(installation.sql("SELECT message_id, status FROM mailboxes_outgoingmessage"))
     assert len(statuses) == SENT

@@ -82,7 +82,10 @@ class Up:
         self.close()
         (self.folder / "up.log").unlink(missing_ok=True)
         command = [sys.executable, str(ROOT / "manage.py"), "up", *self.words]
-        self.process = ServerProcess(command, log=self.folder / "up.log", environment=self.environment)
+        # The supervisor gives its children five seconds.
+        self.process = ServerProcess(
+            command, log=self.folder / "up.log", environment=self.environment, patience=20.0
+        )
         wait_for(lambda: "emailsync is ready." in self.said)
 
     def close(self) -> None:
@@ -157,7 +160,10 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 def is_gone(process: psutil.Process) -> bool:
     """Say whether a process ended, reaped or not."""
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.fixture(scope="module")

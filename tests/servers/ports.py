@@ -1,5 +1,6 @@
 """Free ports on loopback."""
 
+import os
 import random
 import socket
 import time
@@ -7,7 +8,8 @@ import time
 LOOPBACK = "127.0.0.1"
 # Below the kernel's ephemeral range (32768 and up), so that no outgoing connection takes the port
 # between our look and the server's bind.
-_CHOICES = range(20_000, 32_000)
+# The processes of a run draw from ports of their own, lest two take the same one between look and bind.
+_CHOICES = range(20_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8, 32_000, 8)
 _random = random.SystemRandom()
 _given: set[int] = set()
 
@@ -34,7 +36,7 @@ def is_listening(port: int) -> bool:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
-def wait_until_listening(*ports: int, seconds: float = 10.0) -> None:
+def wait_until_listening(*ports: int, seconds: float = 60.0) -> None:
     """Return when every port accepts connections; raise TimeoutError naming the ones that do not."""
     end = time.monotonic() + seconds
     missing = list(ports)

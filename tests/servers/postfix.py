@@ -171,6 +171,11 @@ class Postfix(Server):
         """Answer for mail from the address with a reply such as `550 5.7.1 Blocked`."""
         write_cold(self._sender_replies, f"{address} {reply}\n")
 
+    def queued(self) -> int:
+        """Return how many messages it has taken and not delivered yet."""
+        waiting = (self.folder / "queue" / name for name in ("maildrop", "incoming", "active", "deferred"))
+        return sum(path.is_file() for each in waiting for path in each.rglob("*"))
+
     def wait_until_logged(self, text: str, *, seconds: float = 10.0) -> None:
         """Return when Postfix has logged the text."""
         wait_until(lambda: text in self.log(), what=f"Postfix logged {text!r}", seconds=seconds)

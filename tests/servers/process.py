@@ -244,7 +244,7 @@ def run_as(
     return done.stdout
 
 
-def wait_until(condition: Callable[[], bool], *, what: str, seconds: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], *, what: str, seconds: float = 60.0) -> None:
     """Return when the condition holds; raise TimeoutError saying what did not come true."""
     end = time.monotonic() + seconds
     while not condition():

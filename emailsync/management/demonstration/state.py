@@ -1,6 +1,7 @@
 """The folder of the demo: ports, passwords and certificates, made once and kept until it is removed."""
 
 import ipaddress
+import itertools
 import json
 import os
 import random
@@ -71,9 +72,10 @@ def prepare() -> State:
         return changed
     folder().mkdir(parents=True, exist_ok=True, mode=0o700)
     _make_certificates()
+    imap_port, smtp_port = _free_ports(2)
     state = State(
-        imap_port=_free_port(),
-        smtp_port=_free_port(),
+        imap_port=imap_port,
+        smtp_port=smtp_port,
         passwords={account.user_name: get_random_string(20) for account in ACCOUNTS},
     )
     _save(state)
@@ -128,13 +130,14 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _free_port() -> int:
+def _free_ports(number: int) -> list[int]:
+    """Return so many ports, no two of them the same."""
     chosen = random.SystemRandom().sample(PORTS, len(PORTS))
-    return next(port for port in chosen if _is_free(port))
+    return list(itertools.islice(filter(_is_free, chosen), number))
 
 
 def _kept(port: int) -> int:
-    return port if _is_free(port) else _free_port()
+    return port if _is_free(port) else _free_ports(1)[0]
 
 
 def _make_certificates() -> None:
