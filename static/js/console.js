@@ -192,6 +192,14 @@
     location.reload();
   });
 
+  // Of two lists asked for in a hurry the last one counts: the page may not show one under the address of another.
+  let going = null;
+  document.addEventListener("htmx:beforeSend", e => {
+    if (e.detail.target?.id !== "list" || !e.detail.elt.hasAttribute("hx-push-url")) return;
+    going?.abort();
+    going = e.detail.xhr;
+  });
+
   // What somebody opened stays open when its part of the page is drawn anew.
   let opened = [];
   document.addEventListener("htmx:beforeSwap", e => { opened = [...e.detail.target.querySelectorAll("details[id]")].map(d => [d.id, d.open]); });
