@@ -7,7 +7,7 @@ due. Before its first tick it waits for the tables of this version, so that noth
 
 import logging
 import threading
-from datetime import UTC, datetime
+from datetime import datetime
 
 from celery import Task
 from django.conf import settings
@@ -31,7 +31,6 @@ TASKS: dict[type[Model], "Task[..., None]"] = {
     OAuthVisit: tasks.exchange_code,
     OAuthToken: tasks.look_after_token,
 }
-NEVER = datetime.min.replace(tzinfo=UTC)
 #: Longest pause between two ticks while the database or the broker is away.
 LONGEST_PAUSE = 10.0
 
@@ -47,15 +46,15 @@ class Ticker(threading.Thread):
     def run(self) -> None:
         """Tick until told to stop; after a failure, pause longer each time."""
         pause = settings.TICK
-        has_tables, ticked = False, NEVER
+        ticked: datetime | None = None
         while not self._stop_event.wait(pause):
             try:
-                if not has_tables:
+                now = timezone.now()
+                if ticked is None:
                     close_old_connections()
                     upgrading.require_tables()
-                    has_tables = True
                 # At the start, and whenever the clock is put back.
-                if (now := timezone.now()) < ticked or ticked == NEVER:
+                if ticked is None or now < ticked:
                     scheduling.forget_future(now)
                 ticked = now
                 tick()

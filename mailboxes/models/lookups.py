@@ -10,7 +10,7 @@ from django.db.models.sql.compiler import SQLCompiler
 class Among(In):
     """Is one of many numbers or texts, as with `in`, but PostgreSQL is handed one array of them.
 
-    With a placeholder for each of hundreds of values, a statement takes longer to write than to answer.
+    Where each of hundreds of values has its own mark, a statement takes longer to write than to answer.
     """
 
     lookup_name = "among"

@@ -213,7 +213,7 @@ def test_its_server_ends_without_a_word_while_connections_begin(demo: state.Stat
     with contextlib.ExitStack() as stack:
         server = ServerProcess([sys.executable, MANAGE, "demo", "--serve"], log=log, environment=environment)
         stack.callback(server.close)
-        wait_until_listening(demo.imap_port, demo.smtp_port, seconds=60)
+        wait_until_listening(demo.imap_port, demo.smtp_port)
         begun = [begin_handshake(demo.imap_port, tls) for _ in range(100)]
         for connection, _ in begun:
             stack.enter_context(connection)
