@@ -222,7 +222,7 @@
     if (!place) return;
     const stops = [...place.querySelectorAll(STOPS)].filter(s => s.checkVisibility()), same = stops.filter(s => s.tagName === held.tag);
     const to = document.getElementById(held.id) ?? same.find(s => held.menu && s.getAttribute("popovertarget") === held.menu) ?? same.find(s => words(s) === held.words)
-      ?? place.querySelector(".scrollx, .empty a") ?? stops[0];
+      ?? place.querySelector(".scrollx, .empty a") ?? stops[0] ?? document.getElementById("main");
     to?.focus({ preventScroll: true });
     held = null;
   };
@@ -293,6 +293,7 @@
     if (form) bar(form, "error", title, text);
     else toast({ title, text, intent: "error" });
   };
+  document.addEventListener("server:failed", e => failed(e, e.detail.title, e.detail.text));   // HX-Trigger
   document.addEventListener("htmx:beforeRequest", e => {                    // nobody looks, or somebody types a search: ask next time
     if (!e.target.getAttribute?.("hx-trigger")?.includes("every")) return;
     if (e.target.matches("[data-autosave]") && !dirty(e.target.closest("form"))) { e.preventDefault(); return; }
