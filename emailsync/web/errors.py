@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.utils.translation import gettext, gettext_noop
 
 from emailsync.web.security import reference_of
 from emailsync.web.upgrading import is_of_another_version
@@ -19,6 +20,11 @@ logger = logging.getLogger(__name__)
 TOO_LARGE = (RequestDataTooBig, TooManyFieldsSent, TooManyFilesSent)
 #: What a browser or a proxy waits before it asks a database that is away once more, in seconds.
 RETRY_AFTER = 10
+#: What the script says where a command met a database that was not migrated.
+UPGRADE = gettext_noop("The database is not upgraded yet")
+MIGRATE = gettext_noop(
+    "The person who runs this console must upgrade it with manage.py migrate and start again."
+)
 
 
 def _layout(request: HttpRequest) -> str:
@@ -61,7 +67,11 @@ def server_error(request: HttpRequest) -> HttpResponse:
     logger.error("Reference %s: %s %s failed.", reference_of(request), request.method, request.path)
     error = sys.exception()
     if isinstance(error, DatabaseError) and is_of_another_version(error):
-        return _static_page(request, "503_migrate.html", status=503)
+        response = _static_page(request, "503_migrate.html", status=503)
+        reference = gettext("Reference %(reference)s") % {"reference": reference_of(request)}
+        said = {"title": gettext(UPGRADE), "text": f"{gettext(MIGRATE)} {reference}."}
+        response.headers["HX-Trigger"] = json.dumps({"server:failed": said})
+        return response
     if isinstance(error, (OperationalError, InterfaceError)):
         response = _static_page(request, "503.html", status=503)
         response.headers["Retry-After"] = str(RETRY_AFTER)

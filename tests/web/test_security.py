@@ -1,5 +1,6 @@
 """Headers, and failures that have a name and a way out."""
 
+import json
 import logging
 import re
 from io import BytesIO
@@ -88,6 +89,16 @@ def test_a_database_of_another_version_says_that_it_is_to_be_migrated(signed_in:
     assert "The database is not upgraded yet" in page
     assert "<code>manage.py migrate</code>" in page
     assert f"Reference {response.headers['X-Reference']}" in page
+
+
+def test_a_command_on_a_database_of_another_version_says_the_same(signed_in: Client) -> None:
+    with transaction.atomic():
+        response = signed_in.get("/behind/", headers={"HX-Request": "true"})
+        transaction.set_rollback(True)
+    said = json.loads(response.headers["HX-Trigger"])["server:failed"]
+    assert said["title"] == "The database is not upgraded yet"
+    assert "manage.py migrate" in said["text"]
+    assert said["text"].endswith(f"Reference {response.headers['X-Reference']}.")
 
 
 @pytest.mark.parametrize(
