@@ -89,6 +89,13 @@ def may(user: Person, permission: Permission, mailbox: Mailbox) -> bool:
     return access.may(user, permission, mailbox.environment_id, owner_id=mailbox.owner_id)
 
 
+def permissions(user: Person, mailbox: Mailbox) -> frozenset[Permission]:
+    """Return what `user` may do with `mailbox`."""
+    given = access.permissions(user, mailbox.environment_id)
+    is_own = mailbox.owner_id == user.pk and access.belongs(user, mailbox.environment_id)
+    return given | access.OWN if is_own else given
+
+
 def enter(
     user: Person,
     slug: str,
@@ -108,7 +115,7 @@ def enter(
     if mailbox is None:
         raise Http404("There is no such mailbox.")
     mailbox.environment = environment
-    mailbox.may = frozenset(each for each in Permission if may(user, each, mailbox))
+    mailbox.may = frozenset(permissions(user, mailbox))
     if permission not in mailbox.may:
         if Permission.READ_MAILBOXES not in mailbox.may:
             raise Http404("There is no such mailbox.")

@@ -1,6 +1,7 @@
 """Why a direction of a mailbox may not be worked on: the checklist behind every run and every page."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -97,12 +98,13 @@ def blockers(mailbox: Mailbox, direction: str, *, takes_over: bool = False) -> l
     return found
 
 
-def reasons(mailbox: Mailbox, direction: str) -> list[Blocker]:
+def reasons(mailbox: Mailbox, direction: str, *, now: datetime) -> list[Blocker]:
     """Return what stands in the way of `direction` as people are told it.
 
-    A run only asks whether the permission is there; people know that they have just given it.
+    A run only asks whether the permission is there, and lets the provider say that it has ended; people are
+    told before, and know that they have just given it.
     """
-    found = blockers(mailbox, direction)
+    found = blockers(mailbox, direction) or _ended(mailbox, direction, now=now)
     if MENDED_BY_CONNECTING.isdisjoint(each.code for each in found):
         return found
     if not OAuthVisit.objects.under_way().filter(mailbox=mailbox).exists():
@@ -114,6 +116,17 @@ def reasons(mailbox: Mailbox, direction: str) -> list[Blocker]:
         else each
         for each in found
     ]
+
+
+def _ended(mailbox: Mailbox, direction: str, *, now: datetime) -> list[Blocker]:
+    profile = mailbox.server_profile
+    if profile is None or authentication_type(profile, direction) != AuthenticationType.OAUTH:
+        return []
+    token = OAuthToken.objects.filter(mailbox=mailbox).first() if is_connected_by_people(profile) else None
+    if token is None or token.ends_on is None or token.ends_on > now:
+        return []
+    sentence = _("The permission to open this mailbox with OAuth has ended.")
+    return [Blocker("oauth_expired", sentence, _("Choose Reconnect on the page of the mailbox."))]
 
 
 def _no_forward_mailbox() -> Blocker:

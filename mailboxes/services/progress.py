@@ -181,7 +181,9 @@ class Row:
 def rows(
     job: Job, page: Sequence[Diagnosis], *, opened: Collection[int], all_open: bool = False, now: datetime
 ) -> list[Row]:
-    """Return a page of diagnoses (mailbox and profile loaded) with the steps to be shown, in one query.
+    """Return a page of diagnoses with the steps to be shown, in one query.
+
+    Mailbox and profile are loaded, and the mailbox knows what its reader may do.
 
     Failed steps are always there, the rest only for rows that run or that the reader opened.
     """
@@ -271,18 +273,23 @@ def _shown(step: DiagnosisStep, mailbox: Mailbox) -> ShownStep:
 
 
 def where_to_mend(code: str, *, direction: str, mailbox: Mailbox) -> tuple[str, str]:
-    """Return the label and address of the page where the cause `code` is mended."""
-    page = mailbox.get_absolute_url()
-    profile = mailbox.server_profile
-    if code == NOT_APPROVED:
+    """Return the label and address of the page where the cause `code` is mended.
+
+    `mailbox.may` says whether its reader can: the label promises no command that they have not.
+    """
+    page, profile = mailbox.get_absolute_url(), mailbox.server_profile
+    if code == NOT_APPROVED and Permission.APPROVE in mailbox.may:
         return _("Approve the address"), page
-    if code in _MAILBOX or profile is None:
-        return _("Open mailbox"), page
-    if code in _CONNECTION:
+    may_give = Permission.GIVE_CREDENTIALS in mailbox.may
+    if profile and code in _CONNECTION and may_give:
         return _("Connect the mailbox"), f"{page}#connection"
-    if code in _CREDENTIALS and authentication_type(profile, direction) != AuthenticationType.IN_PROFILE:
+    is_own = code in _CREDENTIALS and not (
+        profile and authentication_type(profile, direction) == AuthenticationType.IN_PROFILE
+    )
+    if profile and is_own and may_give:
         return _("Update credentials"), f"{page}#id_user_name"
-    if Permission.READ_SETTINGS not in mailbox.environment.may:
+    is_of_mailbox = is_own or code in {NOT_APPROVED, *_MAILBOX, *_CONNECTION}
+    if profile is None or is_of_mailbox or Permission.READ_SETTINGS not in mailbox.environment.may:
         return _("Open mailbox"), page
     return _("Open server profile"), reverse(
         "profiles:profile_edit", args=[mailbox.environment.slug, profile.pk]

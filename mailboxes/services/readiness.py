@@ -137,7 +137,7 @@ def _word(known: _Known, state: WorkerState, checks: Sequence[Check]) -> str:
 def _checks(known: _Known, direction: Direction, state: WorkerState) -> list[Check]:
     """Return the conditions of a direction, the most basic first."""
     mailbox = known.mailbox
-    found = {blocker.code: blocker for blocker in reasons(mailbox, direction)}
+    found = {blocker.code: blocker for blocker in reasons(mailbox, direction, now=known.now)}
     met = {
         "record": (("mailbox_inactive",), _("The mailbox is active.")),
         "profile": (

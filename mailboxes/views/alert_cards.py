@@ -75,7 +75,8 @@ class CardDrawing:
 
     def __init__(self, *, focus: int, spans_environments: bool) -> None:
         """Look up what all cards have in common; the card `focus` takes the focus."""
-        self._focus, self._spans, self._moment = focus, spans_environments, moments()
+        self._focus, self._spans = focus, spans_environments
+        self._moment, self._within = moments(), moments(within=True)
         self._read = fill(
             READ,
             url=reverse("mailboxes:alert_read"),
@@ -142,17 +143,17 @@ class CardDrawing:
     def _meta(self, card: Card, level: str) -> Iterator[SafeString | str]:
         alert = card.alert
         if alert.resolved_on:
-            yield fill(STRONG, fill(PAIR, self._resolved, self._moment(alert.resolved_on)))
+            yield fill(STRONG, fill(PAIR, self._resolved, self._within(alert.resolved_on)))
         if self._spans:
             yield fill(PLAIN, alert.environment.name)
         yield self._mailbox if alert.mailbox_id else self._profile
         yield fill(PLAIN, level)
         yield self._moment(alert.last_seen_on)
         if card.members:
-            yield fill(self._since, self._moment(alert.first_seen_on))
+            yield fill(self._since, self._within(alert.first_seen_on))
         elif alert.count > 1:
             words = ngettext("once since %(since)s", "%(number)s times since %(since)s", alert.count)
-            filled = escape(words) % {"number": alert.count, "since": self._moment(alert.first_seen_on)}
+            filled = escape(words) % {"number": alert.count, "since": self._within(alert.first_seen_on)}
             yield fill(STRONG, SafeString(filled))
 
     def _links(self, card: Card) -> SafeString:

@@ -40,7 +40,7 @@ class Condition:
         return self.word in {"stopped", "waiting"}
 
 
-def conditions(mailbox: Mailbox) -> list[Condition]:
+def conditions(mailbox: Mailbox, *, now: datetime) -> list[Condition]:
     """Return the condition of both directions, incoming first."""
     states = {state.direction: state for state in WorkerState.objects.filter(mailbox=mailbox)}
     remedies = {
@@ -51,16 +51,16 @@ def conditions(mailbox: Mailbox) -> list[Condition]:
         .order_by("last_seen_on")
     }
     return [
-        _condition(mailbox, direction, states.get(direction) or WorkerState(), remedies=remedies)
+        _condition(mailbox, direction, states.get(direction) or WorkerState(), remedies=remedies, now=now)
         for direction in (Direction.INCOMING, Direction.OUTGOING)
     ]
 
 
 def _condition(
-    mailbox: Mailbox, direction: Direction, state: WorkerState, *, remedies: dict[str, str]
+    mailbox: Mailbox, direction: Direction, state: WorkerState, *, remedies: dict[str, str], now: datetime
 ) -> Condition:
     used = mailbox.uses(direction)
-    reasons = _reasons(mailbox, direction, state, remedies=remedies) if used else []
+    reasons = _reasons(mailbox, direction, state, remedies=remedies, now=now) if used else []
     return Condition(
         direction=direction,
         word=_word(state, used=used, reasons=reasons),
@@ -81,7 +81,7 @@ def _word(state: WorkerState, *, used: bool, reasons: Sequence[Reason]) -> str:
 
 
 def _reasons(
-    mailbox: Mailbox, direction: Direction, state: WorkerState, *, remedies: dict[str, str]
+    mailbox: Mailbox, direction: Direction, state: WorkerState, *, remedies: dict[str, str], now: datetime
 ) -> list[Reason]:
     """Return what stands in the way, in the order in which it is to be mended."""
     found = [
@@ -91,7 +91,7 @@ def _reasons(
             blocker.remedy,
             None if blocker.is_under_way else _link(blocker.code, direction, mailbox),
         )
-        for blocker in readiness.reasons(mailbox, direction)
+        for blocker in readiness.reasons(mailbox, direction, now=now)
     ]
     known = {reason.code for reason in found}
     if state.last_error and state.last_error_code not in known:

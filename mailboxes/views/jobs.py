@@ -38,6 +38,7 @@ SHOWN = (
     *("state", "incoming", "outgoing", "started_on", "finished_on", "mailbox"),
     *("mailbox__name", "mailbox__address", "mailbox__incoming", "mailbox__outgoing"),
     *("mailbox__address_status", "mailbox__environment", "mailbox__server_profile"),
+    "mailbox__owner",
 )
 
 
@@ -124,6 +125,8 @@ def _tests(
         for word in request.GET.getlist("open")
         if word.isascii() and word.isdecimal() and len(word) < 19
     }
+    for row in listing.rows:
+        row.mailbox.may = mailbox_access.permissions(request.user, row.mailbox)
     rows = progress.rows(job, listing.rows, opened=opened, all_open=counts.total == 1, now=now)
     here = page_words(listing, opened=opened)
     return {

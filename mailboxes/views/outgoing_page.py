@@ -31,7 +31,9 @@ UNFINISHED = frozenset({OutgoingStatus.PENDING_SEND, OutgoingStatus.SENDING})
 
 def outgoing_condition(mailbox: Mailbox) -> Condition:
     """Return how sending from `mailbox` is doing."""
-    return next(found for found in conditions(mailbox) if found.direction == Direction.OUTGOING)
+    return next(
+        found for found in conditions(mailbox, now=timezone.now()) if found.direction == Direction.OUTGOING
+    )
 
 
 def mail_url(name: str, mailbox: Mailbox, *numbers: int) -> str:

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from mailboxes.alerts import wall
 from mailboxes.models import Mailbox, OAuthToken, OAuthVisit
-from profiles.choices import Role
+from profiles.choices import IncomingMethod, Role
 from profiles.models import Environment, Membership, ServerProfile
 from profiles.oauth import client_key
 
@@ -191,21 +191,32 @@ def test_a_permission_that_ends_or_has_ended_is_not_shown_as_one_that_lasts(
         access_expires_on=now + timedelta(hours=row["access"]),
         refresh_expires_on=now + timedelta(days=row["refresh"]) if "refresh" in row else None,
     )
+    ServerProfile.objects.update(incoming_port=993)
+    Mailbox.objects.update(incoming=IncomingMethod.SERVER_SIDE, address_status="approved")
     page = client.get(box.get_absolute_url()).content.decode()
     assert f"{word}<" in page
     assert says in page
+    has_ended = word == "Reconnect needed"
+    assert ("The permission to open this mailbox with OAuth has ended." in page) is has_ended
+    assert ("and the permission is there" in page) is not has_ended
 
 
 def test_whoever_may_not_connect_a_mailbox_is_told_who_does(
     client: Client, box: Mailbox, environment: Environment
 ) -> None:
-    told = "Its owner, or a Mailbox Administrator, connects it."
-    assert told not in client.get(box.get_absolute_url()).content.decode()
+    told, offered = "Its owner, or a Mailbox Administrator, connects it.", '#connection">Connect the mailbox'
+    ServerProfile.objects.update(incoming_port=993)
+    Mailbox.objects.update(incoming=IncomingMethod.SERVER_SIDE)
+    page = client.get(box.get_absolute_url()).content.decode()
+    assert told not in page
+    assert offered in page
     auditor = User.objects.create_user("mo")
     Membership.objects.create(environment=environment, user=auditor, role=Role.AUDITOR)
     reader = Client(SERVER_NAME="localhost")
     reader.force_login(auditor)
-    assert told in reader.get(box.get_absolute_url()).content.decode()
+    page = reader.get(box.get_absolute_url()).content.decode()
+    assert told in page
+    assert offered not in page
 
 
 def test_disconnect_forgets_the_tokens(client: Client, box: Mailbox) -> None:

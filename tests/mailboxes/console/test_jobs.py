@@ -129,6 +129,27 @@ def test_one_mailbox_shows_every_step(client: Client, mailbox: Mailbox, start_jo
     assert "Open the Inbox" in page
 
 
+def test_who_may_not_give_credentials_is_led_to_the_mailbox(
+    environment: Environment, mailbox: Mailbox, start_job: StartJob
+) -> None:
+    job = start_job()
+    tested = finish(job, "Support", incoming="failure", outgoing="skipped")
+    add_step(tested, "Sign in as support", "failure", error_code="login_refused")
+    auditor, owner = User.objects.create_user("mo"), User.objects.create_user("una")
+    Membership.objects.create(environment=environment, user=auditor, role=Role.AUDITOR)
+    Membership.objects.create(environment=environment, user=owner, role=Role.MEMBER)
+    Mailbox.objects.update(owner=owner)
+
+    def shown_to(person: User) -> str:
+        browser = Client(SERVER_NAME="localhost")
+        browser.force_login(person)
+        return browser.get(job.get_absolute_url()).content.decode()
+
+    assert f'href="{mailbox.get_absolute_url()}">Open mailbox' in shown_to(auditor)
+    assert "Update credentials" not in shown_to(auditor)
+    assert "Update credentials" in shown_to(owner)
+
+
 def test_in_a_long_job_failures_show_and_the_rest_opens_on_demand(
     client: Client, new_mailbox: NewMailbox, start_job: StartJob
 ) -> None:
