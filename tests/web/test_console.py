@@ -108,6 +108,12 @@ def test_a_time_of_today_says_so_in_the_readers_zone() -> None:
     assert f"Today, {now.astimezone(ZoneInfo('Asia/Tokyo')):%H:%M}</time>" in html
 
 
+def test_a_time_of_today_begins_small_within_a_sentence() -> None:
+    now = timezone.now()
+    assert f">today, {timezone.localtime(now):%H:%M}</time>" in console.moment_within(now)
+    assert ">yesterday, " in console.moment_within(now - timedelta(days=1))
+
+
 def test_a_time_of_yesterday_says_so() -> None:
     assert "Yesterday, " in console.moment(timezone.now() - timedelta(days=1))
 

@@ -12,7 +12,7 @@ from django.forms import BaseForm
 from django.utils import timezone
 from django.utils.formats import number_format
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext, gettext_lazy, pgettext
 
 from emailsync.web import icons, navigation, zone
 from emailsync.web.forms import FieldError, field_errors
@@ -163,20 +163,23 @@ def about(sentence: str, name: object) -> str:
     return sentence % {"name": name}
 
 
-def _day(day: date, today: date) -> str:
+def _day(day: date, today: date, *, within: bool = False) -> str:
     ago = (today - day).days
     if ago == 0:
-        return gettext("Today")
+        return pgettext("within a sentence", "today") if within else gettext("Today")
     if ago == 1:
-        return gettext("Yesterday")
+        return pgettext("within a sentence", "yesterday") if within else gettext("Yesterday")
     written, language = zone.write_day(day, with_year=day.year != today.year), zone.foreign_language()
     return fill('<span lang="{}">{}</span>', language, written) if language else written
 
 
-def moments() -> Callable[..., SafeString | str]:
-    """Return what shows the many times of a page, each as `moment` does: its days are written once."""
+def moments(*, within: bool = False) -> Callable[..., SafeString | str]:
+    """Return what shows the many times of a page, each as `moment` does: its days are written once.
+
+    With `within`, as `moment_within` does.
+    """
     here, today = timezone.get_current_timezone(), timezone.localdate()
-    written = cache(lambda day: (zone.write_in_full(day), _day(day, today)))
+    written = cache(lambda day: (zone.write_in_full(day), _day(day, today, within=within)))
 
     def shown(value: datetime | None, empty: str = "") -> SafeString | str:
         if value is None:
@@ -198,6 +201,12 @@ def moments() -> Callable[..., SafeString | str]:
 def moment(value: datetime | None, empty: str = "") -> SafeString | str:
     """Show a time in the reader's zone: "Today, 09:42", "Nov 20, 11:05"."""
     return moments()(value, empty)
+
+
+@register.filter(expects_localtime=False)
+def moment_within(value: datetime | None) -> SafeString | str:
+    """Show a time in the middle of a sentence: "today, 09:42"."""
+    return moments(within=True)(value)
 
 
 @register.filter(expects_localtime=False)
