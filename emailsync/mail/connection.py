@@ -8,6 +8,7 @@ STARTTLS completed are noticed: they would be in the buffer, and then the connec
 import select
 import socket
 import ssl
+import time
 from collections.abc import Callable
 
 from emailsync.mail import certificates
@@ -50,6 +51,8 @@ class Connection:
         self.closed = False
         self._patience = wire.timeout
         self._allowed = 0.0
+        #: Until then (`time.monotonic`) the next calls may take as long as the last one.
+        self._unchanged_until = 0.0
         self._secrets: tuple[str, ...] = ()
         self._buffer = bytearray(BUFFER)
         self._view = memoryview(self._buffer)
@@ -83,6 +86,7 @@ class Connection:
     def wait_at_most(self, seconds: float, *, longer: bool = False) -> None:
         """Set the time that each further call may take; it may grow only when that is asked for."""
         self._patience = seconds if longer else min(self._patience, seconds)
+        self._unchanged_until = 0.0
         self._allow(self._patience)
 
     @property
@@ -165,15 +169,13 @@ class Connection:
 
     def read(self, size: int) -> bytes:
         """Return exactly so many bytes."""
-        have = self.buffered
-        if size <= have:
+        if size <= len(self._buffer):
+            while self._end - self._start < size:
+                self._receive_or_lose()
             start = self._start
             self._start = start + size
             return bytes(self._view[start : start + size])
-        if size <= len(self._buffer):
-            while self.buffered < size:
-                self._receive_or_lose()
-            return self.read(size)
+        have = self.buffered
         whole = bytearray(size)
         whole[:have] = self._view[self._start : self._end]
         self._start = self._end = 0
@@ -250,7 +252,7 @@ class Connection:
 
     def _use(self, sock: ssl.SSLSocket) -> None:
         self.sock = sock
-        self._allowed = 0.0
+        self._allowed = self._unchanged_until = 0.0
         self._receive_into = sock.recv_into
 
     def describe_tls(self) -> str:
@@ -273,6 +275,7 @@ class Connection:
         """Close the socket at once."""
         if not self.closed:
             self.closed = True
+            self._unchanged_until = 0.0
             self.sock.close()
 
     def _receive_or_lose(self) -> None:
@@ -289,7 +292,9 @@ class Connection:
         return count
 
     def _receive(self, target: memoryview) -> int:
-        self._limit_wait()
+        # Small pieces come by the thousand.
+        if time.monotonic() >= self._unchanged_until:
+            self._limit_wait()
         try:
             count = self._receive_into(target)
         except TimeoutError:
@@ -324,6 +329,7 @@ class Connection:
             if not remaining:
                 deadline.check()
             self._allow(min(self._patience, remaining))
+            self._unchanged_until = deadline.until_left(self._patience)
 
     def _allow(self, seconds: float) -> None:
         """Set how long the next call may take; setting it anew costs as much as a small read."""

@@ -9,7 +9,7 @@ import binascii
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from pybase64 import b64decode
 
@@ -177,9 +177,20 @@ class Boundaries:
         return False
 
 
+class Description(NamedTuple):
+    """What its headers say of a part that is no multipart."""
+
+    content_type: str
+    charset: str
+    disposition: str
+    filename: str
+    content_id: str
+    encoding: str
+
+
 @dataclass
 class Leaf:
-    """Describe a part that is no multipart; its bytes must be read before the next part is asked for."""
+    """Hold a part that is no multipart; its bytes must be read before the next part is asked for."""
 
     content_type: str
     charset: str
@@ -252,7 +263,7 @@ class Walker:
         if self._parts > PART_LIMIT:
             self.note("too_many_parts")
             return
-        leaf = make_leaf(values, content_type, default=default, pieces=pieces)
+        leaf = Leaf(*describe(values, content_type, default=default), pieces)
         yield leaf
         for defect in leaf.defects:
             self.note(defect)
@@ -349,19 +360,16 @@ def firsts(headers: Headers) -> dict[str, str]:
     return {name.lower(): value for name, value in reversed(headers)}
 
 
-def make_leaf(
-    values: Mapping[str, str], content_type: ContentType, *, default: str, pieces: Iterator[bytes]
-) -> Leaf:
+def describe(values: Mapping[str, str], content_type: ContentType, *, default: str) -> Description:
     """Describe a part by the first value of each of its headers."""
     disposition = parse_content_type(values.get("content-disposition", ""))
-    return Leaf(
+    return Description(
         content_type=content_type.value if TYPE.fullmatch(content_type.value) else default,
         charset=content_type.parameters.get("charset", ""),
         disposition=disposition.value,
         filename=file_name(disposition, content_type),
         content_id=one_line(values.get("content-id", "")).strip("<>"),
         encoding=values.get("content-transfer-encoding", "").partition(";")[0].strip().lower(),
-        pieces=pieces,
     )
 
 

@@ -6,15 +6,28 @@ whatever goes beyond a limit. What each part holds is read by the same functions
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
 from emailsync.mail.headers import (
     COUNT_LIMIT,
     REGULAR_BLOCK,
+    REMEMBERED_LENGTH,
     VALUE_LIMIT,
+    ContentType,
     parse_content_type,
     regular_headers,
 )
-from emailsync.mail.mime import BOUNDARY_LIMIT, DEPTH_LIMIT, PART_LIMIT, Headers, Leaf, firsts, make_leaf
+from emailsync.mail.mime import (
+    BOUNDARY_LIMIT,
+    DEPTH_LIMIT,
+    PART_LIMIT,
+    Description,
+    Headers,
+    Leaf,
+    describe,
+    firsts,
+)
 
 
 class Strange(Exception):
@@ -38,6 +51,15 @@ class Split:
             self.defects.extend(leaf.defects)
 
 
+class Block(NamedTuple):
+    """Hold the headers of a part, and what they say of it where it is no multipart."""
+
+    headers: Headers
+    values: Mapping[str, str]
+    content_type: ContentType
+    leaf: Description | None
+
+
 def split(raw: bytes) -> Split | None:
     """Take a message apart, or return None when the tolerant way should look at it."""
     parts: list[Leaf] = []
@@ -56,11 +78,10 @@ def _part(
     # The line end before a boundary is the boundary's, also where it ends the headers.
     if block is None or block.end() > min(end + len(b"\r\n"), start + VALUE_LIMIT):
         raise Strange
-    headers = regular_headers(block.group())
-    values = firsts(headers)
-    content_type = parse_content_type(values.get("content-type") or default)
-    if not content_type.value.startswith("multipart/"):
-        parts.append(make_leaf(values, content_type, default=default, pieces=iter((raw[block.end() : end],))))
+    is_short = block.end() - start <= REMEMBERED_LENGTH
+    headers, values, content_type, leaf = (_remembered if is_short else _read)(block.group(), default)
+    if leaf is not None:
+        parts.append(Leaf(*leaf, iter((raw[block.end() : end],))))
     else:
         boundary = content_type.parameters.get("boundary", "").rstrip().encode("utf-8", "replace")
         if depth == DEPTH_LIMIT or not 0 < len(boundary) < BOUNDARY_LIMIT // 2:
@@ -71,6 +92,19 @@ def _part(
     if len(headers) > COUNT_LIMIT or len(parts) > PART_LIMIT:
         raise Strange
     return headers, values
+
+
+def _read(block: bytes, default: str) -> Block:
+    headers = regular_headers(block)
+    values = firsts(headers)
+    content_type = parse_content_type(values.get("content-type") or default)
+    is_multipart = content_type.value.startswith("multipart/")
+    leaf = None if is_multipart else describe(values, content_type, default=default)
+    return Block(headers, values, content_type, leaf)
+
+
+#: The headers of inner parts are short, and much the same in message after message.
+_remembered = lru_cache(maxsize=256)(_read)
 
 
 def _between(raw: bytes, start: int, end: int, mark: bytes) -> Iterator[tuple[int, int]]:

@@ -38,6 +38,10 @@ class Deadline:
         """Return the seconds that are left, at least 0."""
         return max(0.0, self._at - time.monotonic())
 
+    def until_left(self, seconds: float) -> float:
+        """Return the moment (`time.monotonic`) from which on fewer than so many seconds are left."""
+        return self._at - seconds
+
     def check(self) -> None:
         """Raise DeadlineExceeded when no time is left."""
         if self.remaining() <= 0:

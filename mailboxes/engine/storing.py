@@ -48,7 +48,7 @@ class Recognised:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one transaction stores, and the UID up to which all is known."""
+    """What one transaction stores, and the UID up to which all is known (0: no further than before)."""
 
     prepared: Sequence[Prepared]
     noted: Sequence[Noted]
@@ -179,8 +179,9 @@ def _store(
         # After a renumbering messages found again take their new UID.
         if cursor.is_rescan and not cursor.is_by_uidl:
             _move(cursor, moved)
-        unmoved = FolderCursor.objects.filter(pk=cursor.pk, uidvalidity=cursor.uidvalidity)
-        unmoved.filter(last_uid__lt=batch.last_uid).update(last_uid=batch.last_uid)
+        if batch.last_uid:
+            unmoved = FolderCursor.objects.filter(pk=cursor.pk, uidvalidity=cursor.uidvalidity)
+            unmoved.filter(last_uid__lt=batch.last_uid).update(last_uid=batch.last_uid)
     return saved
 
 
