@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 from emailsync.mail.headers import Address, decode_words, one_line, remembered
 
-SIMPLE = re.compile(r"\s*([^\s,;:<>()\"@\[\]\\]+@[^\s,;:<>()\"@\\]+)\s*$")
+# White space is never given back: a long run of it would be tried at every place (possessive `+`).
+SIMPLE = re.compile(r"\s*+([^\s,;:<>()\"@\[\]\\]+@[^\s,;:<>()\"@\\]+)\s*$")
 NAMED = re.compile(
-    r"\s*(?:\"([^\"\\<>]*)\"|([^,;:<>()\"@\[\]\\]*))\s*<([^\s,;:<>()\"@\\]+@[^\s,;:<>()\"@\\]+)>\s*$"
+    r"\s*+(?:\"([^\"\\<>]*+)\"|([^,;:<>()\"@\[\]\\]*+))\s*+<([^\s,;:<>()\"@\\]+@[^\s,;:<>()\"@\\]+)>\s*$"
 )
 TOKEN = re.compile(
     r"""(?P<word>=\?[^?\s]{1,60}\?[bBqQ]\?[^?]{0,4000}\?=)
@@ -66,14 +67,16 @@ def _scan(value: str) -> Iterator[Address]:
     text: list[str] = []
     comments: list[str] = []
     angle = ""
+    # Whether it is in the text so far.
+    has_at = False
     for token in TOKEN.finditer(value):
         kind, word = token.lastgroup, token.group()
-        if kind == "mark" and word == ":" and not angle and "@" not in "".join(text):
+        if kind == "mark" and word == ":" and not angle and not has_at:
             # What stood before a colon was the name of a group.
             text, comments = [], []
         elif kind == "mark" and word in ",;":
             yield from _address(text, comments, angle)
-            text, comments, angle = [], [], ""
+            text, comments, angle, has_at = [], [], "", False
         elif kind == "angle":
             angle = angle or word.strip("<> \t")
         elif kind == "comment":
@@ -81,10 +84,12 @@ def _scan(value: str) -> Iterator[Address]:
         elif kind == "quoted":
             inner = word[1:-1] if len(word) > 1 and word.endswith('"') else word[1:]
             text.append(re.sub(r"\\(.)", r"\1", inner))
+            has_at = has_at or "@" in inner
         elif kind == "space":
             text.append(" ")
         else:
             text.append(word)
+            has_at = has_at or "@" in word
     yield from _address(text, comments, angle)
 
 

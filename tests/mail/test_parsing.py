@@ -252,8 +252,11 @@ def test_no_damage_can_make_it_fail(name: str, place: float, width: int, token: 
         b"Content-Transfer-Encoding: base64\r\n\r\n" + b"=A" * 100_000,
         b"X" * 500_000,
         b"a:\r\n" * 100_000,
+        b"From: x" + b" " * 60_000 + b"y\r\n\r\n",
+        b"To: a@b," + b" " * 60_000 + b"y\r\n\r\n",
+        b"To: a@b" + b":" * 60_000 + b"\r\n\r\n",
     ],
-    ids=range(20),
+    ids=range(23),
 )
 def test_hostile_messages_take_no_longer_than_others(content: bytes) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
