@@ -255,12 +255,14 @@ def test_no_damage_can_make_it_fail(name: str, place: float, width: int, token: 
         b"From: x" + b" " * 60_000 + b"y\r\n\r\n",
         b"To: a@b," + b" " * 60_000 + b"y\r\n\r\n",
         b"To: a@b" + b":" * 60_000 + b"\r\n\r\n",
+        b"Content-Type: text/html\r\n\r\n" + b"<head>" * 150_000,
+        b"Content-Type: text/html\r\n\r\n" + b"<head><body>" * 75_000,
     ],
-    ids=range(23),
+    ids=range(25),
 )
 def test_hostile_messages_take_no_longer_than_others(content: bytes) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-    parse(content)
+    assert parse(content).text is not None
     parsing._read(Walker(io.BytesIO(content)))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 3
 
@@ -523,6 +525,14 @@ def test_more_text_than_anybody_reads_is_cut_and_said() -> None:
 def test_html_becomes_lines() -> None:
     page = "<div>One<div>Two</div></div><ul><li>a<li>b</ul><p>x&nbsp;y &lt; z &#128512;"
     assert text_of(page).split() == ["One", "Two", "a", "b", "x", "y", "<", "z", "😀"]
+
+
+def test_a_number_of_no_character_does_not_make_it_fail() -> None:
+    assert text_of("a&#" + "9" * 5000 + ";b") == "a\ufffdb"
+
+
+def test_tags_are_found_behind_signs_whose_small_letters_take_more_room() -> None:
+    assert text_of("<p>" + "İ" * 50 + "<style>p</style><p>son") == "İ" * 50 + "\nson"
 
 
 def test_scripts_and_styles_are_no_text() -> None:
