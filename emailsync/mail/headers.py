@@ -6,12 +6,15 @@ what cannot be understood stays as it was.
 
 import binascii
 import codecs
+import encodings
 import hashlib
+import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from encodings.aliases import aliases
 from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import unquote_to_bytes
@@ -28,6 +31,8 @@ SPACE = " \t\n\r\v\f"
 NOT_CHARSETS = frozenset(
     {"unicode_escape", "raw_unicode_escape", "idna", "punycode", "undefined", "mbcs", "oem", "palmos"}
 )
+# Python is asked about no other name: it remembers each name that it does not know for ever.
+KNOWN = frozenset(aliases).union(module.name for module in pkgutil.iter_modules(encodings.__path__))
 # What mail calls by names that Python does not know, or knows too narrowly (WHATWG Encoding, section 4.2).
 ALIASES = {
     "ansi": "cp1252",
@@ -150,7 +155,8 @@ def find_charset(name: str) -> str | None:
     """Return Python's name of a character set, or None for one that nobody knows."""
     word = name.strip().strip("\"'").lower()
     word = ALIASES.get(word, word)
-    if not word or "\0" in word:
+    word = encodings.normalize_encoding(word).replace(".", "_")
+    if word not in KNOWN:
         return None
     try:
         found = codecs.lookup(word)

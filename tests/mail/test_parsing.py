@@ -1,6 +1,7 @@
 """Reading messages, however they are made."""
 
 import base64
+import encodings
 import hashlib
 import io
 import resource
@@ -265,6 +266,12 @@ def test_hostile_messages_take_no_longer_than_others(content: bytes) -> None:
     assert parse(content).text is not None
     parsing._read(Walker(io.BytesIO(content)))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 3
+
+
+def test_charsets_that_nobody_knows_leave_nothing_behind() -> None:
+    before = len(encodings._cache)
+    parse(b"Subject:" + b"".join(b" =?utf-8%s?q?a?= =?x%d?q?b?=" % (b"-" * i, i) for i in range(50)))
+    assert len(encodings._cache) <= before + 1
 
 
 def test_a_plain_message_is_read() -> None:
