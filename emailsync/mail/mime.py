@@ -152,29 +152,33 @@ class Boundaries:
 
     def __init__(self) -> None:
         self._stack: list[bytes] = []
+        #: What each line says after its dashes: of which level it is, and whether it closes it.
+        self._lines: dict[bytes, tuple[int, bool]] = {}
         self.hit: tuple[int, bool] | None = None
 
     def push(self, boundary: bytes) -> int:
         """Enter a multipart and return its level."""
         self._stack.append(boundary)
+        self._learn()
         return len(self._stack) - 1
 
     def leave(self, level: int) -> None:
         """Leave a multipart and all within it."""
         del self._stack[level:]
+        self._learn()
+
+    def _learn(self) -> None:
+        self._lines = {}
+        for level, boundary in enumerate(self._stack):
+            self._lines |= {boundary: (level, False), boundary + b"--": (level, True)}
 
     def match(self, line: bytes) -> bool:
         """Note whether a line is one of the boundaries (RFC 2046, section 5.1.1)."""
-        text = line[2:].rstrip(b" \t\r\n")
-        for level in range(len(self._stack) - 1, -1, -1):
-            boundary = self._stack[level]
-            if text == boundary:
-                self.hit = (level, False)
-                return True
-            if text == boundary + b"--":
-                self.hit = (level, True)
-                return True
-        return False
+        found = self._lines.get(line[2:].rstrip(b" \t\r\n"))
+        if found is None:
+            return False
+        self.hit = found
+        return True
 
 
 class Description(NamedTuple):
@@ -281,14 +285,15 @@ class Walker:
             self.note("boundary_not_found")
             text = ContentType("text/plain", content_type.parameters)
             yield from self._leaf(values, text, default=default, pieces=iter((preamble,)))
-        while self._boundaries.hit == (level, False):
+        # Who counts no further reads no further.
+        while self._boundaries.hit == (level, False) and self._parts <= PART_LIMIT:
             self._boundaries.hit = None
             yield from self._part(firsts(self._read_headers()), depth=depth + 1, default=default)
         closed = self._boundaries.hit == (level, True)
         self._boundaries.leave(level)
         if closed:
             self._skip()
-        else:
+        elif self._parts <= PART_LIMIT:
             self.note("boundary_unclosed")
 
     def _skip(self, *, keep: int = 0) -> bytes:
@@ -305,7 +310,7 @@ class Walker:
 
     def _header_lines(self, *, top: bool) -> Iterator[bytes]:
         """Yield the lines of headers, within limits; what goes beyond them is named as a defect."""
-        size = value_size = 0
+        size = value_size = count = 0
         seen: set[bytes] = set()
         keep = True
         previous = b""
@@ -315,7 +320,7 @@ class Walker:
                 # A line too long to be read at once goes on.
                 found, line_goes_on = None, True
             else:
-                line_goes_on = line[:1] in b" \t" and bool(seen)
+                line_goes_on = line[:1] in b" \t" and count > 0
                 if not line.strip(b"\r\n"):
                     return
                 if line.startswith(b"--") and self._boundaries.match(line):
@@ -327,9 +332,10 @@ class Walker:
             if found is not None:
                 name = found.group(1).lower()
                 value_size = 0
-                keep = size < HEADERS_LIMIT and len(seen) < COUNT_LIMIT
+                keep = size < HEADERS_LIMIT and count < COUNT_LIMIT
                 keep = keep or (name in NEEDED and name not in seen)
-                seen.add(name if name in NEEDED or len(seen) > COUNT_LIMIT else b"%d" % len(seen))
+                count += 1
+                seen |= NEEDED & {name}
             elif not line_goes_on:
                 keep = False
                 continue
@@ -378,9 +384,8 @@ def _decode_base64(pieces: Iterator[bytes], defects: list[str]) -> Iterator[byte
     for piece in pieces:
         # Padding ends a run; some programs join several encoded texts.
         *ended, rest = (rest + piece.translate(None, NOT_BASE64)).split(b"=")
-        for run in ended:
-            if run:
-                yield _base64_run(run, defects)
+        if ended:
+            yield b"".join(_base64_run(run, defects) for run in ended if run)
         whole = len(rest) - len(rest) % 4
         if whole:
             yield b64decode(rest[:whole], validate=True)
@@ -393,7 +398,8 @@ def _decode_base64(pieces: Iterator[bytes], defects: list[str]) -> Iterator[byte
 def _base64_run(run: bytes, defects: list[str]) -> bytes:
     """Decode characters up to their padding; one character alone holds six bits, which is no byte."""
     if len(run) % 4 == 1:
-        defects.append("base64_broken")
+        if "base64_broken" not in defects:
+            defects.append("base64_broken")
         run = run[:-1]
     return b64decode(run + b"=" * (-len(run) % 4), validate=True)
 
@@ -429,13 +435,15 @@ def _decode_uu(pieces: Iterator[bytes]) -> Iterator[bytes]:
     inside = False
     for piece in _with_end(pieces):
         *lines, rest = (rest + piece).split(b"\n")
+        decoded: list[bytes] = []
         for line in lines:
             if line.startswith(b"begin "):
                 inside = True
             elif line.strip() == b"end":
                 inside = False
             elif inside:
-                yield _uu_line(line.rstrip(b"\r"))
+                decoded.append(_uu_line(line.rstrip(b"\r")))
+        yield b"".join(decoded)
 
 
 def _with_end(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ import encodings
 import hashlib
 import io
 import resource
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +21,7 @@ from emailsync.mail.plain import text_of
 from emailsync.mail.splitting import split
 
 CORPUS = Path(__file__).parent.parent / "corpus"
+MULTIPART = b"Content-Type: multipart/mixed; boundary=%b\n\n--%b\n"
 NAMES = sorted(path.stem for path in CORPUS.glob("*.eml"))
 
 
@@ -258,14 +260,33 @@ def test_no_damage_can_make_it_fail(name: str, place: float, width: int, token: 
         b"To: a@b" + b":" * 60_000 + b"\r\n\r\n",
         b"Content-Type: text/html\r\n\r\n" + b"<head>" * 150_000,
         b"Content-Type: text/html\r\n\r\n" + b"<head><body>" * 75_000,
+        b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b\n\n" * 900_000,
+        b"".join(MULTIPART % (b"b" * depth, b"b" * depth) for depth in range(1, 50)) + b"\n\n--" * 900_000,
     ],
-    ids=range(25),
+    ids=range(27),
 )
 def test_hostile_messages_take_no_longer_than_others(content: bytes) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_utime
     assert parse(content).text is not None
     parsing._read(Walker(io.BytesIO(content)))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - before < 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"".join(b"x%x:\n" % number for number in range(200_000)),
+        b"Content-Transfer-Encoding: base64\n\n" + b"AAA=" * 500_000,
+        b"Content-Transfer-Encoding: uuencode\n\nbegin 6 a\n" + b'"!!!!\n' * 300_000,
+    ],
+    ids=["names of headers", "ends of base64", "lines of uuencode"],
+)
+def test_many_small_things_take_little_memory(content: bytes) -> None:
+    tracemalloc.start()
+    parsing._read(Walker(io.BytesIO(content)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16_000_000
 
 
 def test_charsets_that_nobody_knows_leave_nothing_behind() -> None:
