@@ -27,6 +27,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from emailsync.mail.parsing import AttachmentInfo, ParsedMessage, attachment_content
+from emailsync.web.responses import is_fragment
 from emailsync.web.security import content_security
 from mailboxes import access
 from mailboxes.choices import OPTION_OF, Reason, RecipientKind
@@ -62,6 +63,9 @@ def message_detail(request: HttpRequest, slug: str, pk: UUID, number: int) -> Ht
         "forwarded_in__mailbox",
     ).defer("correlated_with_outgoing__content")
     message = get_object_or_404(found, mailbox=mailbox, pk=number)
+    is_being_fetched = message.is_header_only and received.is_being_fetched(message)
+    if is_fragment(request):  # asks whether it is there
+        return HttpResponse(status=204, headers={} if is_being_fetched else {"HX-Refresh": "true"})
     faces = _faces(message)
     asked = request.GET.get("show", "")
     face = asked if asked in faces else next(iter(faces))
@@ -82,7 +86,7 @@ def message_detail(request: HttpRequest, slug: str, pk: UUID, number: int) -> Ht
             (_neighbour(message, newer=False), _("Next older email"), "arrow-down"),
         ],
         "images": bool(request.GET.get("images")),
-        "is_being_fetched": message.is_header_only and received.is_being_fetched(message),
+        "is_being_fetched": is_being_fetched,
         "limit": settings.MAXIMUM_MESSAGE_SIZE,
         "in_conversation": in_conversation(request.user, mailbox, message.conversation),
     }

@@ -121,9 +121,9 @@ def _imported(request: HttpRequest, environment: Environment, plan: Plan) -> Htt
     title = ngettext("%(number)s mailbox created", "%(number)s mailboxes created", created) % {
         "number": f"{created:,}"
     }
-    text = ngettext("%(number)s updated.", "%(number)s updated.", changed) % {"number": f"{changed:,}"}
-    if created:
-        text += " " + _("Next: approve the addresses, then test and enable the mailboxes.")
+    words = ngettext("%(number)s updated.", "%(number)s updated.", changed) % {"number": f"{changed:,}"}
+    following = _("Next: approve the addresses, then test and enable the mailboxes.")
+    text = " ".join([words] * bool(changed or not created) + [following] * bool(created))
     url = reverse("mailboxes:mailbox_list", args=[environment.slug])
     view = "untested" if created else "all"
     return saved_response(request, f"{url}?view={view}", title=title, text=text, leave=True)

@@ -85,7 +85,7 @@ class MailboxListing(Listing[Mailbox]):
     columns: ClassVar = (
         Column("name", _("Name"), sort=(Lower("name"),), is_filled=True, is_optional=False),
         Column("address", _("Email Address"), sort=(Lower("address"),), classes="xl", is_filled=True),
-        Column("regarding", _("Regarding"), sort=("kind",), is_filled=True),
+        Column("regarding", _("Regarding"), sort=("kind",), is_filled=True, classes="md"),
         Column("owner", _("Owner"), sort=(Lower("owner__username"),), classes="xl"),
         Column("profile", _("Server Profile"), sort=(Lower("server_profile__name"),)),
         Column("approval", _("Email Address Status"), sort=("address_status",), is_filled=True),

@@ -120,7 +120,7 @@ def _cells() -> Mapping[str, Cell]:
 
     return {
         "address": (_cell("hide-s xl"), lambda row: row.address),
-        "regarding": (_cell("hide-s"), lambda row: kinds[row.kind]),
+        "regarding": (_cell("hide-s md"), lambda row: kinds[row.kind]),
         "owner": (_cell("hide-s xl cap clip"), lambda row: person(row.owner) if row.owner else nobody),
         "profile": (_cell("hide-s cap clip"), lambda row: row.profile_name or unset),
         "approval": (

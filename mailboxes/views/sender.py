@@ -3,7 +3,7 @@
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_safe
 
 from emailsync.web.listing import LONGEST_QUERY
 from emailsync.web.responses import dialog_response, is_fragment
@@ -17,7 +17,7 @@ from profiles.access import Permission
 SHOWN = 12
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
+@require_safe
 def environment_email_create(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the mailboxes that the person may send from, their own first; a single one needs no choice."""
     environment = profiles_access.enter(request.user, slug)
@@ -25,7 +25,7 @@ def environment_email_create(request: HttpRequest, slug: str) -> HttpResponse:
     found = access.within(
         Mailbox.objects.filter(is_active=True), request.user, Permission.SEND_EMAIL, environment=environment
     )
-    query = " ".join((request.POST or request.GET).get("q", "").replace("\0", "").split())[:LONGEST_QUERY]
+    query = " ".join(request.GET.get("q", "").replace("\0", "").split())[:LONGEST_QUERY]
     if query:
         found = found.filter(Q(name__icontains=query) | Q(address__icontains=query))
     fields = ("name", "address", "kind", "owner")

@@ -29,7 +29,7 @@ class EnvironmentListing(ListingWithFigures[Environment]):
 
     columns: ClassVar[Sequence[Column]] = (
         Column("name", gettext_lazy("Environment"), sort=(Lower("name"),)),
-        Column("kind", gettext_lazy("Type"), sort=("kind",)),
+        Column("kind", gettext_lazy("Type"), sort=("kind",), classes="md"),
         Column("mailboxes", gettext_lazy("Mailboxes"), sort=("mailbox_count",), classes="end"),
         Column("result", gettext_lazy("Health"), sort=("failing", "working")),
         Column("today", gettext_lazy("Mail today")),

@@ -25,7 +25,7 @@ class ServerProfileListing(ListingWithFigures[ServerProfile]):
     columns: ClassVar = (
         Column("name", _("Name"), sort=(Lower("name"),)),
         Column("incoming", _("Incoming server"), sort=("incoming_location",)),
-        Column("outgoing", _("Outgoing server"), sort=("outgoing_location",)),
+        Column("outgoing", _("Outgoing server"), sort=("outgoing_location",), classes="md"),
         Column("credentials", _("Credentials from"), sort=("authentication_type",), classes="lg"),
         Column("mailboxes", _("Mailboxes"), sort=("mailbox_count",), classes="end"),
         Column("result", _("Test result"), sort=("failing", "working")),

@@ -43,7 +43,7 @@ aria-label="{select}"></td>
 aria-label="{actions}">{more}</button>
     <div popover id="row-{key}" class="menu">{commands}</div></td>
 </tr>"""
-SERVER = """<td role="cell" data-label="{}"><div><span class="mono">{}</span>\
+SERVER = """<td{} role="cell" data-label="{}"><div><span class="mono">{}</span>\
 <span class="sub">{}, {}, {}</span></div></td>"""
 BUTTON = '<button type="submit" class="btn" name="action" value="{}:{}">{}{}</button>'
 LINK = '<a href="{}">{}{}</a>'
@@ -108,11 +108,19 @@ class RowDrawing:
     def _incoming(self, row: ServerProfile) -> SafeString:
         protocol, port = row.get_incoming_protocol_display(), self._port(row.incoming_port)
         security = self._security(row.incoming_security)
-        return fill(SERVER, self._words["incoming"], row.incoming_location, protocol, port, security)
+        return fill(SERVER, "", self._words["incoming"], row.incoming_location, protocol, port, security)
 
     def _outgoing(self, row: ServerProfile) -> SafeString:
         port, security = self._port(row.outgoing_port), self._security(row.outgoing_security)
-        return fill(SERVER, self._words["outgoing"], row.outgoing_location, "SMTP", port, security)
+        return fill(
+            SERVER,
+            SafeString(' class="md"'),
+            self._words["outgoing"],
+            row.outgoing_location,
+            "SMTP",
+            port,
+            security,
+        )
 
     def _port(self, port: int | None) -> str:
         return self._words["port"] % {"port": port}

@@ -256,6 +256,21 @@ def test_fetching_it_is_asked_for_once(reader: Client, receive: Receive, now: da
     assert "Fetch anyway" not in page
 
 
+def test_the_page_of_what_is_being_fetched_comes_anew_once_it_is_there(
+    reader: Client, receive: Receive, now: datetime
+) -> None:
+    message = receive(is_header_only=True)
+    asked = LedgerEntry.objects.create(
+        mailbox=message.mailbox, uid=9, uidvalidity=1, message=message, outcome="oversize", seen_on=now
+    )
+    reader.post(address("message_command", message), {"action": "fetch"})
+    answer = reader.get(address("message_detail", message), headers={"HX-Request": "true"})
+    assert (answer.status_code, "HX-Refresh" in answer.headers) == (204, False)
+    asked.delete()
+    answer = reader.get(address("message_detail", message), headers={"HX-Request": "true"})
+    assert answer.headers["HX-Refresh"] == "true"
+
+
 def test_what_is_no_longer_on_the_server_is_not_asked_for(reader: Client, receive: Receive) -> None:
     message = receive(is_header_only=True)
     answer = reader.post(address("message_command", message), {"action": "fetch"}, follow=True)
