@@ -189,10 +189,16 @@ class Mailbox(Versioned):
                 condition=Q(is_active=False),
                 name="mailbox_inactive",
             ),
+            # With the key, which facets are compared by.
             models.Index(
-                fields=["environment", "server_profile"],
+                fields=["environment", "server_profile", "id"],
                 condition=Q(is_active=True, address_status="pending"),
                 name="mailbox_pending",
+            ),
+            # What no index of trigrams knows is looked for in every text, without reading the mailboxes.
+            models.Index(
+                fields=["environment", "is_active", "id", "search_text"],
+                name="mailbox_text",
             ),
         ]
         constraints: ClassVar[list[models.BaseConstraint]] = [
