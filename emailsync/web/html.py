@@ -30,4 +30,7 @@ def worded(words: str) -> str:
 
 
 def _escaped(value: object) -> str:
-    return value if isinstance(value, SafeString) else escape(str(value))
+    if isinstance(value, SafeString):
+        return value
+    text = str(value)  # of a lazy text it may be HTML already
+    return text if isinstance(text, SafeString) else escape(text)
