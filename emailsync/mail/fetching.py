@@ -55,7 +55,8 @@ class Arrival:
 
     uid: int
     body: RawBody
-    whole: bool
+    #: Where in the message it begins; None when it is all of it.
+    origin: int | None
 
 
 @dataclass
@@ -206,7 +207,7 @@ class Fetcher:
         """Read one untagged answer to its end; return it if it is a FETCH with a body."""
         is_fetch = FETCH.match(line) is not None
         body: RawBody | None = None
-        whole = True
+        origin: int | None = None
         texts = line
         while (found := LITERAL.search(line)) is not None:
             size = int(found.group(1))
@@ -214,7 +215,7 @@ class Fetcher:
             if name is None or body is not None:
                 self._dialogue.skip_literal(size)
             else:
-                whole = name.group(1) is None
+                origin = None if name.group(1) is None else int(name.group(1))
                 body = self._read_body(size)
             line = self._dialogue.read_line()
             texts += line
@@ -225,7 +226,7 @@ class Fetcher:
         uid = UID.search(texts)
         if body is None or uid is None:
             return None
-        return Arrival(int(uid.group(1)), body, whole)
+        return Arrival(int(uid.group(1)), body, origin)
 
     def _read_body(self, size: int) -> RawBody:
         if size <= PIECE:
@@ -238,7 +239,7 @@ class Fetcher:
         return spool.finish()
 
     def _fetch_large(self, message: RemoteMessage) -> Iterator[FetchedMessage]:
-        """Collect a message piece by piece until one comes short (RFC 9051, section 6.4.5)."""
+        """Collect a message piece by piece (RFC 9051, section 6.4.5)."""
         self._dialogue.settle()
         spool = Spool()
         with closed_on_failure(spool):
@@ -252,34 +253,41 @@ class Fetcher:
     def _collect(self, message: RemoteMessage, spool: Spool) -> RawBody | None:
         flying: deque[tuple[bytes, int]] = deque()
         next_offset = 0
+        is_short = False
         while True:
             while not flying or (len(flying) < IN_FLIGHT and next_offset <= message.size):
                 flying.append((self._start_piece(message.uid, next_offset), next_offset))
                 next_offset += PIECE
             tag, offset = flying.popleft()
-            piece = self._piece(tag, message.uid)
+            piece = self._piece(tag, message.uid, offset)
             if piece is None:
                 # Refused, or gone, in the middle: what came so far must not be taken for all of it.
-                return spool.finish() if spool.size and spool.size >= message.size else None
-            if piece.whole and offset == 0 and piece.body.size != PIECE:
+                return spool.finish() if spool.size and (is_short or spool.size >= message.size) else None
+            if piece.origin is None and offset == 0 and piece.body.size not in {0, PIECE}:
                 # This server does not know partial fetches and sent everything at once.
                 spool.close()
                 return piece.body
             with piece.body.open() as stream:
                 spool.write(stream.read(PIECE))
-            if piece.body.size < PIECE:
+            is_short = piece.body.size < PIECE
+            if is_short and (not piece.body.size or spool.size >= message.size):
                 return spool.finish() if spool.size else None
+            if is_short:
+                # The end, unless this server sends less at a time than it is asked for: what follows tells.
+                self._dialogue.settle()
+                flying.clear()
+                next_offset = spool.size
             if spool.size > LARGEST_MESSAGE:
                 raise self._connection.broken(f"The message does not end after {spool.size} bytes.")
 
     def _start_piece(self, uid: int, offset: int) -> bytes:
         return self._dialogue.start(b"UID FETCH %d (UID BODY.PEEK[]<%d.%d>)" % (uid, offset, PIECE))
 
-    def _piece(self, tag: bytes, uid: int) -> Arrival | None:
+    def _piece(self, tag: bytes, uid: int, offset: int) -> Arrival | None:
         """Return the piece that answers this command, or None when the server sends no more."""
         found: Arrival | None = None
         for arrival in self._arrivals({tag: []}):
-            if arrival.uid == uid and found is None:
+            if arrival.uid == uid and arrival.origin in {None, offset} and found is None:
                 found = arrival
             else:
                 arrival.body.close()

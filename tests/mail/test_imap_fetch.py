@@ -278,6 +278,37 @@ def test_a_large_message_that_is_refused_half_way_is_not_taken_for_whole(opened:
             list(client.fetch([remote(1, 3 * PIECE)]))
 
 
+@pytest.mark.parametrize("claimed", [2 * PIECE + 100, 5 * PIECE])
+def test_a_server_that_sends_less_at_a_time_than_it_is_asked_for_is_asked_for_the_rest(
+    opened: Opened, claimed: int
+) -> None:
+    content = bytes(range(256)) * (PIECE // 128) + b"the end"
+
+    def in_halves(peer: Peer, tag: bytes, rest: bytes) -> None:
+        start = int(rest.rpartition(b"<")[2].partition(b".")[0])
+        piece = content[start : start + PIECE // 2]
+        peer.send(server.fetched(1, piece, name=b"BODY[]<%d>" % start) + tag + b" OK done\r\n")
+
+    with ScriptedImap({1: content}) as server, opened(server) as client:
+        server.on("UID FETCH", in_halves)
+        assert contents(client.fetch([remote(1, claimed)])) == {1: content}
+
+
+def test_a_piece_from_another_place_is_not_taken_for_the_one_asked_for(opened: Opened) -> None:
+    piece = b"* 1 FETCH (UID 1 BODY[]<0> {%d}\r\n%s)\r\n" % (PIECE, b"x" * PIECE)
+    with ScriptedImap({1: b"one"}) as server, opened(server) as client:
+        server.on("UID FETCH", say(piece))
+        with pytest.raises(MessageUnreadable):
+            contents(client.fetch([remote(1, 3 * PIECE)]))
+
+
+def test_an_empty_answer_for_a_large_message_is_not_taken_for_it(opened: Opened) -> None:
+    with ScriptedImap({1: b"one"}) as server, opened(server) as client:
+        server.on("UID FETCH", say(b'* 1 FETCH (UID 1 BODY[]<0> "")\r\n'))
+        with pytest.raises(MessageUnreadable):
+            contents(client.fetch([remote(1, 3 * PIECE)]))
+
+
 def test_a_fetch_given_up_half_way_leaves_the_connection_usable(opened: Opened) -> None:
     messages = dict.fromkeys(range(1, 501), b"x" * 5000)
     with ScriptedImap(messages) as server, opened(server) as client:
