@@ -19,6 +19,8 @@ from emailsync.mail.translating import imap_bye, imap_failure
 LITERAL = re.compile(rb"~?\{(\d{1,12})\+?\}\r?\n$")
 LITERAL_LIMIT = 1024 * 1024
 SKIP_LIMIT = 512 * 1024 * 1024
+# What is kept of all the untagged answers to one command.
+ANSWER_LIMIT = 16 * LITERAL_LIMIT
 # Answers that nobody asked for are skipped, but not for ever.
 PATIENCE = 200_000
 SET_LIMIT = 7_000
@@ -172,9 +174,11 @@ class Dialogue:
 
     def _keep_literals(self, line: bytes, keep: Callable[[bytes], None]) -> None:
         """Read the rest of an answer whose first line is known."""
+        room = ANSWER_LIMIT
         while (found := LITERAL.search(line)) is not None:
             size = int(found.group(1))
-            if size > LITERAL_LIMIT:
+            room -= size + len(line)
+            if size > LITERAL_LIMIT or room < 0:
                 raise self.connection.broken(f"The server sent {size} bytes where a short answer belongs.")
             content = self.connection.read(size)
             line = self.read_line()
@@ -207,7 +211,7 @@ class Dialogue:
                 self._keep_literals(line, parts.append)
                 whole = b"".join(parts)
                 kept += len(whole)
-                if kept > 16 * LITERAL_LIMIT:
+                if kept > ANSWER_LIMIT:
                     break
                 if only is None:
                     self.connection.note_server(whole)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from emailsync.mail.closing import closed_on_failure
 from emailsync.mail.describing import UID
-from emailsync.mail.dialogue import LITERAL, PATIENCE, Dialogue, uid_sets
+from emailsync.mail.dialogue import LITERAL, LITERAL_LIMIT, PATIENCE, Dialogue, uid_sets
 from emailsync.mail.errors import MailError, MessageUnreadable, ServerBusy
 from emailsync.mail.grouping import grouped
 from emailsync.mail.incoming import (
@@ -30,7 +30,9 @@ CHUNK_MESSAGES = 200
 CHUNK_BYTES = 8 * 1024 * 1024
 IN_FLIGHT = 2
 
-LONGEST_RUN = 5_000_000
+# So many numbers are in one answer at most; they are asked for in windows that hold far fewer.
+LONGEST_LIST = 1_000_000
+HIGHEST_UID = 2**32 - 1
 
 ESEARCH_ALL = re.compile(rb"\bALL ([\d:,]+)", re.IGNORECASE)
 HEADER = b"HEADER"
@@ -219,6 +221,8 @@ class Fetcher:
                 body = self._read_body(size)
             line = self._dialogue.read_line()
             texts += line
+            if len(texts) > LITERAL_LIMIT:
+                raise self._connection.broken("The server does not end its answer.")
         if not is_fetch:
             return None
         if body is None:
@@ -307,24 +311,31 @@ def still_listed(dialogue: Dialogue, uids: Iterable[int]) -> set[int]:
 
 
 def search_result(untagged: Sequence[bytes]) -> list[int]:
-    """Read the numbers of SEARCH and ESEARCH answers (RFC 9051, sections 7.3.4 and 7.2.8)."""
+    """Read the numbers of SEARCH and ESEARCH answers (RFC 9051, sections 7.3.4 and 7.2.8).
+
+    Raises ValueError for numbers that no message can have, and for more of them than anybody asks for.
+    """
     found: list[int] = []
     for line in untagged:
         kind, _, rest = line.partition(b" ")
         if kind.upper() == b"SEARCH":
             found.extend(int(word) for word in rest.split() if word.isdigit())
         elif kind.upper() == b"ESEARCH" and (sets := ESEARCH_ALL.search(rest)) is not None:
-            found.extend(_expand(sets.group(1)))
+            for low, high in _ranges(sets.group(1)):
+                if high - low > LONGEST_LIST - len(found):
+                    raise ValueError("a range of impossible length")
+                found.extend(range(low, high + 1))
+        if len(found) > LONGEST_LIST:
+            raise ValueError("a list of impossible length")
+    if max(found, default=0) > HIGHEST_UID:
+        raise ValueError("a number that no message can have")
     return found
 
 
-def _expand(text: bytes) -> Iterator[int]:
+def _ranges(text: bytes) -> Iterator[list[int]]:
     for piece in text.split(b","):
         first, colon, last = piece.partition(b":")
-        low, high = sorted((int(first), int(last if colon else first)))
-        if high - low > LONGEST_RUN:
-            raise ValueError("a range of impossible length")
-        yield from range(low, high + 1)
+        yield sorted((int(first), int(last if colon else first)))
 
 
 def _short_body(pattern: re.Pattern[bytes], texts: bytes) -> RawBody | None:

@@ -8,7 +8,7 @@ reads.
 import re
 from array import array
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -46,6 +46,7 @@ SEARCH_LINE = 1024 * 1024
 DESCRIBED = 1_000
 DESCRIBING = 5
 FAREWELL = 2.0
+HIGHEST_NUMBER = 2**63 - 1
 # RFC 7888, section 5: what LITERAL- allows to be sent unasked.
 SHORT_LITERAL = 4096
 
@@ -157,11 +158,8 @@ class ImapClient:
             return self._folder_status(answer)
 
     def _folder_status(self, answer: Answer) -> FolderStatus:
-        told: dict[bytes, int] = {}
         self._note_changes(answer)
-        for line in answer.untagged:
-            if line[:3].upper() == b"OK ":
-                told.update((name.upper(), int(value)) for name, value in STATUS_ITEM.findall(line))
+        told = _status_items(line for line in answer.untagged if line[:3].upper() == b"OK ")
         if not told.get(b"UIDVALIDITY"):
             raise ProtocolViolation("The server gives the messages of this folder no lasting numbers (UIDs).")
         uidnext = told.get(b"UIDNEXT") or self._highest_uid() + 1
@@ -198,8 +196,7 @@ class ImapClient:
             answer = self._dialogue.run(b"STATUS", name, b"(" + items + b")")
             if answer.status != b"OK":
                 raise self._folder_refusal(folder, answer)
-            lines = [line for line in answer.untagged if line[:7].upper() == b"STATUS "]
-            told = {name.upper(): int(value) for line in lines for name, value in STATUS_ITEM.findall(line)}
+            told = _status_items(line for line in answer.untagged if line[:7].upper() == b"STATUS ")
             if told.get(b"UIDVALIDITY") and told.get(b"UIDNEXT"):
                 messages, modseq = told.get(b"MESSAGES", 0), told.get(b"HIGHESTMODSEQ", 0)
                 return FolderStatus(told[b"UIDVALIDITY"], told[b"UIDNEXT"], messages, modseq=modseq)
@@ -418,6 +415,14 @@ def greet(connection: Connection, endpoint: Endpoint) -> ImapClient:
     if endpoint.security is Security.STARTTLS:
         client.begin_tls()
     return client
+
+
+def _status_items(lines: Iterable[bytes]) -> dict[bytes, int]:
+    """Read what is told of a folder. Raise ValueError for a number beyond 63 bits (RFC 9051, section 9)."""
+    told = {name.upper(): int(value) for line in lines for name, value in STATUS_ITEM.findall(line)}
+    if max(told.values(), default=0) > HIGHEST_NUMBER:
+        raise ValueError("a number that is too high")
+    return told
 
 
 def _unasked(capabilities: frozenset[str]) -> int:

@@ -384,6 +384,13 @@ def test_chatter_without_end_is_cut_off(wire: Wire, monkeypatch: pytest.MonkeyPa
                 list(client.fetch([remote(1)]))
 
 
+def test_literals_without_end_in_one_answer_are_cut_off(opened: Opened) -> None:
+    with ScriptedImap(SMALL) as server, opened(server) as client:
+        server.on("UID FETCH", say(b"* 1 FETCH (" + (b"X" * 60_000 + b" {0}\r\n") * 20 + b")\r\n"))
+        with pytest.raises(ProtocolViolation):
+            list(client.fetch([remote(1)]))
+
+
 @pytest.mark.parametrize(
     "answer",
     [

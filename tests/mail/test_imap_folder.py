@@ -144,9 +144,35 @@ def test_extended_search_answers_are_understood(opened: Opened) -> None:
         assert list(client.ids_after(0)) == [2, 3, 4, 9]
 
 
-def test_a_range_of_impossible_length_is_a_violation(opened: Opened) -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'* ESEARCH (TAG "E3") UID ALL 1:4294967295\r\n',
+        b'* ESEARCH (TAG "E3") UID ALL ' + b",".join([b"1:900000"] * 50) + b"\r\n",
+        b'* ESEARCH (TAG "E3") UID ALL 99999999999999999999\r\n',
+        b"* SEARCH" + b" 1" * 300_000 + b"\r\n* SEARCH" + b" 2" * 400_000 + b"\r\n* SEARCH" + b" 3" * 400_000,
+        b"* SEARCH 1 99999999999999999999\r\n",
+        b"* SEARCH 1 4294967296\r\n",
+    ],
+    ids=["a long range", "many ranges", "a range too high", "many numbers", "a number too high", "33 bits"],
+)
+def test_a_list_that_no_folder_can_have_is_a_violation(opened: Opened, answer: bytes) -> None:
     with ScriptedImap(SMALL) as server, opened(server) as client:
-        server.on("UID SEARCH", say(b'* ESEARCH (TAG "E3") UID ALL 1:4294967295\r\n'))
+        server.on("UID SEARCH", say(answer.removesuffix(b"\r\n") + b"\r\n"))
+        with pytest.raises(ProtocolViolation):
+            client.ids_after(0)
+
+
+def test_numbers_that_no_database_holds_are_a_violation(sign_in: Opened) -> None:
+    with ScriptedImap(SMALL) as server, sign_in(server) as client:
+        server.on("STATUS", say(b"* STATUS INBOX (MESSAGES 1 UIDNEXT 9999999999999999999 UIDVALIDITY 7)\r\n"))
+        with pytest.raises(ProtocolViolation):
+            client.status()
+
+
+def test_an_answer_of_literals_without_end_is_cut_off(opened: Opened) -> None:
+    with ScriptedImap(SMALL) as server, opened(server) as client:
+        server.on("UID SEARCH", say(b"* X {999999}\r\n" + (b"x" * 999_999 + b" {999999}\r\n") * 17))
         with pytest.raises(ProtocolViolation):
             client.ids_after(0)
 
