@@ -331,12 +331,10 @@ class ImapClient:
                     self.delete(members)
 
     def _prefix(self) -> str:
-        """Return what the names of the mailbox's own folders begin with, such as "INBOX."."""
         if "NAMESPACE" not in self.capabilities:
             return ""
         self._dialogue.settle()
-        personal = self.session.namespace().personal
-        return str(personal[0][0]) if personal else ""
+        return self.session.prefix()
 
     def append(self, folder: str, content: bytes, *, date: datetime) -> None:
         """Add a message to a folder as one that was seen (RFC 9051, section 6.3.12)."""
@@ -375,7 +373,8 @@ class ImapClient:
         """Return the folder for sent mail, if the server marks one or has one of a common name."""
         with translated(self.connection.clean):
             self._dialogue.settle()
-            return self.session.sent_folder()
+            name = self.session.sent_folder()
+            return None if name is None else check_plain(name, what="The folder")
 
     def finish(self) -> None:
         """End the conversation."""

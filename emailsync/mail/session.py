@@ -2,11 +2,13 @@
 
 import imaplib
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from imapclient import IMAPClient
 
 from emailsync.mail.connection import Connection
-from emailsync.mail.errors import StartTlsMissing
+from emailsync.mail.errors import ProtocolViolation, StartTlsMissing
 
 LITERAL_LIMIT = 1024 * 1024
 ANSWER_LIMIT = 8 * 1024 * 1024
@@ -116,5 +118,21 @@ class Session(IMAPClient):  # type: ignore[misc]  # IMAPClient has no annotation
 
     def sent_folder(self) -> str | None:
         """Return the folder that the server marks as, or commonly names, the one for sent mail (RFC 6154)."""
-        name = self.find_special_folder(b"\\Sent")
+        with _understood():
+            name = self.find_special_folder(b"\\Sent")
         return None if name is None else str(name)
+
+    def prefix(self) -> str:
+        """Return what the names of the mailbox's own folders begin with, such as "INBOX." (RFC 2342)."""
+        with _understood():
+            personal = self.namespace().personal
+            return str(personal[0][0]) if personal else ""
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Say that an answer has not the form in which IMAPClient takes it apart without looking."""
+    try:
+        yield
+    except (TypeError, RecursionError) as problem:
+        raise ProtocolViolation("The server's answer could not be understood.") from problem

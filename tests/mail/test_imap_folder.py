@@ -310,6 +310,15 @@ def test_a_new_folder_stands_where_the_server_keeps_the_mailbox_s_own(
     assert spoken == [move, b"CREATE " + name, b"SUBSCRIBE " + name, move]
 
 
+@pytest.mark.parametrize("answer", [b"", b"* NAMESPACE 5 5 5\r\n", b"* NAMESPACE " + b"(" * 30_000 + b"\r\n"])
+def test_namespaces_of_no_form_are_a_violation(opened: Opened, answer: bytes) -> None:
+    with ScriptedImap(SMALL) as server:
+        server.capabilities += b" NAMESPACE"
+        server.on("NAMESPACE", say(answer))
+        with opened(server) as client, pytest.raises(ProtocolViolation):
+            client.move([1], "Undeliverable")
+
+
 def test_what_others_do_meanwhile_confuses_no_command(opened: Opened) -> None:
     with ScriptedImap(SMALL) as server:
         noise = (b"* 4 EXISTS", b"* 1 RECENT", b"* 1 EXPUNGE", b"* 1 FETCH (FLAGS (\\Seen))", b"* OK [X] hm")
@@ -347,6 +356,14 @@ def test_the_sent_folder_is_the_one_the_server_marks(sign_in: Opened) -> None:
             "LIST", say(b'* LIST (\\HasNoChildren) "/" "INBOX"\r\n* LIST (\\Sent) "/" "Envoy&AOk-s"\r\n')
         )
         assert client.sent_folder() == "Envoyés"
+
+
+@pytest.mark.parametrize("folder", [b"5 5 5", b"NIL NIL NIL", b"(" * 30_000, b'(\\Sent) "/" "&2AA-"'])
+def test_a_list_of_folders_that_cannot_be_used_is_a_violation(sign_in: Opened, folder: bytes) -> None:
+    with ScriptedImap() as server, sign_in(server) as client:
+        server.on("LIST", say(b"* LIST %s\r\n" % folder))
+        with pytest.raises(ProtocolViolation):
+            client.sent_folder()
 
 
 def test_goodbye_is_said_once(sign_in: Opened) -> None:
