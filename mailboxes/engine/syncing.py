@@ -292,7 +292,11 @@ def _note_listing(
     now = timezone.now()
     with scheduling.fenced(lease):
         for at in range(0, len(gone), reading.WINDOW):
-            cursor.named(gone[at : at + reading.WINDOW]).update(is_listed=False, is_to_delete=False)
+            entries = cursor.named(gone[at : at + reading.WINDOW])
+            for key in cursor.keys(entries.withheld()):
+                wall.resolve("message_quarantined", mailbox=mailbox, now=now, about=str(key))
+            entries.withheld().update(outcome=LedgerOutcome.GONE, reason=Reason.VANISHED)
+            entries.update(is_listed=False, is_to_delete=False)
     if not any(name.startswith(MADE_UP) for name in listed):
         wall.resolve("uidl_missing", mailbox=mailbox, now=now)
     elif not Alert.objects.open().filter(mailbox=mailbox, kind="uidl_missing").exists():

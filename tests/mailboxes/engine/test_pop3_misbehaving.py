@@ -202,6 +202,17 @@ def test_the_alert_of_a_withheld_message_is_resolved_when_the_message_vanishes(
     assert set(LedgerEntry.objects.values_list("outcome", flat=True)) == {LedgerOutcome.GONE}
 
 
+def test_the_alert_of_a_withheld_message_is_resolved_when_the_message_vanishes_at_once(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive
+) -> None:
+    pop.letters = [letter(1), letter(2)]
+    pop.on("RETR", answer(b"-ERR cannot read it\r\n"))
+    receive(box)
+    pop.letters = []
+    receive(box)
+    assert open_alerts() == []
+
+
 def test_a_run_cut_at_any_place_loses_nothing_and_stores_nothing_twice(
     box: Mailbox, pop: ScriptedPop3, receive: Receive
 ) -> None:
