@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import chain
 from types import TracebackType
 from typing import Self
 
@@ -46,6 +47,7 @@ from emailsync.mail.translating import pop3_login_failure, token_failure, transl
 from emailsync.mail.wire import Wire
 
 FAREWELL = 2.0
+CAPABILITIES_LIMIT = 64 * 1024
 
 TWO_NUMBERS = re.compile(rb"(\d{1,10}) +(\d{1,18})\b")
 NUMBER_AND_NAME = re.compile(rb"(\d{1,10}) +(\S.*?) *")
@@ -89,7 +91,7 @@ class Pop3Client:
     def _offered(self) -> dict[str, str]:
         if self._offers is None:
             reply = self._dialogue.ask(b"CAPA")
-            lines = self._dialogue.lines() if reply.ok else []
+            lines = self._dialogue.lines(limit=CAPABILITIES_LIMIT) if reply.ok else []
             words = (line.decode("ascii", "replace").upper().partition(" ") for line in lines)
             self._offers = {name: rest for name, _, rest in words}
         return self._offers
@@ -183,6 +185,8 @@ class Pop3Client:
                 raise self._dialogue.refusal(reply)
         if not self._sizes:
             raise ProtocolViolation(f"The server counts {self._count} messages but lists none.")
+        # Of what has a name and no size only fetching it can tell more.
+        self._sizes = dict.fromkeys(told, 1) | self._sizes
         return self._named(told)
 
     def _named(self, told: dict[int, bytes]) -> dict[int, str]:
@@ -191,7 +195,10 @@ class Pop3Client:
         names = {number: _fitting(name) for number, name in told.items() if times[name] == 1}
         nameless = [number for number in self._sizes if number not in names]
         given = Counter[str]()
-        for number, head in self._heads(nameless, or_whole=True):
+        heads = self._heads(nameless, or_whole=True)
+        # What is refused for now has a name for now: it is listed, and so it is accounted for.
+        refused = ((number, b"") for number in nameless if number not in names)
+        for number, head in chain(heads, refused):
             name = MADE_UP + hashlib.sha256(b"%d\0%s" % (self._sizes[number], head)).hexdigest()[:48]
             given[name] += 1
             names[number] = name if given[name] == 1 else f"{name} {given[name]}"
@@ -245,8 +252,13 @@ class Pop3Client:
         with translated(self.connection.clean):
             self._has_fetched |= bool(commands)
             for message, reply in zip(messages, self._each(commands), strict=True):
-                if reply.ok:
-                    yield _fetched(message, self._dialogue.body())
+                body = self._dialogue.body() if reply.ok else None
+                if body is not None and (body.size or not message.size):
+                    yield _fetched(message, body)
+                    continue
+                if body is not None:
+                    # Nothing, where the server's list says that there is something, is no message.
+                    withheld.append(message.uid)
                     continue
                 problem = self._dialogue.refusal(reply)
                 if isinstance(problem, ServerBusy):

@@ -21,7 +21,8 @@ from emailsync.mail.translating import pop3_failure
 REPLY_LINE = 8 * 1024
 #: RFC 5034, section 4: a command with an initial response has at most 255 octets.
 AUTH_LINE = 250
-LISTING_LIMIT = 256 * 1024 * 1024
+#: Lines are kept as such, which takes several times their length: as many as 300,000 long names fill it.
+LISTING_LIMIT = 32 * 1024 * 1024
 #: Commands on their way at once, where the server takes more than one.
 WINDOW = 64
 
@@ -108,15 +109,15 @@ class Pop3Dialogue:
             )
         return Reply(word.upper() == b"+OK", text, goes_on=word == b"+")
 
-    def lines(self) -> list[bytes]:
-        """Return the lines that follow an answer, without their ends."""
+    def lines(self, *, limit: int = LISTING_LIMIT) -> list[bytes]:
+        """Return the lines that follow an answer, without their ends; `limit` is the bytes of all of them."""
         pieces: list[bytes] = []
         size = 0
 
         def keep(piece: memoryview) -> None:
             nonlocal size
             size += len(piece)
-            if size > LISTING_LIMIT:
+            if size > limit:
                 raise self.connection.broken("The server does not end its answer.")
             pieces.append(bytes(piece))
 

@@ -256,6 +256,36 @@ def test_without_uidl_and_top_messages_are_read_whole_to_be_known(enter: Enter) 
     assert b"RETR 1" in server.heard
 
 
+def test_a_message_without_a_name_that_is_refused_is_listed_all_the_same(enter: Enter) -> None:
+    with ScriptedPop3({b"a": b"A: 1\r\n\r\n", b"b": b"A: 2\r\n\r\n"}) as server, enter(server) as client:
+        server.on("UIDL", answer(b"-ERR\r\n"))
+        server.on("TOP", answer(b"-ERR\r\n"))
+        server.on("RETR", answer(b"-ERR [SYS/TEMP] not now\r\n"))
+        assert client.ids_after(0) == [1, 2]
+        with pytest.raises(ServerBusy):
+            fetched(client)
+
+
+def test_a_message_that_has_a_name_and_no_size_is_not_overlooked(enter: Enter) -> None:
+    with ScriptedPop3({b"a": b"A: 1\r\n\r\n", b"b": b"A: 2\r\n\r\n"}) as server, enter(server) as client:
+        server.on("LIST", answer(b"+OK\r\n1 8\r\n.\r\n"))
+        assert contents(client) == [b"A: 1\r\n\r\n", b"A: 2\r\n\r\n"]
+
+
+def test_nothing_is_not_taken_for_a_message_that_has_a_size(enter: Enter) -> None:
+    with ScriptedPop3({b"a": b"A: 1\r\n\r\n"}) as server, enter(server) as client:
+        server.on("RETR", answer(b"+OK\r\n.\r\n"))
+        with pytest.raises(MessageUnreadable):
+            fetched(client)
+
+
+def test_capabilities_without_end_are_cut_off(enter: Enter) -> None:
+    with ScriptedPop3() as server:
+        server.on("CAPA", answer(b"+OK\r\n" + b"X\r\n" * 50_000 + b".\r\n"))
+        with pytest.raises(ProtocolViolation):
+            enter(server)
+
+
 def test_no_two_messages_share_a_name(enter: Enter) -> None:
     with ScriptedPop3() as server:
         same, other = b"Subject: a\r\n\r\none\r\n", b"Subject: b\r\n\r\none\r\n"
