@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
+from django.conf import settings
+
 from emailsync.crypto.fields import Secret
 from emailsync.mail.auth import BearerToken, Credential, Password
 from emailsync.mail.certificates import parse_pins
-from emailsync.mail.errors import MailError, TokenRefused
+from emailsync.mail.errors import DeadlineExceeded, MailError, TokenRefused
 from emailsync.mail.incoming import IncomingClient
 from emailsync.mail.registry import INCOMING, OUTGOING
 from emailsync.mail.smtp import SmtpClient
@@ -17,7 +19,7 @@ from mailboxes.choices import Direction
 from mailboxes.engine import authorizing, braking
 from mailboxes.engine.eligibility import authentication_type
 from mailboxes.engine.reaching import PROBE_SECONDS, CredentialUnreadable, reveal, wire
-from mailboxes.models import Mailbox
+from mailboxes.models import Mailbox, WorkerState
 from profiles.choices import AuthenticationProtocol, AuthenticationType, Impersonation
 from profiles.models import ServerProfile
 
@@ -27,11 +29,25 @@ __all__ = [
     "credential",
     "open_incoming",
     "open_outgoing",
+    "patience",
     "profile_of",
     "wire",
 ]
 
 Client = TypeVar("Client", IncomingClient, SmtpClient)
+#: Seconds that no conversation takes longer than.
+LONGEST = 3600.0
+
+
+def patience(state: WorkerState) -> float:
+    """Return the seconds that a run may take: more after each in a row that was not given enough.
+
+    One large message on a slow line would otherwise never get through, and hold up all that is behind it.
+    """
+    usual: float = settings.RUN_DEADLINE.total_seconds()
+    if state.last_error_code != DeadlineExceeded.code:
+        return usual
+    return max(usual, min(usual * float(4**state.transient_failures), LONGEST))
 
 
 def profile_of(mailbox: Mailbox) -> ServerProfile:
@@ -40,7 +56,7 @@ def profile_of(mailbox: Mailbox) -> ServerProfile:
     return mailbox.server_profile
 
 
-def mail_wire(profile: ServerProfile, *, seconds: float | None = None) -> Wire:
+def mail_wire(profile: ServerProfile, *, seconds: float) -> Wire:
     """Return how to talk to the mail servers of `profile`: with its pins, and recorded."""
     pins = parse_pins(profile.pinned_certificates)
     return replace(wire(profile, seconds=seconds), pins=pins, transcript=Transcript())
@@ -93,11 +109,8 @@ def _sendable(kind: Callable[..., Credential], **words: str) -> Credential:
 
 
 @contextmanager
-def open_incoming(mailbox: Mailbox, *, seconds: float | None = None) -> Iterator[IncomingClient]:
-    """Give a signed-in client for the server that `mailbox` receives from. Raises MailError.
-
-    It may be used for `seconds`, or as long as a run takes.
-    """
+def open_incoming(mailbox: Mailbox, *, seconds: float) -> Iterator[IncomingClient]:
+    """Give a signed-in client for the server that `mailbox` receives from, for so long. Raises MailError."""
     profile = profile_of(mailbox)
     endpoint, spoken = profile.incoming_endpoint, mail_wire(profile, seconds=seconds)
     opener = INCOMING[endpoint.protocol]
@@ -109,10 +122,10 @@ def open_incoming(mailbox: Mailbox, *, seconds: float | None = None) -> Iterator
 
 
 @contextmanager
-def open_outgoing(mailbox: Mailbox) -> Iterator[SmtpClient]:
-    """Give a signed-in client for the server that `mailbox` sends through. Raises MailError."""
+def open_outgoing(mailbox: Mailbox, *, seconds: float) -> Iterator[SmtpClient]:
+    """Give a signed-in client for the server that `mailbox` sends through, for so long. Raises MailError."""
     profile = profile_of(mailbox)
-    endpoint, spoken = profile.outgoing_endpoint, mail_wire(profile)
+    endpoint, spoken = profile.outgoing_endpoint, mail_wire(profile, seconds=seconds)
     opener = OUTGOING[endpoint.protocol]
     with (
         _recorded(spoken),

@@ -71,7 +71,7 @@ def _run(lease: scheduling.Lease) -> None:
     try:
         # A slow server is no failure; what still waits when the time is up makes the direction due at once.
         while time.monotonic() < ends and (waiting := _due(mailbox)):
-            with connecting.open_outgoing(mailbox) as client:
+            with connecting.open_outgoing(mailbox, seconds=connecting.patience(state)) as client:
                 sending.send(client, waiting)
     except MailError as error:
         outcomes.failed(lease, mailbox, state, error)

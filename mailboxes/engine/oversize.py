@@ -24,9 +24,6 @@ from mailboxes.models.ledger import LedgerEntryQuerySet
 
 log = logging.getLogger(__name__)
 
-#: Seconds that fetching may take.
-PATIENCE = 3600.0
-
 
 def tell(mailbox: Mailbox, message: RemoteMessage | FetchedMessage, *, pk: int | None, now: datetime) -> None:
     """Raise the alert about a message above the limit, whose header is kept as the message `pk`."""
@@ -50,7 +47,7 @@ def fetch_asked_for(lease: scheduling.Lease, mailbox: Mailbox) -> None:
     if not entries.exists():
         return
     try:
-        with connecting.open_incoming(mailbox, seconds=PATIENCE) as client:
+        with connecting.open_incoming(mailbox, seconds=connecting.LONGEST) as client:
             _fetch(lease, mailbox, client, entries)
     except MailError as error:
         log.warning("A message above the limit could not be fetched: %s", error)

@@ -11,7 +11,7 @@ from emailsync.mail.errors import MailError, Scope
 from emailsync.mail.wire import Deadline, Wire
 from profiles.models import ServerProfile
 
-#: A probe may take this long in all, and so may a question to an OAuth provider; a run RUN_DEADLINE.
+#: A probe may take this long in all, and so may a question to an OAuth provider.
 PROBE_SECONDS = 60.0
 
 
@@ -32,11 +32,11 @@ def reveal(secret: Secret) -> str:
         raise CredentialUnreadable(str(error)) from error
 
 
-def wire(profile: ServerProfile, *, seconds: float | None = None) -> Wire:
+def wire(profile: ServerProfile, *, seconds: float) -> Wire:
     """Return how to talk to the servers of `profile`: policy, trust, timeout a call, deadline for all."""
     made = Wire(
         policy=settings.NETWORK_POLICY,
-        deadline=Deadline.after(seconds or settings.RUN_DEADLINE.total_seconds()),
+        deadline=Deadline.after(seconds),
         ca_certificates=profile.ca_certificates,
     )
     return replace(made, timeout=profile.timeout_ms / 1000) if profile.timeout_enabled else made

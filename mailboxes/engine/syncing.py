@@ -101,7 +101,7 @@ def _run(lease: scheduling.Lease) -> None:
     if _must_wait(mailbox, profile, lease):
         return
     try:
-        with connecting.open_incoming(mailbox) as client:
+        with connecting.open_incoming(mailbox, seconds=connecting.patience(state)) as client:
             result = sync(lease, mailbox, client)
             filing.run(lease, mailbox, client)
             if result.is_complete:

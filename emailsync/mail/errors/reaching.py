@@ -86,8 +86,8 @@ class DeadlineExceeded(NotConnected):
     title = gettext_noop("Time of the run used up")
     scope = Scope.MAILBOX
     remedy = gettext_noop(
-        "Nothing needs to be done at once: the work goes on in the next run. If this repeats, the "
-        "server is slow."
+        "Nothing needs to be done at once: the next run goes on, and is given more time. If this repeats, "
+        "the server is slow."
     )
 
 

@@ -178,7 +178,7 @@ def _by_job(failure: str, code: str, mailbox: Mailbox, **begun: int) -> Told:
 
 def _renumbered(mailbox: Mailbox, inbox: ScriptedImap) -> Told:
     cursor = FolderCursor(mailbox=mailbox, uidvalidity=inbox.uidvalidity + 1)
-    with connecting.open_incoming(_again(mailbox)) as client:
+    with connecting.open_incoming(_again(mailbox), seconds=connecting.PROBE_SECONDS) as client:
         assert client.folders is not None
         try:
             reading.open_inbox(client.folders, cursor, read_only=True)
@@ -191,7 +191,7 @@ def _without_room(mailbox: Mailbox, inbox: ScriptedImap) -> Told:
     inbox.messages = {1: LARGE}
     usual, tempfile.tempdir = tempfile.tempdir, str(Path(settings.DATA_DIR) / "no-such-folder")
     try:
-        with connecting.open_incoming(_again(mailbox)) as client:
+        with connecting.open_incoming(_again(mailbox), seconds=connecting.PROBE_SECONDS) as client:
             assert client.folders is not None
             client.folders.open_folder()
             list(client.fetch(client.describe([1])))

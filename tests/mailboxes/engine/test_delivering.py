@@ -217,7 +217,7 @@ def test_dovecot_gets_the_copy_of_a_sent_message_once(
     receive(mailbox)
     message.refresh_from_db()
     assert message.sent_copy == SentCopy.APPENDED
-    with connecting.open_incoming(mailbox) as client:
+    with connecting.open_incoming(mailbox, seconds=connecting.PROBE_SECONDS) as client:
         assert client.folders is not None
         assert client.folders.find_by_message_id(message.message_id, folders=["Sent"]) == "Sent"
         assert client.folders.status("Sent").messages == 1

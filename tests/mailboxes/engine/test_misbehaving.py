@@ -180,6 +180,29 @@ def test_a_slow_server_is_read_to_the_end_in_several_runs(
     assert not open_alerts()
 
 
+def test_a_message_that_takes_longer_than_a_run_comes_when_the_next_ones_are_given_more_time(
+    box: Mailbox, imap: ScriptedImap, receive: Receive, settings: Settings
+) -> None:
+    settings.RUN_DEADLINE = timedelta(seconds=1)
+    imap.messages.update(letters(1, 2))
+
+    def slow(peer: Peer, tag: bytes, rest: bytes) -> None:
+        if b"BODY" in rest:
+            for piece in imap.fetched(1, letter(1)).splitlines(keepends=True):
+                time.sleep(0.3)
+                peer.send(piece)
+            peer.send(imap.fetched(2, letter(2)) + tag + b" OK done\r\n")
+        else:
+            imap._do_uid_fetch(peer, tag, rest)
+
+    imap.on("UID FETCH", slow)
+    assert receive(box).last_error_code == "deadline_exceeded"
+    runs = [receive(box) for _ in range(4)]
+    assert stored_uids() == [1, 2]
+    assert (runs[-1].transient_failures, runs[-1].last_error_code) == (0, "")
+    assert not open_alerts()
+
+
 def test_a_withheld_message_is_told_and_holds_nobody_up(
     box: Mailbox, imap: ScriptedImap, receive: Receive
 ) -> None:

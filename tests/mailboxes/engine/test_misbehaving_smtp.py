@@ -201,6 +201,29 @@ def test_a_slow_server_is_no_failure(
     assert {status_after(message) for message in waiting} == {OutgoingStatus.SENT}
 
 
+def test_a_message_that_takes_longer_than_a_run_is_sent_when_the_next_ones_are_given_more_time(
+    box: Mailbox,
+    message: OutgoingMessage,
+    smtp: ScriptedSmtp,
+    send: Send,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings.RUN_DEADLINE = timedelta(seconds=1)
+    announce = Transmission._announce
+
+    def slowly(transmission: Transmission, flight: Flight) -> Envelope:
+        time.sleep(1.5)
+        return announce(transmission, flight)
+
+    monkeypatch.setattr(Transmission, "_announce", slowly)
+    assert send(box).last_error_code == "deadline_exceeded"
+    runs = [send(box) for _ in range(4)]
+    assert status_after(message) == OutgoingStatus.SENT
+    assert (runs[-1].transient_failures, runs[-1].last_error_code) == (0, "")
+    assert len(smtp.bodies) == 1
+
+
 def test_the_bytes_of_large_messages_are_read_one_by_one(
     box: Mailbox, smtp: ScriptedSmtp, send: Send, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -121,7 +121,7 @@ def test_dovecot_takes_both_mechanisms(
     who = connecting.credential(oauth_mailbox, "incoming")
     object.__setattr__(who, "mechanisms", (mechanism,))
     monkeypatch.setattr(connecting, "credential", lambda *_: who)
-    with connecting.open_incoming(oauth_mailbox) as client:
+    with connecting.open_incoming(oauth_mailbox, seconds=connecting.PROBE_SECONDS) as client:
         assert client.status().messages == 0
 
 
@@ -178,7 +178,7 @@ def test_mail_is_sent_with_the_token_through_postfix(
     ServerProfile.objects.update(outgoing_port=oauth_postfix.ports.smtps)
     mailbox = Mailbox.objects.get(pk=oauth_mailbox.pk)
     connect(mailbox)
-    with connecting.open_outgoing(mailbox) as client:
+    with connecting.open_outgoing(mailbox, seconds=connecting.PROBE_SECONDS) as client:
         result = client.send(
             sender=person.address, recipients=[person.address], content=LETTER, before_body=lambda: None
         )
@@ -231,7 +231,10 @@ def test_the_rotated_refresh_token_is_stored_before_the_access_token_is_used(
         raise RuntimeError
 
     monkeypatch.setitem(INCOMING, Protocol.IMAP, opener)
-    with pytest.raises(RuntimeError), connecting.open_incoming(oauth_mailbox):
+    with (
+        pytest.raises(RuntimeError),
+        connecting.open_incoming(oauth_mailbox, seconds=connecting.PROBE_SECONDS),
+    ):
         pass
     assert stored == list(authorization.memory.refresh)
 
