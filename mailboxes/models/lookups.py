@@ -8,7 +8,7 @@ from django.db.models.sql.compiler import SQLCompiler
 
 
 class Among(In):
-    """Is one of many numbers or texts, as with `in`, but PostgreSQL is handed one array of them.
+    """Is one of many keys, numbers or texts, as with `in`, but PostgreSQL is handed one array of them.
 
     Where each of hundreds of values has its own mark, a statement takes longer to write than to answer.
     """

@@ -22,7 +22,7 @@ from emailsync.crypto.keyring import SecretUnreadable, keyring
 from emailsync.web.channel import is_protected
 from emailsync.web.forms import Check, ConsoleForm
 from emailsync.web.responses import redirect_response, saved_response
-from mailboxes.choices import ResultStatus, RunState
+from mailboxes.choices import AddressStatus, ResultStatus, RunState
 from mailboxes.engine import sheet
 from mailboxes.engine.importing import COLUMNS, EXAMPLE, Plan
 from mailboxes.engine.uploading import Upload
@@ -30,7 +30,7 @@ from mailboxes.services import importing
 from mailboxes.views.mailbox_list import chosen_columns
 from mailboxes.views.mailbox_listing import listing_of
 from profiles.access import Permission, enter
-from profiles.choices import OutgoingMethod
+from profiles.choices import ActMethod, OutgoingMethod
 from profiles.models import Environment
 
 #: Complaints on the page; the rest is counted.
@@ -221,10 +221,6 @@ def _moment(value: datetime | None) -> str:
     return timezone.localtime(value).isoformat(sep=" ", timespec="minutes") if value else ""
 
 
-def _name(user: User | None) -> str:
-    return user.get_username() if user else ""
-
-
 def _result(mailbox: Any, direction: str) -> str:
     method, status = getattr(mailbox, direction), getattr(mailbox, f"{direction}_status")
     return str(OutgoingMethod.NONE.label if method == OutgoingMethod.NONE else ResultStatus(status).label)
@@ -236,16 +232,16 @@ CELLS: dict[str, Callable[[Any], str]] = {
     "name": lambda mailbox: mailbox.name,
     "address": lambda mailbox: mailbox.address,
     "regarding": lambda mailbox: mailbox.kind,
-    "owner": lambda mailbox: _name(mailbox.owner),
+    "owner": lambda mailbox: mailbox.owner__username or "",
     "profile": lambda mailbox: mailbox.profile_name or "",
-    "approval": lambda mailbox: str(mailbox.get_address_status_display()),
+    "approval": lambda mailbox: str(AddressStatus(mailbox.address_status).label),
     "incoming": lambda mailbox: _result(mailbox, "incoming"),
     "outgoing": lambda mailbox: _result(mailbox, "outgoing"),
-    "act": lambda mailbox: str(mailbox.get_act_display()),
+    "act": lambda mailbox: str(ActMethod(mailbox.act).label),
     "run": lambda mailbox: str(RUNS.get(mailbox.run_state, ResultStatus.NOT_RUN.label)),
     "tested": lambda mailbox: _moment(mailbox.tested_on),
     "start": lambda mailbox: _moment(mailbox.process_email_from),
-    "approved_by": lambda mailbox: _name(mailbox.approved_by),
+    "approved_by": lambda mailbox: mailbox.approved_by__username or "",
     "approved_on": lambda mailbox: _moment(mailbox.approved_on),
     "attempted_by": lambda mailbox: mailbox.attempted_by or "",
     "attempted_on": lambda mailbox: _moment(mailbox.attempted_on),

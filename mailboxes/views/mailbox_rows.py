@@ -7,6 +7,7 @@ cell. Everything is put in by `fill`, which escapes.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -18,9 +19,7 @@ from emailsync.web.addresses import pattern
 from emailsync.web.html import fill, joined, worded
 from emailsync.web.templatetags.console import avatar, icon, moments, status
 from mailboxes.choices import AddressStatus, MailboxKind
-from mailboxes.models import Mailbox
-from mailboxes.templatetags.mailbox_words import person
-from mailboxes.views.mailbox_listing import MailboxListing
+from mailboxes.views.mailbox_listing import PERSON, MailboxListing
 from profiles.access import Permission
 from profiles.choices import IncomingMethod
 
@@ -53,11 +52,11 @@ class RowDrawing:
         self._values = [value for _shape, value in cells]
         self._shape_of = cache(self._shape)
 
-    def draw(self, rows: Iterable[Mailbox]) -> SafeString:
-        """Draw the rows of the list."""
+    def draw(self, rows: Iterable[Any]) -> SafeString:
+        """Draw the rows of the list, as `with_what_is_shown` returns them."""
         return joined([self._row(row) for row in rows])
 
-    def _row(self, row: Mailbox) -> SafeString:
+    def _row(self, row: Any) -> SafeString:
         shape = self._shape_of(row.owner_id == self._reader.pk, row.address_status != AddressStatus.APPROVED)
         return fill(
             shape,
@@ -121,7 +120,7 @@ def _cells() -> Mapping[str, Cell]:
     return {
         "address": (_cell("hide-s xl"), lambda row: row.address),
         "regarding": (_cell("hide-s md"), lambda row: kinds[row.kind]),
-        "owner": (_cell("hide-s xl cap clip"), lambda row: person(row.owner) if row.owner else nobody),
+        "owner": (_cell("hide-s xl cap clip"), _person("owner", nobody)),
         "profile": (_cell("hide-s cap clip"), lambda row: row.profile_name or unset),
         "approval": (
             _on_phones(pgettext("address status", "Email")),
@@ -139,12 +138,23 @@ def _cells() -> Mapping[str, Cell]:
         "run": (_cell("hide-s lg"), lambda row: result(row.run_state or "not_run")),
         "tested": (_cell("hide-s lg muted nowrap num"), lambda row: when(row.tested_on)),
         "start": (_cell(MOMENT), lambda row: when(row.process_email_from, DASH)),
-        "approved_by": (_cell("hide-s cap clip"), lambda row: person(row.approved_by, DASH)),
+        "approved_by": (_cell("hide-s cap clip"), _person("approved_by", DASH)),
         "approved_on": (_cell(MOMENT), lambda row: when(row.approved_on, DASH)),
         "attempted_by": (_cell("hide-s cap clip"), lambda row: row.attempted_by or DASH),
         "attempted_on": (_cell(MOMENT), lambda row: when(row.attempted_on, DASH)),
         "status": (_cell("hide-s"), lambda row: state("active" if row.is_active else "inactive")),
     }
+
+
+def _person(column: str, nobody: str) -> Callable[[Any], str]:
+    """Return what names the person of a column, as `mailbox_words.person` does."""
+    names = attrgetter(*(f"{column}__{name}" for name in PERSON))
+
+    def named(row: Any) -> str:
+        username, first, last = names(row)
+        return nobody if username is None else f"{first} {last}".strip() or username
+
+    return named
 
 
 def _kind(kind: MailboxKind) -> SafeString:
