@@ -5,6 +5,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
+from django.db.models import Field
 
 
 class EmailsyncConfig(AppConfig):
@@ -14,10 +15,12 @@ class EmailsyncConfig(AppConfig):
     label = "emailsync"
 
     def ready(self) -> None:
-        """Register the system checks and what only a live database needs."""
+        """Register the system checks, a comparison, and what only a live database needs."""
         from emailsync import checks
+        from emailsync.web.lookups import Among
 
         checks.load()
+        Field.register_lookup(Among)
         connection_created.connect(plan_for_lists, dispatch_uid="plan_for_lists")
 
 

@@ -9,6 +9,7 @@ from django.http import QueryDict
 
 from emailsync.web.counting import counted_together
 from emailsync.web.listing_parts import Column, Facet, Filter, View
+from emailsync.web.lookups import Among
 
 M = TypeVar("M", bound=Model)
 
@@ -98,7 +99,7 @@ class Records(Generic[M]):
         """Return what is rare by its keys: the counts and the rows would look for it again and again."""
         keys = list(found.order_by().values_list("pk", flat=True)[: FEW + 1])
         self._finds_few = len(keys) <= FEW
-        return self._queryset.filter(pk__in=keys) if self._finds_few else found
+        return self._queryset.filter(Among(F("pk"), keys)) if self._finds_few else found
 
     @property
     def search_words(self) -> list[str]:
@@ -198,7 +199,7 @@ class Records(Generic[M]):
         stop = min(start + self.size, self.total)
         if self.total and (keys := self._few_keys) is not None:
             # With a limit PostgreSQL would go through all records by name until it meets these.
-            return self.fetch(self._sorted(self._queryset.filter(pk__in=keys[start:stop])))
+            return self.fetch(self._sorted(self._queryset.filter(Among(F("pk"), keys[start:stop]))))
         if start > self.total // 2 and not self.is_more:
             # The shorter way to the last pages is from the end.
             return self.fetch(self._sorted(self.selected).reverse()[self.total - stop : self.total - start])[
