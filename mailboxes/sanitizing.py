@@ -12,7 +12,7 @@ Links are kept (http, https, mailto); they open in a tab of their own that knows
 """
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -79,7 +79,20 @@ FLAT = _names(
     th thead tr track wbr
     """
 )
-TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)")
+#: Whatever closes around these while they are unclosed, the parser opens them anew for all that follows.
+FORMATTING = _names("a b big code em font i nobr s small strike strong tt u")
+#: Of these the next one closes the one before.
+ONE_AT_A_TIME = _names("a nobr")
+#: As many alike are opened anew at most.
+MOST_ALIKE = 3
+#: What may be opened anew at all tags together, in bytes with what an element takes beside its text. A few
+#: kilobytes of `<p><b title=1><b title=2>…</p><p></p><p></p>…` would take all memory.
+MOST_OPENED_ANEW = 40_000_000
+ELEMENT = 100
+#: The parser's time grows with the square of the number of attributes of one tag too.
+MOST_ATTRIBUTES = 2_000
+TAG = re.compile(r"<(/?)([a-zA-Z][^\s/>]*)([^>]*)")
+QUOTED = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 
 @dataclass(frozen=True)
@@ -143,18 +156,55 @@ def sanitize(
 
 
 def _safe_length(html: str) -> int:
-    """Return how much of `html` can be parsed in good time."""
-    depth, unclosed = 0, Counter[str]()
+    """Return how much of `html` can be parsed in good time and little memory."""
+    depth, opened_anew, unclosed = 0, 0, Unclosed()
     for tag in TAG.finditer(html, 0, LONGEST_HTML):
-        closing, name = tag.group(1), tag.group(2).lower()
-        if name in FLAT or (closing and not unclosed[name]):
+        closing, name, rest = tag.group(1), tag.group(2).lower(), tag.group(3)
+        opened_anew += unclosed.weight
+        if opened_anew > MOST_OPENED_ANEW or _has_too_many_attributes(rest):
+            return tag.start()
+        if name in FLAT:
             continue
-        step = -1 if closing else 1
-        unclosed[name] += step
-        depth += step
+        depth += unclosed.close(name) if closing else unclosed.open(name, rest)
         if depth > DEEPEST_NESTING:
             return tag.start()
     return min(len(html), LONGEST_HTML)
+
+
+class Unclosed:
+    """Keep the elements that were not closed yet, and what those for formatting weigh."""
+
+    def __init__(self) -> None:
+        self.weight = 0
+        self._tags: dict[str, list[str]] = defaultdict(list)
+        self._alike = Counter[str]()
+
+    def open(self, name: str, rest: str) -> int:
+        """Note a tag and return by how much it nests deeper."""
+        deeper = 1 + (self.close(name) if name in ONE_AT_A_TIME else 0)
+        counted = f"{name}{rest}" if name in FORMATTING else ""
+        if self._alike[counted] == MOST_ALIKE:
+            counted = ""
+        if counted:
+            self._alike[counted] += 1
+            self.weight += ELEMENT + len(counted)
+        self._tags[name].append(counted)
+        return deeper
+
+    def close(self, name: str) -> int:
+        """Note a closing tag and return by how much it nests deeper."""
+        if not self._tags.get(name):
+            return 0
+        if counted := self._tags[name].pop():
+            self._alike[counted] -= 1
+            self.weight -= ELEMENT + len(counted)
+        return -1
+
+
+def _has_too_many_attributes(rest: str) -> bool:
+    if len(rest) <= 2 * MOST_ATTRIBUTES:
+        return False
+    return len(QUOTED.sub("", rest).replace("/", " ").split()) > MOST_ATTRIBUTES
 
 
 def _scheme(address: str) -> str:
