@@ -100,7 +100,8 @@ def _options(letter: Letter, extensions: Mapping[str, str], *, addresses: Sequen
     size, options = len(letter.content), ""
     if "SIZE" in extensions:
         limit = extensions["SIZE"]
-        if limit.isdigit() and 0 < int(limit) < size:
+        # Twenty digits are what it may have (RFC 1870, section 4).
+        if re.fullmatch("[0-9]{1,20}", limit) and 0 < int(limit) < size:
             raise MessageTooLarge(f"The message has {size} bytes; the server takes up to {limit}.")
         options += f" SIZE={size}"
     is_wide = not all(map(str.isascii, addresses))

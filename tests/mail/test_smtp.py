@@ -273,6 +273,17 @@ def test_a_message_above_the_servers_limit_is_not_offered(sender: Sender) -> Non
         assert not any(line.startswith(b"MAIL") for line in server.heard)
 
 
+@pytest.mark.parametrize(
+    "limit", ["0", "much", "²", "9" * 5000], ids=["0", "word", "superscript", "5000 digits"]
+)
+def test_a_limit_that_is_none_stops_nothing(sender: Sender, limit: str) -> None:
+    with ScriptedSmtp() as server:
+        server.extensions[1] = f"SIZE {limit}".encode()
+        with sender(server) as client:
+            send(client)
+    assert len(server.bodies) == 1
+
+
 def test_eight_bit_content_is_announced(sender: Sender) -> None:
     with ScriptedSmtp() as server, sender(server) as client:
         send(client, content="grüße\r\n".encode())
