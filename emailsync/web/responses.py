@@ -71,10 +71,13 @@ def page_response(
 def list_response(
     request: HttpRequest, template: str, fragment: str, context: Mapping[str, Any], *, here: str
 ) -> HttpResponse:
-    """Show a list as a page or as a fragment; `here` is its address without the empty words of its form."""
+    """Show a list as a page or as a fragment; `here` is its address without the empty words of its form.
+
+    Asked for by that address, the link or the list says itself whether it goes into the history.
+    """
     response = page_response(request, template, fragment, context)
-    if is_fragment(request):
-        response.headers["HX-Push-Url"] = "false" if request.get_full_path() == here else here
+    if is_fragment(request) and request.get_full_path() != here:
+        response.headers["HX-Push-Url"] = here
     return response
 
 

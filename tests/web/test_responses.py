@@ -36,6 +36,16 @@ def test_a_list_asked_for_by_htmx_is_only_its_rows(signed_in: Client) -> None:
     assert html.lstrip().startswith('<div class="stack" id="list"')
 
 
+def test_the_address_of_a_list_has_no_empty_words(signed_in: Client) -> None:
+    answer = signed_in.get(f"{LIST_URL}?q=person&size=", headers=HTMX)
+    assert answer.headers["HX-Push-Url"] == f"{LIST_URL}?q=person"
+
+
+def test_a_link_within_a_list_says_itself_whether_it_goes_into_the_history(signed_in: Client) -> None:
+    answer = signed_in.get(f"{LIST_URL}?q=person&facet=staff", headers=HTMX)
+    assert "HX-Push-Url" not in answer.headers
+
+
 def test_a_page_restored_from_history_is_whole(signed_in: Client) -> None:
     response = signed_in.get(LIST_URL, headers=HTMX | {"HX-History-Restore-Request": "true"})
     assert b"<!doctype html>" in response.content

@@ -16,7 +16,7 @@ from django.urls import include, path
 from emailsync.web.concurrency import VersionedForm
 from emailsync.web.forms import ConsoleForm, SecretField
 from emailsync.web.listing import Column, Facet, Listing, View
-from emailsync.web.responses import dialog_response, page_response, saved_response
+from emailsync.web.responses import dialog_response, list_response, saved_response
 from emailsync.web.security import content_security
 
 LIST_URL = "/environments/contoso/mailboxes/"
@@ -84,7 +84,7 @@ def list_page(request: HttpRequest) -> tuple[str, dict[str, Any]]:
 def people(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the list."""
     template, context = list_page(request)
-    return page_response(request, template, "trial/_rows.html", context)
+    return list_response(request, template, "trial/_rows.html", context, here=context["listing"].here)
 
 
 def panel(request: HttpRequest, slug: str) -> HttpResponse:
