@@ -17,6 +17,7 @@ from mailboxes.choices import (
     RunState,
     StepOutcome,
 )
+from mailboxes.engine.claiming import CLAIMED_ELSEWHERE
 from mailboxes.engine.eligibility import NOT_APPROVED, authentication_type
 from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox
 from mailboxes.models.diagnosis import DiagnosisQuerySet
@@ -45,12 +46,8 @@ _CREDENTIALS = {
 }
 _CONNECTION = {"oauth_not_connected", "oauth_expired", "token_refused"}
 _MAILBOX = {
-    "method_none",
-    "mailbox_inactive",
-    "profile_missing",
-    "sender_refused",
-    "folder_missing",
-    "quota_exceeded",
+    *("method_none", "mailbox_inactive", "profile_missing", "forward_mailbox_missing"),
+    *("mailbox_locked", "sender_refused", "folder_missing", "quota_exceeded"),
 }
 
 
@@ -282,13 +279,14 @@ def where_to_mend(code: str, *, direction: str, mailbox: Mailbox) -> tuple[str, 
         return _("Approve the address"), page
     may_give = Permission.GIVE_CREDENTIALS in mailbox.may
     if profile and code in _CONNECTION and may_give:
-        return _("Connect the mailbox"), f"{page}#connection"
+        is_new = code == "oauth_not_connected"
+        return _("Connect the mailbox") if is_new else _("Reconnect the mailbox"), f"{page}#connection"
     is_own = code in _CREDENTIALS and not (
         profile and authentication_type(profile, direction) == AuthenticationType.IN_PROFILE
     )
     if profile and is_own and may_give:
         return _("Update credentials"), f"{page}#id_user_name"
-    is_of_mailbox = is_own or code in {NOT_APPROVED, *_MAILBOX, *_CONNECTION}
+    is_of_mailbox = is_own or code in {NOT_APPROVED, CLAIMED_ELSEWHERE, *_MAILBOX, *_CONNECTION}
     if profile is None or is_of_mailbox or Permission.READ_SETTINGS not in mailbox.environment.may:
         return _("Open mailbox"), page
     return _("Open server profile"), reverse(

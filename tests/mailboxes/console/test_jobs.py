@@ -15,7 +15,8 @@ from mailboxes.choices import JobKind
 from mailboxes.engine import jobs as engine
 from mailboxes.engine.works import WORKS, ChunkResult, Remark
 from mailboxes.models import Diagnosis, DiagnosisStep, Job, Mailbox, SyncClaim
-from mailboxes.services import diagnosis, jobs
+from mailboxes.services import diagnosis, jobs, progress
+from profiles.access import EVERYTHING
 from profiles.choices import Role
 from profiles.models import Environment, Membership, ServerProfile
 from tests.mailboxes.console.conftest import NewMailbox
@@ -127,6 +128,21 @@ def test_one_mailbox_shows_every_step(client: Client, mailbox: Mailbox, start_jo
     assert "Enter the right one." in page
     assert f'href="{mailbox.get_absolute_url()}#id_user_name">Update credentials' in page
     assert "Open the Inbox" in page
+
+
+@pytest.mark.parametrize(
+    ("code", "label"),
+    [
+        ("not_approved", "Approve the address"),
+        ("claimed_elsewhere", "Open mailbox"),
+        ("host_not_found", "Open server profile"),
+        ("oauth_not_connected", "Connect the mailbox"),
+        ("token_refused", "Reconnect the mailbox"),
+    ],
+)
+def test_a_cause_leads_to_where_it_is_mended(mailbox: Mailbox, code: str, label: str) -> None:
+    mailbox.may = mailbox.environment.may = EVERYTHING
+    assert progress.where_to_mend(code, direction="incoming", mailbox=mailbox)[0] == label
 
 
 def test_who_may_not_give_credentials_is_led_to_the_mailbox(
