@@ -22,6 +22,8 @@ class Column:
     classes: str = ""
     #: What a record needs to be sorted by it, for joins that every record has.
     requires: Q = field(default_factory=Q)
+    #: Which field decides between equals, as the key of the record does: one of the index that is read.
+    key: str = "pk"
     #: Never empty, so that an index can be read in either direction.
     is_filled: bool = False
     #: Shown until somebody chooses otherwise.

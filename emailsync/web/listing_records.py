@@ -241,5 +241,5 @@ class Records(Generic[M]):
         terms: list[Any] = [F(term) if isinstance(term, str) else term for term in column.sort]
         last = None if column.is_filled else True
         if self.sort.startswith("-"):
-            return [*(term.desc(nulls_last=last) for term in terms), "-pk"]
-        return [*(term.asc(nulls_last=last) for term in terms), "pk"]
+            return [*(term.desc(nulls_last=last) for term in terms), f"-{column.key}"]
+        return [*(term.asc(nulls_last=last) for term in terms), column.key]

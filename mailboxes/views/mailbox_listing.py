@@ -55,13 +55,15 @@ FETCHED = 1_000
 #: What every row is drawn with.
 ALWAYS = (
     *("pk", "name", "address", "kind", "is_active", "incoming", "outgoing", "act", "address_status"),
-    *("owner_id", "process_email_from", "approved_on"),
+    "owner_id",
 )
 PERSON = ("username", "first_name", "last_name")
-#: What columns show of other records, by the name of the column.
-RELATED = {
+#: What only some columns show, by the name of the column.
+FURTHER = {
     "owner": [f"owner__{name}" for name in PERSON],
+    "start": ["process_email_from"],
     "approved_by": [f"approved_by__{name}" for name in PERSON],
+    "approved_on": ["approved_on"],
 }
 #: When the later direction was tested; SQLite's greatest of a value and nothing is nothing.
 TESTED_ON = Coalesce(
@@ -94,6 +96,7 @@ class MailboxListing(Listing[Mailbox]):
             _("Incoming Email Status"),
             sort=("incoming_state__status",),
             requires=Q(incoming_state__isnull=False),
+            key="incoming_state__mailbox_id",
             is_filled=True,
         ),
         Column(
@@ -101,6 +104,7 @@ class MailboxListing(Listing[Mailbox]):
             _("Outgoing Email Status"),
             sort=("outgoing_state__status",),
             requires=Q(outgoing_state__isnull=False),
+            key="outgoing_state__mailbox_id",
             is_filled=True,
         ),
         Column("act", _("ACT Status"), classes="xl"),
@@ -110,6 +114,7 @@ class MailboxListing(Listing[Mailbox]):
             _("Mailbox Test Completed On"),
             sort=(moment_tested("a_state__tested_on"),),
             requires=TESTED_LAST,
+            key="a_state__mailbox_id",
             is_filled=True,
             classes="lg",
         ),
@@ -241,7 +246,7 @@ def with_what_is_shown(mailboxes: MailboxQuerySet, columns: Collection[str]) -> 
 
     A page draws many of them, and to make records of them and of their owners takes twice as long.
     """
-    related = [name for column, names in RELATED.items() if column in columns for name in names]
+    further = [name for column, names in FURTHER.items() if column in columns for name in names]
     last = Diagnosis.objects.filter(mailbox=OuterRef("pk")).order_by("-pk")
     values: dict[str, tuple[str, Any]] = {
         "profile": ("profile_name", F("server_profile__name")),
@@ -256,7 +261,7 @@ def with_what_is_shown(mailboxes: MailboxQuerySet, columns: Collection[str]) -> 
     return (
         mailboxes.beside_states()
         .annotate(**annotations)
-        .values_list(*ALWAYS, *related, *annotations, named=True)
+        .values_list(*ALWAYS, *further, *annotations, named=True)
     )
 
 
