@@ -9,13 +9,21 @@ import threading
 import time
 from array import array
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Self
 
 from django.conf import settings
 
-from emailsync.mail.errors import FolderRenumbered, MailError, MessageUnreadable
+from emailsync.mail.errors import (
+    ConnectionLost,
+    FolderRenumbered,
+    MailError,
+    MessageUnreadable,
+    ProtocolViolation,
+    TimedOut,
+)
 from emailsync.mail.incoming import FetchedMessage, FolderClient, IncomingClient, RemoteMessage
 from mailboxes.choices import LedgerOutcome, TrackIncoming
 from mailboxes.engine import storing
@@ -39,6 +47,8 @@ BATCH_SECONDS = 10.0
 GATHERED_MESSAGES = 100
 GATHERED_BYTES = 1024 * 1024
 GATHERED_SECONDS = 1.0
+#: How a conversation ends when the server fails at one message. That it takes long is no failure.
+BREAKING = (ConnectionLost, TimedOut, ProtocolViolation)
 #: Batches that may wait, fetched, while one is being stored. It bounds the memory.
 BATCHES_AHEAD = 1
 
@@ -85,8 +95,21 @@ def _emptied(group: deque[FetchedMessage]) -> Iterator[FetchedMessage]:
         yield group.popleft()
 
 
+class Broken(MailError):
+    """Fetching `message`, and nothing beside it, ended the conversation for this `reason`."""
+
+    def __init__(self, message: RemoteMessage, reason: MailError) -> None:
+        super().__init__(str(reason))
+        self.message, self.reason = message, reason
+
+
 class Reader:
-    """Fetches and parses ahead in a thread of its own, while the database stores what came before."""
+    """Fetches and parses ahead in a thread of its own, while the database stores what came before.
+
+    Some servers end the conversation whenever a certain message is fetched. One by one (`carefully`) it shows
+    which, and it is noted before the failure is raised. What was `withheld` before is asked for like that,
+    after all others.
+    """
 
     def __init__(
         self,
@@ -95,9 +118,14 @@ class Reader:
         *,
         known: set[Key],
         again: list[Key],
+        withheld: list[Key],
+        carefully: bool,
         earlier: Earlier | None,
     ) -> None:
         self._earlier = earlier
+        self._withheld, self._carefully = withheld, carefully
+        #: All others have come.
+        self.is_asking_again = False
         self._client, self._cursor, self._folder = client, folder.cursor, folder
         self._known, self._again, self._start = known, again, folder.mailbox.effective_start
         self._queue: queue.Queue[storing.Batch | BaseException | None] = queue.Queue(maxsize=BATCHES_AHEAD)
@@ -177,7 +205,12 @@ class Reader:
             skipped |= {note.remote.uid for note in noted}
             wanted = [message for message in rest if message.uid not in skipped]
             last_uid = 0 if self._cursor.is_by_uidl else window[-1]
-            yield from self._fetch(wanted, storing.Batch([], noted, last_uid, recognised))
+            last = storing.Batch([], noted, last_uid, recognised)
+            yield from self._fetch(wanted, last, carefully=self._carefully)
+        if self._withheld:
+            listed = self._client.describe(numbers(self._client, self._withheld))
+            self.is_asking_again = True
+            yield from self._fetch(listed, storing.Batch([], [], 0), carefully=True)
 
     def _recognise(self, described: Sequence[RemoteMessage]) -> list[storing.Recognised]:
         """Return those that were here before the folder was renumbered, known by size and header."""
@@ -193,7 +226,9 @@ class Reader:
             return LedgerOutcome.NOT_WANTED
         return None
 
-    def _fetch(self, wanted: Sequence[RemoteMessage], last: storing.Batch) -> Iterator[storing.Batch]:
+    def _fetch(
+        self, wanted: Sequence[RemoteMessage], last: storing.Batch, *, carefully: bool
+    ) -> Iterator[storing.Batch]:
         """Yield the window's batches. `last`, with what is not fetched, moves the cursor to its end."""
         large = {m.uid: m for m in wanted if m.size > settings.MAXIMUM_MESSAGE_SIZE}
         fitting = [message for message in wanted if message.uid not in large]
@@ -202,7 +237,7 @@ class Reader:
         withheld: tuple[int, ...] = ()
         ends = time.monotonic() + BATCH_SECONDS
         try:
-            for prepared in self._prepared(fitting, large):
+            for prepared in self._prepared(fitting, large, carefully=carefully):
                 waiting.append(prepared)
                 size += prepared.source.body.size
                 is_late = time.monotonic() > ends
@@ -213,6 +248,9 @@ class Reader:
         except MessageUnreadable as error:
             # Listed, asked for twice and not handed out. It is noted, told, and asked for again later.
             withheld = error.uids
+        except Broken as broken:
+            yield storing.Batch(waiting, [storing.Noted(broken.message, LedgerOutcome.QUARANTINED)], 0)
+            raise broken.reason from None
         except MailError:
             # What came before the trouble is kept, so that a failing server is read to its end bit by bit.
             if waiting:
@@ -224,12 +262,30 @@ class Reader:
         yield replace(last, prepared=waiting, noted=[*last.noted, *lost])
 
     def _prepared(
-        self, fitting: Sequence[RemoteMessage], large: dict[int, RemoteMessage]
+        self, fitting: Sequence[RemoteMessage], large: dict[int, RemoteMessage], *, carefully: bool
     ) -> Iterator[Prepared]:
         """Yield the headers of what is too large, taking it out of `large`, and then the others whole."""
-        for message in self._client.fetch_headers(list(large.values())):
+        headers, whole = self._client.fetch_headers, self._client.fetch
+        if carefully:
+            headers, whole = partial(_one_by_one, headers), partial(_one_by_one, whole)
+        for message in headers(list(large.values())):
             yield prepare_header(message, size=large.pop(message.uid).size)
         # Whether the others are wanted shows when all that they may answer is known, in the transaction.
         is_sure = self._folder.mailbox.keeps == TrackIncoming.ALL
-        for message in gathered(self._client.fetch(fitting)):
+        for message in gathered(whole(fitting)):
             yield prepare(message, unpack=self._folder.is_forward, keep=is_sure)
+
+
+def _one_by_one(
+    fetch: Callable[[Sequence[RemoteMessage]], Iterator[FetchedMessage]], messages: Sequence[RemoteMessage]
+) -> Iterator[FetchedMessage]:
+    withheld: list[int] = []
+    for message in messages:
+        try:
+            yield from fetch([message])
+        except MessageUnreadable as error:
+            withheld += error.uids
+        except BREAKING as error:
+            raise Broken(message, error) from error
+    if withheld:
+        raise MessageUnreadable(uids=withheld)

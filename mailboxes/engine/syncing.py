@@ -17,6 +17,7 @@ Deletions on the server come last and only for rows whose commit is known.
 
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -24,19 +25,13 @@ from django.conf import settings
 from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 
-from emailsync.mail.errors import (
-    CommandRefused,
-    DeadlineExceeded,
-    FolderForbidden,
-    FolderMissing,
-    FolderRenumbered,
-    MailError,
-)
+from emailsync.mail.errors import DeadlineExceeded, FolderRenumbered, MailError
 from emailsync.mail.incoming import MADE_UP, FolderStatus, IncomingClient
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, LedgerOutcome, MailboxKind, Reason
 from mailboxes.engine import (
     braking,
+    clearing,
     connecting,
     filing,
     numbering,
@@ -54,14 +49,15 @@ from mailboxes.engine import (
     unpacking,
 )
 from mailboxes.models import Alert, FolderCursor, Mailbox, WorkerState
-from mailboxes.models.ledger import Key
+from mailboxes.models.ledger import Key, LedgerEntryQuerySet
 from profiles.models import ServerProfile
 
 log = logging.getLogger(__name__)
 
-UNDELIVERABLE = "Undeliverable"
 #: How long after a message was withheld by the server it is asked for again.
 ASK_AGAIN = timedelta(hours=1)
+#: After so many failures in a row messages are fetched one by one: it may be one of them that breaks all.
+CAREFUL_AFTER = 3
 #: How long a server that calls the Inbox unchanged is believed.
 LIST_AGAIN = timedelta(hours=1)
 
@@ -74,6 +70,8 @@ class Result:
     #: Messages fetched, also those that were stored before.
     fetched: int = 0
     is_complete: bool = True
+    #: The conversation is over: nothing more can be asked in it.
+    is_cut: bool = False
 
 
 def run(state_pk: int) -> None:
@@ -101,11 +99,7 @@ def _run(lease: scheduling.Lease) -> None:
     if _must_wait(mailbox, profile, lease):
         return
     try:
-        with connecting.open_incoming(mailbox, seconds=connecting.patience(state)) as client:
-            result = sync(lease, mailbox, client)
-            filing.run(lease, mailbox, client)
-            if result.is_complete:
-                client.finish()
+        result = _converse(lease, mailbox, state)
     except FolderRenumbered:
         numbering.put_off(lease, mailbox, now=timezone.now())
         return
@@ -122,6 +116,16 @@ def _run(lease: scheduling.Lease) -> None:
     outcomes.succeeded(lease, mailbox, state, items=result.stored, due_at=_unless_asked_for(due_at))
 
 
+def _converse(lease: scheduling.Lease, mailbox: Mailbox, state: WorkerState) -> Result:
+    with connecting.open_incoming(mailbox, seconds=connecting.patience(state)) as client:
+        result = sync(lease, mailbox, client, carefully=state.transient_failures >= CAREFUL_AFTER)
+        if not result.is_cut:
+            filing.run(lease, mailbox, client)
+        if result.is_complete:
+            client.finish()
+    return result
+
+
 def _unless_asked_for(due_at: datetime) -> Case:
     """Return when the next run is due; whoever asked for one during this run gets it, and at once."""
     return Case(When(due_at__gt=F("last_started_on"), then=F("due_at")), default=Value(due_at))
@@ -134,31 +138,37 @@ def _must_wait(mailbox: Mailbox, profile: ServerProfile, lease: scheduling.Lease
     )
 
 
-def sync(lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient) -> Result:
+def sync(
+    lease: scheduling.Lease, mailbox: Mailbox, client: IncomingClient, *, carefully: bool = False
+) -> Result:
     """Receive what is new in the Inbox through a connection that somebody opened.
 
-    Raises MailError from the server and LeaseLost when somebody else has taken over.
+    With `carefully` a message that breaks the connection is found out and noted. Raises MailError from the
+    server and LeaseLost when somebody else has taken over.
     """
     now = timezone.now()
     status = client.status()
     cursor = numbering.cursor_for(lease, mailbox, client, status, now=now)
     result = Result()
-    again = _again(mailbox, cursor)
-    if again or _is_changed(cursor, status, now=now):
+    again, withheld = _again(mailbox, cursor), _withheld(cursor)
+    if again or withheld or _is_changed(cursor, status, now=now):
         cursor.listed_on = now
         try:
-            _receive(lease, mailbox, client, cursor, result, again=again)
+            _receive(
+                lease, mailbox, client, cursor, result, again=again, withheld=withheld, carefully=carefully
+            )
         except DeadlineExceeded:
             if not result.fetched:
                 raise
             # A slow server is no failure: the next run goes on from what is stored.
-            result.is_complete = False
+            result.is_complete, result.is_cut = False, True
+        if result.is_cut:
             return result
     if client.folders is None or connecting.profile_of(mailbox).move_failed_to_undeliverable:
-        _set_aside_undeliverable(client, cursor)
+        clearing.set_aside_undeliverable(client, cursor)
     if mailbox.delete_after_processing and result.is_complete:
         # What is left goes in the next run, at once: over POP3 a deletion ends the conversation.
-        result.is_complete = _delete_processed(client, cursor)
+        result.is_complete = clearing.delete_processed(client, cursor)
     if result.is_complete:
         with scheduling.fenced(lease):
             FolderCursor.objects.filter(pk=cursor.pk).update(
@@ -188,16 +198,20 @@ def _is_changed(cursor: FolderCursor, status: FolderStatus, *, now: datetime) ->
 def _again(mailbox: Mailbox, cursor: FolderCursor) -> list[Key]:
     """Return the UIDs or UIDLs of messages that are to be looked at again, the lowest first.
 
-    The server listed them but did not hand them out, and it is time to ask again; or they were older than
-    the start date, which has moved since; or they were found when the Inbox was counted.
+    They were older than the start date, which has moved since; or they were found when the Inbox was counted.
     """
-    withheld = Q(outcome=LedgerOutcome.QUARANTINED, seen_on__lt=timezone.now() - ASK_AGAIN)
-    entries = (
-        cursor.entries()
-        .to_be_read_again()
-        .filter(withheld | _inside_again(mailbox) | Q(outcome=LedgerOutcome.MISSED))
-    )
-    return cursor.keys(entries.order_by("uid", "pk")[: reading.WINDOW])
+    wanted = _inside_again(mailbox) | Q(outcome=LedgerOutcome.MISSED)
+    return cursor.keys(_first(cursor.entries().to_be_read_again().filter(wanted)))
+
+
+def _withheld(cursor: FolderCursor) -> list[Key]:
+    """Return those that the server listed but did not hand out, and that it is time to ask for again."""
+    before = timezone.now() - ASK_AGAIN
+    return cursor.keys(_first(cursor.entries().withheld().filter(seen_on__lt=before)))
+
+
+def _first(entries: LedgerEntryQuerySet) -> LedgerEntryQuerySet:
+    return entries.order_by("uid", "pk")[: reading.WINDOW]
 
 
 def _inside_again(mailbox: Mailbox) -> Q:
@@ -214,6 +228,8 @@ def _receive(
     result: Result,
     *,
     again: list[Key],
+    withheld: list[Key],
+    carefully: bool,
 ) -> None:
     rules = tracking.Rules.of(mailbox.environment_id)
     folder = storing.Folder(mailbox, cursor, rules)
@@ -221,10 +237,12 @@ def _receive(
     ends = time.monotonic() + settings.RUN_DEADLINE.total_seconds() / 2
     known = _known(cursor)
     earlier = recognising.Earlier(cursor) if cursor.is_rescan and not cursor.is_by_uidl else None
-    reader = reading.Reader(client, folder, known=known, again=again, earlier=earlier)
-    waited_for = set(again)
+    reader = reading.Reader(
+        *(client, folder), known=known, again=again, withheld=withheld, carefully=carefully, earlier=earlier
+    )
+    waited_for = set(withheld)
     with reader:
-        for batch in reader.batches():
+        for batch in _unbroken(reader, result):
             now = timezone.now()
             saved = storing.save(lease, folder, batch, now=now)
             preparing.restore(batch.prepared)
@@ -237,12 +255,22 @@ def _receive(
             if time.monotonic() > ends:
                 result.is_complete = reader.is_exhausted()
                 break
-    if result.is_complete and again:
-        _settle(lease, mailbox, client, cursor, again)
+    if result.is_complete and (again or withheld):
+        _settle(lease, mailbox, client, cursor, again + withheld)
         # More of them may wait.
-        result.is_complete = len(again) < reading.WINDOW
+        result.is_complete = max(len(again), len(withheld)) < reading.WINDOW
     if result.is_complete and cursor.is_by_uidl:
         _note_listing(lease, mailbox, client, cursor, known=known)
+
+
+def _unbroken(reader: reading.Reader, result: Result) -> Iterator[storing.Batch]:
+    """Yield the batches; when the server fails at one that it withheld before, the next run goes on."""
+    try:
+        yield from reader.batches()
+    except reading.BREAKING:
+        if not reader.is_asking_again:
+            raise
+        result.is_complete, result.is_cut = False, True
 
 
 def _settle(
@@ -345,44 +373,3 @@ def _forwarder(batch: storing.Batch, uid: int) -> str:
     """Return who sent a message of the forward mailbox, as far as it tells."""
     parsed = next((item.parsed for item in batch.prepared if item.source.uid == uid), None)
     return parsed.sender.address if parsed and parsed.sender else "an unknown sender"
-
-
-def _set_aside_undeliverable(client: IncomingClient, cursor: FolderCursor) -> None:
-    """Move what went into quarantine out of the way; its bytes are kept and told of, moved or not.
-
-    Where there are no folders (POP3) it stays on the server, in its place.
-    """
-    entries = cursor.entries().filter(outcome=LedgerOutcome.QUARANTINED, message__isnull=False, moved_to="")
-    if client.folders is None:
-        entries.filter(is_to_delete=True).update(is_to_delete=False)
-        return
-    uids = reading.numbers(client, cursor.keys(entries.order_by("uid")[: reading.WINDOW]))
-    if not uids:
-        return
-    try:
-        reading.open_inbox(client.folders, cursor, read_only=False)
-        client.folders.move(uids, UNDELIVERABLE)
-    except (FolderMissing, FolderForbidden, CommandRefused) as error:
-        log.warning("A message in quarantine stays in the Inbox: %s %s", error, error.server_reply)
-    else:
-        entries.filter(uid__in=uids).update(moved_to=UNDELIVERABLE, is_to_delete=False)
-
-
-def _delete_processed(client: IncomingClient, cursor: FolderCursor) -> bool:
-    """Remove a window of what is stored and marked to go; what fails is tried by the next run.
-
-    Says whether that was all.
-    """
-    keys = cursor.keys(cursor.entries().filter(is_to_delete=True)[: reading.WINDOW])
-    if not keys:
-        return True
-    uids = reading.numbers(client, keys)
-    if client.folders is not None:
-        reading.open_inbox(client.folders, cursor, read_only=False)
-    if uids:
-        # Number and size of what is left will be others than those told before: the list is asked for again.
-        cursor.listed_on = None
-        client.delete(uids)
-    # From now on the server may give a UIDL of theirs to another message (RFC 1939, section 7).
-    cursor.named(keys).update(is_to_delete=False, is_listed=False)
-    return len(keys) < reading.WINDOW

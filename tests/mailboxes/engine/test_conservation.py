@@ -20,7 +20,7 @@ from emailsync.management.selftest.certificates import Authority
 from emailsync.management.selftest.scripted import Peer, ScriptedImap
 from emailsync.management.selftest.scripted_pop3 import Letter, ScriptedPop3
 from mailboxes.choices import AddressStatus, Direction, LedgerOutcome, MailboxKind
-from mailboxes.engine import reading, storing, syncing
+from mailboxes.engine import clearing, reading, storing, syncing
 from mailboxes.models import FolderCursor, LedgerEntry, Mailbox, Message, WorkerState
 from mailboxes.models.ledger import Key
 from mailboxes.services import editing
@@ -261,14 +261,14 @@ class Conservation(RuleBasedStateMachine):
 
     @rule(after=st.booleans())
     def die_while_deleting(self, *, after: bool) -> None:
-        delete = syncing._delete_processed
+        delete = clearing.delete_processed
 
         def dying(*args: object) -> None:
             if after:
                 delete(*args)  # type: ignore[arg-type]  # whatever it takes
             raise Killed
 
-        with mock.patch.object(syncing, "_delete_processed", dying):
+        with mock.patch.object(clearing, "delete_processed", dying):
             self.work()
 
     # What always holds

@@ -75,6 +75,41 @@ def bodies_hidden(imap: ScriptedImap, *hidden: int) -> Callable[[Peer, bytes, by
     return behave
 
 
+def cut(peer: Peer) -> None:
+    """End the conversation in the middle of a message."""
+    peer.send(b"* 2 FETCH (UID 2 BODY[] {500}\r\nSubject: Le")
+    raise ConnectionResetError
+
+
+def rubbish(peer: Peer) -> None:
+    """Say what is no answer."""
+    peer.send(b"* 2 FETCH (UID 2 BODY[] {3}\r\nSubject: Letter 2\r\n\r\nHello.\r\n)\r\n")
+
+
+def silence(peer: Peer) -> None:
+    """Say nothing more, longer than anybody waits."""
+    never_answer(peer, b"", b"")
+
+
+def poisoned(
+    imap: ScriptedImap, number: int, fail: Callable[[Peer], None]
+) -> Callable[[Peer, bytes, bytes], None]:
+    """Hand out the messages in their order, and fail whenever it is the turn of one of them."""
+
+    def behave(peer: Peer, tag: bytes, rest: bytes) -> None:
+        uids = imap.chosen(rest.partition(b" ")[0])
+        if b"BODY" not in rest or number not in uids:
+            imap._do_uid_fetch(peer, tag, rest)
+            return
+        for uid in sorted(uids):
+            if uid == number:
+                fail(peer)
+            peer.send(imap.fetched(uid, imap.messages[uid]))
+        peer.send(tag + b" OK done\r\n")
+
+    return behave
+
+
 def test_a_refused_sign_in_stops_the_direction(box: Mailbox, imap: ScriptedImap, receive: Receive) -> None:
     imap.on("AUTHENTICATE", refuse(b"[AUTHENTICATIONFAILED] Wrong"))
     state = receive(box)
@@ -213,6 +248,43 @@ def test_a_withheld_message_is_told_and_holds_nobody_up(
     assert LedgerEntry.objects.get(uid=2).outcome == LedgerOutcome.QUARANTINED
     assert open_alerts() == {"message_quarantined"}
     assert (state.is_enabled, state.last_error_code) == (True, "")
+
+
+@pytest.mark.parametrize("fail", [cut, rubbish, silence])
+def test_a_message_that_breaks_every_conversation_is_found_out_and_holds_up_nobody_for_long(
+    box: Mailbox, imap: ScriptedImap, receive: Receive, fail: Callable[[Peer], None]
+) -> None:
+    imap.messages.update(letters(1, 2, 3, 4))
+    imap.on("UID FETCH", poisoned(imap, 2, fail))
+    states = [receive(box) for _ in range(syncing.CAREFUL_AFTER + 2)]
+    assert states[-2].last_error_code
+    assert (states[-1].is_enabled, states[-1].transient_failures) == (True, 0)
+    assert stored_uids() == [1, 3, 4]
+    assert LedgerEntry.objects.get(uid=2).outcome == LedgerOutcome.QUARANTINED
+    assert open_alerts() == {"message_quarantined"}
+
+
+def test_a_message_that_breaks_every_conversation_is_asked_for_again_after_all_others(
+    box: Mailbox, imap: ScriptedImap, receive: Receive
+) -> None:
+    imap.messages.update(letters(1, 2, 3))
+    imap.on("UID FETCH", poisoned(imap, 2, cut))
+    for _ in range(syncing.CAREFUL_AFTER + 2):
+        receive(box)
+    imap.messages.update(letters(4))
+    ask_again_now()
+    state = receive(box)
+    assert stored_uids() == [1, 3, 4]
+    assert (state.transient_failures, state.last_error_code) == (0, "")
+    assert state.due_at is not None
+    assert state.due_at <= timezone.now()
+    state = receive(box)
+    assert (state.transient_failures, open_alerts()) == (0, {"message_quarantined"})
+    imap.on("UID FETCH", imap._do_uid_fetch)
+    ask_again_now()
+    receive(box)
+    assert stored_uids() == [1, 2, 3, 4]
+    assert not open_alerts()
 
 
 def test_a_withheld_message_that_comes_later_is_stored_and_its_alert_resolved(

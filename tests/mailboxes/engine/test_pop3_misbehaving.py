@@ -13,7 +13,7 @@ from emailsync.management.selftest.certificates import Authority
 from emailsync.management.selftest.scripted import Peer
 from emailsync.management.selftest.scripted_pop3 import Letter, ScriptedPop3, answer, hang_up
 from mailboxes.choices import LedgerOutcome, MailboxKind
-from mailboxes.engine import preparing, reading, storing, syncing
+from mailboxes.engine import clearing, preparing, reading, storing, syncing
 from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, Message, WorkerState
 from profiles.choices import IncomingProtocol
 from profiles.models import ServerProfile
@@ -250,7 +250,7 @@ def test_a_crash_before_deletion_is_made_up_for(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(syncing, "_delete_processed", crash)
+        broken.setattr(clearing, "delete_processed", crash)
         with pytest.raises(KeyboardInterrupt):
             receive(deleting(box))
     assert (stored(), pop.letters) == (["Letter 1"], [letter(1)])
