@@ -214,8 +214,10 @@ class Fetcher:
         while (found := LITERAL.search(line)) is not None:
             size = int(found.group(1))
             name = BODY_NAME[self._section].search(line, 0, found.start()) if is_fetch else None
-            if name is None or body is not None:
+            if name is None:
                 self._dialogue.skip_literal(size)
+            elif body is not None:
+                raise self._told_wrong(body)
             else:
                 origin = None if name.group(1) is None else int(name.group(1))
                 body = self._read_body(size)
@@ -225,12 +227,19 @@ class Fetcher:
                 raise self._connection.broken("The server does not end its answer.")
         if not is_fetch:
             return None
+        if body is not None and not line.rstrip().endswith(b")"):
+            raise self._told_wrong(body)
         if body is None:
             body = _short_body(SHORT_BODY[self._section], texts)
         uid = UID.search(texts)
         if body is None or uid is None:
             return None
         return Arrival(int(uid.group(1)), body, origin)
+
+    def _told_wrong(self, body: RawBody) -> MailError:
+        """Give up on an answer that does not end behind its message, which was not all, or more than that."""
+        body.close()
+        return self._connection.broken("The server told the length of a message wrong.")
 
     def _read_body(self, size: int) -> RawBody:
         if size <= PIECE:

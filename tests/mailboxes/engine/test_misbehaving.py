@@ -81,9 +81,14 @@ def cut(peer: Peer) -> None:
     raise ConnectionResetError
 
 
-def rubbish(peer: Peer) -> None:
-    """Say what is no answer."""
-    peer.send(b"* 2 FETCH (UID 2 BODY[] {3}\r\nSubject: Letter 2\r\n\r\nHello.\r\n)\r\n")
+def tell_too_short(peer: Peer) -> None:
+    """Announce fewer bytes than come."""
+    peer.send(b"* 2 FETCH (UID 2 BODY[] {3}\r\n" + letter(2) + b")\r\n")
+
+
+def tell_too_long(peer: Peer) -> None:
+    """Announce more bytes than come, so that the next answer seems to belong to them."""
+    peer.send(b"* 2 FETCH (UID 2 BODY[] {%d}\r\n" % (len(letter(2)) + 20) + letter(2) + b")\r\n")
 
 
 def silence(peer: Peer) -> None:
@@ -250,7 +255,7 @@ def test_a_withheld_message_is_told_and_holds_nobody_up(
     assert (state.is_enabled, state.last_error_code) == (True, "")
 
 
-@pytest.mark.parametrize("fail", [cut, rubbish, silence])
+@pytest.mark.parametrize("fail", [cut, silence, tell_too_short, tell_too_long])
 def test_a_message_that_breaks_every_conversation_is_found_out_and_holds_up_nobody_for_long(
     box: Mailbox, imap: ScriptedImap, receive: Receive, fail: Callable[[Peer], None]
 ) -> None:
