@@ -189,6 +189,23 @@ def test_a_withheld_message_is_told_and_asked_for_again(
     assert open_alerts() == []
 
 
+def test_a_message_that_breaks_every_conversation_is_found_out_and_holds_up_nobody_for_long(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive
+) -> None:
+    pop.letters = [letter(1), letter(2), letter(3)]
+
+    def break_at_two(peer: Peer, rest: bytes) -> None:
+        if rest == b"2":
+            hang_up(peer, rest)
+        peer.send(b"+OK\r\n%s.\r\n" % letter(int(rest)).content)
+
+    pop.on("RETR", break_at_two)
+    states = [receive(box) for _ in range(syncing.CAREFUL_AFTER + 2)]
+    assert (states[-2].last_error_code, states[-1].last_error_code) == ("connection_lost", "")
+    assert outcomes() == ["quarantined", "stored", "stored"]
+    assert open_alerts() == ["message_quarantined"]
+
+
 def test_the_alert_of_a_withheld_message_is_resolved_when_the_message_vanishes(
     box: Mailbox, pop: ScriptedPop3, receive: Receive
 ) -> None:
