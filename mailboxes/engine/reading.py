@@ -216,8 +216,7 @@ class Reader:
         """Return those that were here before the folder was renumbered, known by size and header."""
         if not self._earlier:
             return []
-        headers = {each.uid: each.body.content or b"" for each in self._client.fetch_headers(described)}
-        return self._earlier.recognise(described, headers)
+        return self._earlier.recognise(described, self._client.fetch_headers(described))
 
     def _without_fetching(self, message: RemoteMessage) -> LedgerOutcome | None:
         if self._start is not None and message.received_at < self._start:

@@ -9,7 +9,7 @@ known by its SHA-256 at the latest.
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.core.files.storage import default_storage
@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Substr
 
 from emailsync.mail.headers import HEADERS_LIMIT, fingerprint
-from emailsync.mail.incoming import RemoteMessage
+from emailsync.mail.incoming import FetchedMessage, RemoteMessage
 from mailboxes.engine.storing import Recognised
 from mailboxes.models import FolderCursor, LedgerEntry
 
@@ -47,14 +47,18 @@ class Earlier:
         """Say whether anything can be recognised."""
         return bool(self._begin)
 
-    def recognise(self, messages: Sequence[RemoteMessage], headers: Mapping[int, bytes]) -> list[Recognised]:
-        """Return those of the messages that were here before; `headers` are their header blocks by UID.
+    def recognise(
+        self, messages: Sequence[RemoteMessage], headers: Iterable[FetchedMessage]
+    ) -> list[Recognised]:
+        """Return those of the messages that were here before; `headers` are taken one at a time.
 
         Where more of them look alike than did before, none is recognised: one may be new.
         """
+        sizes = {message.uid: message.size for message in messages}
+        marks = {each.uid: fingerprint(each.body.content or b"", sizes[each.uid]) for each in headers}
         alike: dict[str, list[RemoteMessage]] = defaultdict(list)
         for message in messages:
-            if mark := fingerprint(headers.get(message.uid, b""), message.size):
+            if mark := marks.get(message.uid, ""):
                 alike[mark].append(message)
         recognised: list[Recognised] = []
         for mark, group in alike.items():
