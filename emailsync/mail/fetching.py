@@ -29,6 +29,8 @@ from emailsync.mail.incoming import (
 CHUNK_MESSAGES = 200
 CHUNK_BYTES = 8 * 1024 * 1024
 IN_FLIGHT = 2
+# What came before its turn waits for it, up to so many bytes.
+HELD_BYTES = 8 * CHUNK_BYTES
 
 # So many numbers are in one answer at most; they are asked for in windows that hold far fewer.
 LONGEST_LIST = 1_000_000
@@ -102,6 +104,11 @@ class Progress:
             body = self.arrived.pop(message.uid)
             yield _fetched(message, body)
 
+    @property
+    def held(self) -> int:
+        """Return the bytes of what came before its turn."""
+        return sum(body.size for body in self.arrived.values())
+
     def close(self) -> None:
         """Give back the files of what nobody will take."""
         for body in self.arrived.values():
@@ -143,8 +150,7 @@ class Fetcher:
         try:
             while chunks or flying or progress.missing:
                 if progress.missing and not flying:
-                    self._ask_again(progress)
-                    yield from progress.ready()
+                    yield from self._ask_again(progress)
                 # What is missing is asked for first, or the order could not be kept.
                 while chunks and len(flying) < IN_FLIGHT and not progress.missing:
                     chunk = chunks.popleft()
@@ -155,23 +161,32 @@ class Fetcher:
                 for arrival in self._arrivals(flying):
                     progress.take(arrival)
                     yield from progress.ready()
+                    if progress.arrived and progress.held > HELD_BYTES:
+                        raise self._connection.broken("The server sends more than it announced, in disorder.")
                 for tag in [tag for tag in flying if not self._dialogue.is_pending(tag)]:
                     progress.end(flying.pop(tag))
         finally:
             progress.close()
 
-    def _ask_again(self, progress: Progress) -> None:
-        """Tell vanished messages from withheld ones, and ask for the latter one by one."""
+    def _ask_again(self, progress: Progress) -> Iterator[FetchedMessage]:
+        """Tell vanished messages from withheld ones, and ask for the latter one by one, in their order."""
         listed = still_listed(self._dialogue, [message.uid for message in progress.missing])
-        for message in [message for message in progress.missing if message.uid in listed]:
+        again = [
+            message for message in progress.order if message in progress.missing and message.uid in listed
+        ]
+        progress.missing = [message for message in progress.missing if message.uid not in listed]
+        progress.give_up()
+        yield from progress.ready()
+        for message in again:
             tag = self._start([message])
             progress.waiting[message.uid] = message
             for arrival in self._arrivals({tag: [message]}):
                 progress.take(arrival)
-            if message.uid not in progress.arrived:
+            progress.end([message])
+            if progress.missing:
                 self._unreadable.append(message.uid)
-        progress.missing = [message for message in progress.missing if message.uid not in progress.arrived]
-        progress.give_up()
+                progress.give_up()
+            yield from progress.ready()
 
     def _start(self, chunk: Sequence[RemoteMessage]) -> bytes:
         (uids, _), *_ = uid_sets((message.uid for message in chunk), limit=2**16)

@@ -384,6 +384,20 @@ def test_chatter_without_end_is_cut_off(wire: Wire, monkeypatch: pytest.MonkeyPa
                 list(client.fetch([remote(1)]))
 
 
+def test_large_messages_announced_as_small_are_not_hoarded_until_the_first_of_them_comes(
+    opened: Opened,
+) -> None:
+    def from_the_end(peer: Peer, tag: bytes, rest: bytes) -> None:
+        for uid in range(80, 0, -1):
+            peer.send(server.fetched(uid, b"x" * PIECE))
+        peer.send(tag + b" OK done\r\n")
+
+    with ScriptedImap(SMALL) as server, opened(server) as client:
+        server.on("UID FETCH", from_the_end)
+        with pytest.raises(ProtocolViolation):
+            list(client.fetch([remote(uid) for uid in range(1, 81)]))
+
+
 def test_literals_without_end_in_one_answer_are_cut_off(opened: Opened) -> None:
     with ScriptedImap(SMALL) as server, opened(server) as client:
         server.on("UID FETCH", say(b"* 1 FETCH (" + (b"X" * 60_000 + b" {0}\r\n") * 20 + b")\r\n"))
