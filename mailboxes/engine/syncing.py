@@ -157,10 +157,11 @@ def sync(
             _receive(
                 lease, mailbox, client, cursor, result, again=again, withheld=withheld, carefully=carefully
             )
-        except DeadlineExceeded:
+        except (DeadlineExceeded, *reading.BREAKING):
             if not result.fetched:
                 raise
-            # A slow server is no failure: the next run goes on from what is stored.
+            # A server that is slow, or that ends long conversations, is no failure as long as mail comes: the
+            # next run goes on from what is stored.
             result.is_complete, result.is_cut = False, True
         if result.is_cut:
             return result

@@ -200,7 +200,7 @@ def test_a_message_that_breaks_every_conversation_is_found_out_and_holds_up_nobo
         peer.send(b"+OK\r\n%s.\r\n" % letter(int(rest)).content)
 
     pop.on("RETR", break_at_two)
-    states = [receive(box) for _ in range(syncing.CAREFUL_AFTER + 2)]
+    states = [receive(box) for _ in range(syncing.CAREFUL_AFTER + 3)]
     assert (states[-2].last_error_code, states[-1].last_error_code) == ("connection_lost", "")
     assert outcomes() == ["quarantined", "stored", "stored"]
     assert open_alerts() == ["message_quarantined"]
