@@ -257,9 +257,11 @@ def _state(letter: Letter, complaints: Sequence[str] = ()) -> dict[str, Any]:
 
 def _keep(request: HttpRequest, letter: Letter, head: dict[str, Any]) -> HttpResponse:
     """Save what is written as a draft; with script only the part about files and saving is answered."""
-    known = letter.draft
+    known, is_part = letter.draft, request.headers.get("HX-Target") == "draft-state"
+    if is_part and not (known or letter.originals or request.FILES or any(letter.form.as_typed().values())):
+        return HttpResponse(status=204)  # an empty form left standing is no draft
     complaints = _save(request, letter)
-    if request.headers.get("HX-Target") == "draft-state":
+    if is_part:
         context = {**_state(letter, complaints), "environment": head["environment"], "is_saved": True}
         response = render(request, "mailboxes/_draft_state.html", context)
         if letter.draft and known != letter.draft:

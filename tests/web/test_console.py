@@ -127,7 +127,8 @@ def test_no_time_is_never() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(40, "40 ms"), (1400, "1.4 s"), (125_000, "2 min 5 s"), (None, "\N{EN DASH}")]
+    ("value", "words"),
+    [(40, "40 ms"), (1400, "1.4 s"), (6000, "6 s"), (125_000, "2 min 5 s"), (None, "\N{EN DASH}")],
 )
 def test_durations_are_short(value: int | None, words: str) -> None:
     assert console.milliseconds(value) == words

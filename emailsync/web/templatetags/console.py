@@ -223,13 +223,13 @@ def number(value: int) -> str:
 
 @register.filter
 def milliseconds(value: int | None) -> str:
-    """Show a duration: "40 ms", "1.4 s", "2 min 5 s"."""
+    """Show a duration: "40 ms", "1.4 s", "6 s", "2 min 5 s"."""
     if value is None:
         return "\N{EN DASH}"
     if value < 1000:
         return gettext("%(number)s ms") % {"number": value}
     if value < 60_000:
-        return gettext("%(number)s s") % {"number": f"{value / 1000:.1f}"}
+        return gettext("%(number)s s") % {"number": f"{value / 1000:.1f}" if value % 1000 else value // 1000}
     parts = {"minutes": value // 60_000, "seconds": value % 60_000 // 1000}
     return gettext("%(minutes)s min %(seconds)s s") % parts
 

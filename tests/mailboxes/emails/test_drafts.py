@@ -60,6 +60,12 @@ def test_the_clock_saves_what_was_typed_right_or_wrong(reader: Client, url: str)
     assert only().text == "More"
 
 
+def test_an_empty_form_left_standing_is_no_draft(reader: Client, url: str) -> None:
+    empty = dict.fromkeys(("to", "cc", "bcc", "subject", "text"), "")
+    assert reader.post(url, typed(action="save", **empty), headers=STATE).status_code == 204
+    assert not OutgoingMessage.objects.exists()
+
+
 def test_a_draft_is_taken_up_again_as_it_was(reader: Client, url: str) -> None:
     answer = reader.post(url, typed(action="save", attachments=[pdf()]), follow=True)
     page = answer.content.decode()
