@@ -213,6 +213,8 @@ TRY_LATER = re.compile(
     re.IGNORECASE,
 )
 
+BROKE_OFF = re.compile(r"\bfail|\binternal\b|corrupt", re.IGNORECASE)
+
 
 def imap_login_failure(text: str) -> MailError:
     """Tell a wrong password from all else that a refused sign-in may mean (RFC 5530)."""
@@ -285,8 +287,13 @@ def imap_failure(text: str, *, sentence: str = REFUSED) -> MailError:
 
 
 def imap_bye(text: str) -> MailError:
-    """Translate the server's farewell (RFC 9051, section 7.1.5)."""
-    return meaning(text, REFUSALS) or errors.ServerBusy(
+    """Translate the server's farewell (RFC 9051, section 7.1.5).
+
+    One that fails at a message says so and hangs up: it is not busy, the connection is lost.
+    """
+    is_broken = BROKE_OFF.search(text) is not None and TRY_LATER.search(text) is None
+    kind = errors.ConnectionLost if is_broken else errors.ServerBusy
+    return meaning(text, REFUSALS) or kind(
         gettext_noop("The server ended the conversation."), server_reply=text
     )
 
