@@ -91,6 +91,12 @@ def tell_too_long(peer: Peer) -> None:
     peer.send(b"* 2 FETCH (UID 2 BODY[] {%d}\r\n" % (len(letter(2)) + 20) + letter(2) + b")\r\n")
 
 
+def say_goodbye(peer: Peer) -> None:
+    """Fail at a message and hang up, as Dovecot does."""
+    peer.send(b"* BYE FETCH failed: Internal error occurred. Refer to server log.\r\n")
+    raise ConnectionResetError
+
+
 def silence(peer: Peer) -> None:
     """Say nothing more, longer than anybody waits."""
     never_answer(peer, b"", b"")
@@ -259,7 +265,7 @@ def test_a_withheld_message_is_told_and_holds_nobody_up(
     assert (state.is_enabled, state.last_error_code) == (True, "")
 
 
-@pytest.mark.parametrize("fail", [cut, silence, tell_too_short, tell_too_long])
+@pytest.mark.parametrize("fail", [cut, say_goodbye, silence, tell_too_short, tell_too_long])
 def test_a_message_that_breaks_every_conversation_is_found_out_and_holds_up_nobody_for_long(
     box: Mailbox, imap: ScriptedImap, receive: Receive, fail: Callable[[Peer], None]
 ) -> None:
@@ -268,6 +274,25 @@ def test_a_message_that_breaks_every_conversation_is_found_out_and_holds_up_nobo
     states = [receive(box) for _ in range(syncing.CAREFUL_AFTER + 3)]
     assert states[-2].last_error_code
     assert (states[-1].is_enabled, states[-1].transient_failures) == (True, 0)
+    assert stored_uids() == [1, 3, 4]
+    assert LedgerEntry.objects.get(uid=2).outcome == LedgerOutcome.QUARANTINED
+    assert open_alerts() == {"message_quarantined"}
+
+
+def test_a_message_at_which_the_server_finds_a_bug_of_its_own_holds_up_nobody_for_long(
+    box: Mailbox, imap: ScriptedImap, receive: Receive
+) -> None:
+    imap.messages.update(letters(1, 2, 3, 4))
+
+    def fail(peer: Peer, tag: bytes, rest: bytes) -> None:
+        if b"BODY" in rest and 2 in imap.chosen(rest.partition(b" ")[0]):
+            peer.send(tag + b" NO [SERVERBUG] Internal error occurred. Refer to server log.\r\n")
+        else:
+            imap._do_uid_fetch(peer, tag, rest)
+
+    imap.on("UID FETCH", fail)
+    for _ in range(syncing.CAREFUL_AFTER + 2):
+        receive(box)
     assert stored_uids() == [1, 3, 4]
     assert LedgerEntry.objects.get(uid=2).outcome == LedgerOutcome.QUARANTINED
     assert open_alerts() == {"message_quarantined"}
