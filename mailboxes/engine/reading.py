@@ -83,7 +83,7 @@ def gathered(messages: Iterable[FetchedMessage]) -> Generator[FetchedMessage, No
                 yield from _emptied(group)
                 size, ends = 0, time.monotonic() + GATHERED_SECONDS
         yield from _emptied(group)
-    except MailError:
+    except (MailError, Broken):
         yield from _emptied(group)
         raise
     finally:
@@ -96,7 +96,7 @@ def _emptied(group: deque[FetchedMessage]) -> Iterator[FetchedMessage]:
         yield group.popleft()
 
 
-class Broken(MailError):
+class Broken(Exception):
     """Fetching `message`, and nothing beside it, ended the conversation for this `reason`."""
 
     def __init__(self, message: RemoteMessage, reason: MailError) -> None:
