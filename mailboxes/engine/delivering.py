@@ -41,6 +41,8 @@ BYTES_TOGETHER = 512 * 1024
 AT_ONCE = 0.02
 #: How a server ends a conversation of which it has had enough.
 ENOUGH = (ServerBusy, ConnectionLost, TimedOut)
+#: How a conversation ends when the server fails at one message.
+BREAKING = (ConnectionLost, TimedOut)
 
 
 def run(state_pk: int) -> None:
@@ -123,6 +125,8 @@ class Sending:
         #: Of whom it is remembered that they were written to.
         self._known: set[str] = set()
         self._ahead = True
+        #: The first message of a connection that ended it; it may be to blame, and not the server.
+        self._suspect: int | None = None
         self.sent = 0
 
     def send(self, client: SmtpClient, waiting: Sequence[OutgoingMessage]) -> None:
@@ -145,7 +149,8 @@ class Sending:
                     message = messages.pop(outcome.letter.key)
                     if outcome.error is not None:
                         self._write()
-                        self._fail(message, outcome.error, is_first=self.sent == before)
+                        alone = self.sent == before
+                        self._fail(message, outcome.error, is_first=alone, others=bool(messages))
                     elif outcome.result is not None:
                         self.sent += 1
                         self._unwritten = message, outcome.result
@@ -195,17 +200,26 @@ class Sending:
             self._known |= Correspondent.objects.folded(result.accepted)
             self._unwritten = None
 
-    def _fail(self, message: OutgoingMessage, error: MailError, *, is_first: bool) -> None:
+    def _fail(self, message: OutgoingMessage, error: MailError, *, is_first: bool, others: bool) -> None:
         if isinstance(error, OutcomeUnknown):
             with scheduling.fenced(self._lease):
                 recording.doubtful(message, self._mailbox, fence=self._lease.fence, now=timezone.now())
             # The next message must not meet the same end at once: the direction pauses like after any loss.
             raise ConnectionLost(str(error), server_reply=error.server_reply) from error
-        if isinstance(error, ENOUGH) and not is_first and self._begun != message.pk:
+        if isinstance(error, ENOUGH) and not is_first:
             # The server ends a conversation that went well so far: the next connection goes on.
             self._ahead = self._ahead and not isinstance(error, TimedOut)
             log.info("The server ended the connection after some messages: %s", error)
+            if self._begun == message.pk:
+                recording.not_taken(self._lease, message, self._mailbox, error)
             return
-        recording.not_taken(self._lease, message, self._mailbox, error)
-        if not recording.concerns_message(error):
+        is_broken, is_new = isinstance(error, BREAKING), self._suspect is None
+        if is_broken and is_new:
+            self._suspect = message.pk
+        # Where others went through, the message alone is tried again later, as if it were refused.
+        is_to_blame = is_broken and self._suspect == message.pk and self.sent > 0
+        is_to_blame |= recording.concerns_message(error)
+        recording.not_taken(self._lease, message, self._mailbox, error, is_to_blame=is_to_blame)
+        # Otherwise it waits behind the others now, and they show whether the server fails at all of them.
+        if not (is_to_blame or (is_broken and is_new and others)):
             raise error

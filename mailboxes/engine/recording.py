@@ -140,8 +140,18 @@ def _tell_refused(
     alert("email_refused_in_part", message, mailbox, now=now, cause=cause, refused=", ".join(refused))
 
 
-def not_taken(lease: scheduling.Lease, message: OutgoingMessage, mailbox: Mailbox, error: MailError) -> None:
-    """Put a message that was certainly not taken back, or fail it; its alert says why. Raises LeaseLost."""
+def not_taken(
+    lease: scheduling.Lease,
+    message: OutgoingMessage,
+    mailbox: Mailbox,
+    error: MailError,
+    *,
+    is_to_blame: bool = False,
+) -> None:
+    """Put a message that was certainly not taken back, or fail it; its alert says why. Raises LeaseLost.
+
+    One that is not to blame loses no attempt: the server or the account is at fault, and the direction waits.
+    """
     now = timezone.now()
     noted: dict[str, object] = {
         "error_code": error.code,
@@ -151,8 +161,7 @@ def not_taken(lease: scheduling.Lease, message: OutgoingMessage, mailbox: Mailbo
     }
     begun = Q(status=OutgoingStatus.SENDING, attempt_fence=lease.fence)
     mine = OutgoingMessage.objects.filter(begun | Q(status=OutgoingStatus.PENDING_SEND), pk=message.pk)
-    if not concerns_message(error):
-        # The server or the account is at fault: the direction waits, the message loses no attempt.
+    if not is_to_blame:
         with scheduling.fenced(lease):
             mine.update(status=OutgoingStatus.PENDING_SEND, next_attempt_at=now, **noted)
         return

@@ -299,6 +299,51 @@ def test_a_server_that_limits_a_connection_gets_another(box: Mailbox, smtp: Scri
     assert (smtp.connections, len(smtp.bodies), state.transient_failures) == (3, 5, 0)
 
 
+def test_a_message_that_breaks_every_conversation_holds_up_no_other_and_fails_alone(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send, settings: Settings
+) -> None:
+    settings.RETRY_LIMIT = 1
+    smtp.replies["RCPT bad@example.org"] = None
+    bad, *others = [queue(box, to=f"{name}@example.org") for name in ("bad", "ann", "ben", "carl")]
+    state = send(box)
+    assert {status_after(message) for message in others} == {OutgoingStatus.SENT}
+    assert (state.is_enabled, state.transient_failures, state.last_error_code) == (True, 0, "")
+    assert (status_after(bad), bad.attempts, open_alerts()) == (
+        OutgoingStatus.PENDING_SEND,
+        1,
+        {"email_retrying"},
+    )
+    OutgoingMessage.objects.update(next_attempt_at=timezone.now())
+    queue(box, to="dora@example.org")
+    send(box)
+    assert (status_after(bad), open_alerts()) == (OutgoingStatus.FAILED, {"email_failed"})
+    assert len(smtp.bodies) == 4
+
+
+def test_a_server_that_breaks_off_at_every_message_pauses_the_direction_and_costs_none_an_attempt(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send
+) -> None:
+    smtp.replies["RCPT"] = None
+    waiting = [queue(box, f"Number {number}") for number in range(4)]
+    state = send(box)
+    assert (state.transient_failures, state.last_error_code) == (1, "connection_lost")
+    assert {status_after(message) for message in waiting} == {OutgoingStatus.PENDING_SEND}
+    assert {message.attempts for message in waiting} == {0}
+    assert smtp.connections == 2
+
+
+def test_a_server_that_has_had_enough_after_some_messages_costs_one_of_the_others_an_attempt_at_most(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send
+) -> None:
+    smtp.after_body = lambda: smtp.replies.update(MAIL=None)
+    waiting = [queue(box, f"Number {number}") for number in range(5)]
+    state = send(box)
+    assert (state.transient_failures, state.last_error_code) == (1, "connection_lost")
+    assert sorted(status_after(message) for message in waiting) == ["pending_send"] * 4 + ["sent"]
+    assert sum(message.attempts for message in waiting if message.status == "pending_send") == 1
+    assert smtp.connections == 3
+
+
 def test_a_recipient_put_off_is_tried_again_alone(box: Mailbox, smtp: ScriptedSmtp, send: Send) -> None:
     smtp.replies["RCPT full@example.org"] = b"452 4.2.2 The mailbox is full"
     draft = Draft(
