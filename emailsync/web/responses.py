@@ -5,6 +5,7 @@ browser it is the page it belongs to, with the dialog standing open on it.
 """
 
 import json
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,9 +13,13 @@ from typing import Any
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 
 #: The id of the form in every dialog, see templates/components/dialog.html.
 DIALOG_FORM = "dialog-form"
+#: As many signs of HTML are kept out of templates.
+LARGE = 50_000
 #: The page under a dialog: its template and its context.
 Page = Callable[[], tuple[str, Mapping[str, Any]]]
 LEVELS = {
@@ -63,9 +68,20 @@ def page_response(
     request: HttpRequest, template: str, fragment: str, context: Mapping[str, Any], *, status: int = 200
 ) -> HttpResponse:
     """Show a page, or only its changing part when htmx asks for it."""
-    response = render(request, fragment if is_fragment(request) else template, dict(context), status=status)
-    response.headers["Vary"] = "HX-Request"
-    return response
+    html = _rendered(request, fragment if is_fragment(request) else template, context)
+    return HttpResponse(html, status=status, headers={"Vary": "HX-Request"})
+
+
+def _rendered(request: HttpRequest, template: str, context: Mapping[str, Any]) -> str:
+    """Render a template. Hundreds of rows go in last: each block around them would copy them once more."""
+    large = {
+        name: value for name, value in context.items() if isinstance(value, SafeString) and len(value) > LARGE
+    }
+    places = {name: SafeString(secrets.token_hex()) for name in large}
+    html: str = render_to_string(template, {**context, **places}, request)
+    for name, place in places.items():
+        html = html.replace(place, large[name])
+    return html
 
 
 def list_response(

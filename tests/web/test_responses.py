@@ -3,8 +3,10 @@
 import json
 from html.parser import HTMLParser
 
-from django.test import Client
+from django.test import Client, RequestFactory
+from django.utils.safestring import SafeString
 
+from emailsync.web.responses import LARGE, page_response
 from tests.web.trial import LIST_URL
 
 PANEL = "/environments/contoso/server-profiles/new/"
@@ -49,6 +51,13 @@ def test_a_link_within_a_list_says_itself_whether_it_goes_into_the_history(signe
 def test_a_page_restored_from_history_is_whole(signed_in: Client) -> None:
     response = signed_in.get(LIST_URL, headers=HTMX | {"HX-History-Restore-Request": "true"})
     assert b"<!doctype html>" in response.content
+
+
+def test_hundreds_of_rows_stand_where_their_template_puts_them(rf: RequestFactory) -> None:
+    rows, words = SafeString("<td>\N{EN DASH}</td>" * LARGE), "<td>" * LARGE
+    response = page_response(rf.get("/"), "trial/large.html", "", {"rows": rows, "words": words})
+    escaped = words.replace("<", "&lt;").replace(">", "&gt;")
+    assert response.content.decode().strip() == f"<main><b>{rows}</b><i>{escaped}</i></main>"
 
 
 def test_caches_keep_page_and_fragment_apart(signed_in: Client) -> None:
