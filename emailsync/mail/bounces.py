@@ -6,7 +6,7 @@ Nothing is believed before it names a message of ours and one of its recipients:
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -129,25 +129,27 @@ class Bounce:
         return found
 
 
-def read_bounce(parsed: ParsedMessage, content: Callable[[int], bytes]) -> Bounce | None:
+def read_bounce(
+    parsed: ParsedMessage, contents: Callable[[Collection[int]], Mapping[int, bytes]]
+) -> Bounce | None:
     """Return what a message reports about others, or None when it is no report.
 
-    `content` returns an attachment of it by its number.
+    `contents` returns attachments of it by their numbers; it is asked once, because it may go through all of
+    the message.
     """
     places = {each.content_type: each.position for each in reversed(parsed.attachments)}
     status_at = next((places[kind] for kind in STATUS_TYPES if kind in places), None)
     if status_at is None and not _is_from_a_server(parsed):
         return None
-    returned = [
-        _text(content(each.position))
-        for each in parsed.attachments[:20]
-        if each.content_type in RETURNED_TYPES
-    ]
+    returned_at = [each.position for each in parsed.attachments[:20] if each.content_type in RETURNED_TYPES]
+    wanted = {*returned_at, *([] if status_at is None else [status_at])}
+    texts = {position: _text(content) for position, content in contents(wanted).items()} if wanted else {}
+    returned = [texts.get(position, "") for position in returned_at]
     notice = parsed.beginning(PART_LIMIT)
     ids = _identifiers(parsed, returned, notice)
     if not ids:
         return None
-    reports = tuple(_reports(_text(content(status_at)))) if status_at is not None else ()
+    reports = tuple(_reports(texts.get(status_at, ""))) if status_at is not None else ()
     if reports:
         return Bounce(ids, reports)
     action = _action(parsed.subject, notice)

@@ -9,7 +9,7 @@ caller in any case.
 import hashlib
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -34,6 +34,7 @@ __all__ = [
     "Address",
     "AttachmentInfo",
     "ParsedMessage",
+    "attachment_beginnings",
     "attachment_content",
     "parse",
     "parse_file",
@@ -177,6 +178,20 @@ def attachment_content(
     info = _attachment(leaf, position, size=length, digest=digest)
     source.seek(start)
     return info, _attachment_leaf(Walker(source), position).decoded()
+
+
+def attachment_beginnings(
+    source: bytes | BinaryIO, positions: Collection[int], *, length: int
+) -> dict[int, bytes]:
+    """Return the first bytes of some attachments by their numbers, having gone through the message once."""
+    message = _take_apart(source) if isinstance(source, bytes) else Walker(source)
+    found: dict[int, bytes] = {}
+    for position, leaf in enumerate(leaf for leaf in message.leaves() if not is_body(leaf)):
+        if position in positions:
+            found[position] = _up_to(length, leaf.decoded())
+        if len(found) == len(positions):
+            break
+    return found
 
 
 def _attachment_leaf(message: Split | Walker, position: int) -> Leaf:

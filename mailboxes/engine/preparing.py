@@ -4,8 +4,9 @@ import logging
 import os
 import shutil
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -17,7 +18,7 @@ from emailsync.mail.embedded import attached_messages, is_message
 from emailsync.mail.errors import SpoolFailed
 from emailsync.mail.headers import HEADERS_LIMIT, fingerprint
 from emailsync.mail.incoming import FetchedMessage, RawBody
-from emailsync.mail.parsing import ParsedMessage, attachment_content, parse, parse_file
+from emailsync.mail.parsing import ParsedMessage, attachment_beginnings, parse, parse_file
 from mailboxes import searching
 
 log = logging.getLogger(__name__)
@@ -103,7 +104,7 @@ def prepare(message: FetchedMessage, *, unpack: bool = False, keep: bool = True)
     try:
         whole = body.content
         parsed = parse(whole) if whole is not None else parse_file(body.open(), size=body.size)
-        bounce = read_bounce(parsed, lambda position: _beginning(body, position))
+        bounce = read_bounce(parsed, partial(_beginnings, body))
         if bounce is not None:
             # It belongs to the conversation of the message that it is about.
             parsed.references += bounce.message_ids[:1]
@@ -126,10 +127,9 @@ def prepare(message: FetchedMessage, *, unpack: bool = False, keep: bool = True)
     return replace(prepared, attached=_attached(message, parsed)) if unpack and parsed else prepared
 
 
-def _beginning(body: RawBody, position: int) -> bytes:
-    """Return the beginning of an attachment."""
-    pieces = attachment_content(body.open(), position)[1]
-    return next(iter(pieces), b"")[:PART_LIMIT]
+def _beginnings(body: RawBody, positions: Collection[int]) -> dict[int, bytes]:
+    source = body.content if body.content is not None else body.open()
+    return attachment_beginnings(source, positions, length=PART_LIMIT)
 
 
 def prepare_header(message: FetchedMessage, *, size: int) -> Prepared:

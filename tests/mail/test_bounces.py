@@ -1,13 +1,14 @@
 """What mail servers report about messages of ours, in the form made for it and in all the free ones."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emailsync.mail.bounces import Action, Bounce, read_bounce
-from emailsync.mail.parsing import attachment_content, parse
+from emailsync.mail.bounces import PART_LIMIT, Action, Bounce, read_bounce
+from emailsync.mail.parsing import attachment_beginnings, parse
 
 CORPUS = Path(__file__).parent.parent / "corpus" / "bounces"
 OURS = "<4f1c0ffee@example.com>"
@@ -16,7 +17,7 @@ BEN = "ben@example.org"
 
 def read(raw: bytes) -> Bounce | None:
     """Read a report from the bytes of a message."""
-    return read_bounce(parse(raw), lambda position: attachment_content(raw, position)[1])
+    return read_bounce(parse(raw), lambda numbers: attachment_beginnings(raw, numbers, length=PART_LIMIT))
 
 
 def corpus(name: str) -> bytes:
@@ -93,6 +94,22 @@ def test_several_recipients_have_each_their_own_report() -> None:
         BEN: Action.FAILED,
         "cy@example.org": Action.DELAYED,
     }
+
+
+def test_a_report_is_gone_through_once_however_many_messages_it_returns() -> None:
+    part = b"--b\r\nContent-Type: message/rfc822\r\n\r\nMessage-ID: %s\r\n\r\n" % OURS.encode()
+    raw = b"From: mailer-daemon@example.org\r\nSubject: failure notice\r\n"
+    raw += b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + part * 15 + b"--b--\r\n"
+    asked: list[Collection[int]] = []
+
+    def contents(numbers: Collection[int]) -> dict[int, bytes]:
+        asked.append(numbers)
+        return attachment_beginnings(raw, numbers, length=PART_LIMIT)
+
+    bounce = read_bounce(parse(raw), contents)
+    assert bounce is not None
+    assert bounce.message_ids == (OURS,)
+    assert [sorted(numbers) for numbers in asked] == [list(range(15))]
 
 
 @given(
