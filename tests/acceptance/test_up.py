@@ -122,6 +122,12 @@ class Up:
         done = self.manage("export_emails", "--environment", "contoso-demo", "--mailbox", address)
         return [json.loads(line) for line in done.stdout.splitlines()]
 
+    @property
+    def demo_ports(self) -> tuple[int, int]:
+        """Return where the demo's mail servers listen."""
+        demo = json.loads((self.folder / "data/demo/demo.json").read_text())
+        return demo["imap_port"], demo["smtp_port"]
+
     def children(self) -> list[psutil.Process]:
         """Return the supervisor's children and what those forked."""
         return psutil.Process(self.pid).children(recursive=True)
@@ -283,6 +289,7 @@ def test_killed_children_are_started_again(own_up: Up) -> None:
     own_up.kill(killed)
     wait_for(lambda: all(is_gone(child) for child in killed))
     wait_for(own_up.is_ready)
+    wait_for(lambda: all(map(is_listening, own_up.demo_ports)))
 
     assert own_up.diagnose("orders")["exit_status"] == 0
 
@@ -319,16 +326,16 @@ def test_ctrl_c_stops_everything_within_seconds(own_up: Up) -> None:
 def test_a_removed_demo_leaves_nothing_and_stays_away(own_up: Up) -> None:
     """Its server ends; the web server and the worker go on."""
     own_up.start()
-    state = json.loads((own_up.folder / "data/demo/demo.json").read_text())
+    ports = own_up.demo_ports
     server = own_up.child("demo")
 
     assert own_up.manage("demo", "--remove").stdout == "The demo is removed.\n"
 
     wait_for(lambda: is_gone(server))
-    assert not is_listening(state["imap_port"])
+    assert not any(map(is_listening, ports))
     assert not (own_up.folder / "data/demo").exists()
     assert "There are: none yet" in own_up.manage("diagnose", "--environment", "contoso-demo").stderr
-    assert own_up.is_ready()
+    wait_for(own_up.is_ready)
 
 
 def test_the_administrators_password_can_be_given_and_changed(own_up: Up) -> None:

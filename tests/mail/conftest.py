@@ -27,11 +27,11 @@ def credential() -> Password:
 
 @pytest.fixture
 def wire(certificates: Authority) -> Wire:
-    """Give a wire that may reach loopback, trusts the tests' certificates and has little patience."""
+    """Give a wire that may reach loopback, trusts the tests' certificates and has patience."""
     return Wire(
         policy=LOOPBACK,
-        timeout=2.0,
-        deadline=Deadline.after(20),
+        timeout=10.0,
+        deadline=Deadline.after(60),
         ca_certificates=certificates.pem,
         transcript=Transcript(),
     )

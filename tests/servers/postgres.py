@@ -101,6 +101,7 @@ class Postgres(Server):
             [self._programs / "postgres", "-D", self._data],
             log=self.folder / "postgres.log",
             end_with=signal.SIGINT,
+            patience=60.0,
             user=self._account,
         )
 

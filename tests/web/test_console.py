@@ -18,6 +18,7 @@ from mailboxes import choices
 from tests.web.trial import LIST_URL
 
 SHEET = Path(settings.BASE_DIR) / "static/css/console.css"
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
 #: The frame in which a stranger's HTML is shown has a policy of its own.
@@ -101,21 +102,21 @@ def test_an_avatar_holds_at_most_two_letters(name: str, letters: str) -> None:
     assert console.initials(name) == letters
 
 
-def test_a_time_of_today_says_so_in_the_readers_zone() -> None:
-    now = timezone.now()
+def test_a_time_of_today_says_so_in_the_readers_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timezone, "now", lambda: NOON)
     with timezone.override(ZoneInfo("Asia/Tokyo")):
-        html = console.moment(now)
-    assert f"Today, {now.astimezone(ZoneInfo('Asia/Tokyo')):%H:%M}</time>" in html
+        assert "Today, 00:30</time>" in console.moment(NOON - timedelta(hours=20, minutes=30))
 
 
-def test_a_time_of_today_begins_small_within_a_sentence() -> None:
-    now = timezone.now()
-    assert f">today, {timezone.localtime(now):%H:%M}</time>" in console.moment_within(now)
-    assert ">yesterday, " in console.moment_within(now - timedelta(days=1))
+def test_a_time_of_today_begins_small_within_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timezone, "now", lambda: NOON)
+    assert ">today, 12:00</time>" in console.moment_within(NOON)
+    assert ">yesterday, 12:00</time>" in console.moment_within(NOON - timedelta(days=1))
 
 
-def test_a_time_of_yesterday_says_so() -> None:
-    assert "Yesterday, " in console.moment(timezone.now() - timedelta(days=1))
+def test_a_time_of_yesterday_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timezone, "now", lambda: NOON)
+    assert "Yesterday, 12:00" in console.moment(NOON - timedelta(days=1))
 
 
 def test_a_time_of_another_year_says_which() -> None:

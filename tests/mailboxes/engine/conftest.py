@@ -1,7 +1,9 @@
 """A mailbox on the private servers, approved and enabled, and a clock's turn for it."""
 
+import time
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.models import User
@@ -10,7 +12,7 @@ from django.utils import timezone
 from emailsync.management.selftest.certificates import Authority
 from emailsync.management.selftest.scripted import ScriptedImap, ScriptedSmtp
 from mailboxes.choices import AddressStatus, Direction, MailboxKind
-from mailboxes.engine import delivering, scheduling, syncing
+from mailboxes.engine import delivering, reading, scheduling, syncing
 from mailboxes.models import Mailbox, WorkerState
 from mailboxes.services import editing
 from profiles.choices import Role
@@ -114,6 +116,21 @@ def send() -> Callable[[Mailbox], WorkerState]:
 
 
 @pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
+    """Give a function that moves on the clock by which a run sees that it has taken long enough."""
+    gone = timedelta()
+
+    def move(duration: timedelta) -> None:
+        nonlocal gone
+        gone += duration
+
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() + gone.total_seconds())
+    for module in (syncing, reading, delivering):
+        monkeypatch.setattr(module, "time", clock)
+    return move
+
+
+@pytest.fixture
 def imap(certificates: Authority) -> Iterator[ScriptedImap]:
     """Give an IMAP server that behaves until it is told not to."""
     with ScriptedImap(certificate=certificates.server, implicit_tls=True) as server:
@@ -136,7 +153,7 @@ def box(
     certificates: Authority,
     now: datetime,
 ) -> Mailbox:
-    """Give an approved and enabled mailbox on the scripted servers, with little patience."""
+    """Give an approved and enabled mailbox on the scripted servers."""
     profile = ServerProfile.objects.create(
         environment=environment,
         name="Scripted servers",
@@ -147,7 +164,7 @@ def box(
         outgoing_location="localhost",
         outgoing_port=smtp.port,
         timeout_enabled=True,
-        timeout_ms=1000,
+        timeout_ms=10_000,
         alert_owner_on_major_events=False,
     )
     box = Mailbox(

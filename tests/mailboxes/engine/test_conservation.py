@@ -171,7 +171,7 @@ class Conservation(RuleBasedStateMachine):
             incoming_port=self.store.server.port,
             outgoing_location="localhost",
             outgoing_port=465,
-            timeout_ms=1000,
+            timeout_ms=10_000,
         )
         self.mailbox = Mailbox(
             environment=environment,

@@ -96,6 +96,12 @@ def profile_has(**values: object) -> tuple[Change, Change]:
     return change, lambda _place: ServerProfile.objects.update(**before)
 
 
+def is_silent(place: Place) -> None:
+    """Answer no more, to somebody with little patience."""
+    ServerProfile.objects.update(timeout_ms=1000)
+    place.imap.on("STATUS", never_answer)
+
+
 def is_taken_over(place: Place) -> None:
     """Have another environment hold the address."""
     other = Environment.objects.create(slug="fabrikam", name="Fabrikam")
@@ -116,7 +122,7 @@ IN_A_TEST = {
         *profile_has(ca_certificates=""), "outgoing_untested", "certificate_unknown_authority"
     ),
     "outgoing port of another encryption": Event(
-        *profile_has(outgoing_security="starttls"), "outgoing_untested", "tls_expected"
+        *profile_has(outgoing_security="starttls", timeout_ms=1000), "outgoing_untested", "tls_expected"
     ),
     "TLS could not be established": Event(
         lambda place: setattr(place.imap, "implicit_tls", False),
@@ -238,7 +244,7 @@ def test_an_address_that_is_not_approved_is_told_once_for_both_directions(place:
 
 WHILE_RECEIVING = {
     "connecting timed out": Event(
-        lambda place: place.imap.on("STATUS", never_answer),
+        is_silent,
         lambda place: place.imap.forget("STATUS"),
         "incoming_retrying",
         "timed_out",

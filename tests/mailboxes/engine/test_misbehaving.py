@@ -26,8 +26,10 @@ from mailboxes.choices import LedgerOutcome, MailboxKind, Reason, ResultStatus, 
 from mailboxes.engine import diagnosing, syncing
 from mailboxes.models import Alert, Diagnosis, FolderCursor, LedgerEntry, Mailbox, Message, WorkerState
 from mailboxes.services import diagnosis
+from profiles.models import ServerProfile
 
 pytestmark = pytest.mark.django_db(transaction=True)
+Hurry = Callable[[timedelta], None]
 Receive = Callable[[Mailbox], WorkerState]
 
 
@@ -178,10 +180,11 @@ def test_what_came_before_a_cut_is_kept_and_the_rest_follows(
 def test_a_server_that_never_answers_holds_no_thread(
     box: Mailbox, imap: ScriptedImap, receive: Receive
 ) -> None:
+    ServerProfile.objects.update(timeout_ms=1000)
     imap.on("STATUS", never_answer)
     started = time.monotonic()
     state = receive(box)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     assert state.last_error_code == "timed_out"
     assert state.leased_until is None
 
@@ -199,14 +202,13 @@ def test_a_server_that_trickles_ends_at_the_deadline(
     imap.on("STATUS", trickle)
     started = time.monotonic()
     state = receive(box)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     assert state.last_error_code == "deadline_exceeded"
 
 
 def test_a_slow_server_is_read_to_the_end_in_several_runs(
-    box: Mailbox, imap: ScriptedImap, receive: Receive, settings: Settings
+    box: Mailbox, imap: ScriptedImap, receive: Receive, settings: Settings, hurry: Hurry
 ) -> None:
-    settings.RUN_DEADLINE = timedelta(seconds=1.5)
     imap.messages.update(letters(*range(1, 13)))
 
     def slow(peer: Peer, tag: bytes, rest: bytes) -> None:
@@ -214,7 +216,7 @@ def test_a_slow_server_is_read_to_the_end_in_several_runs(
             imap._do_uid_fetch(peer, tag, rest)
             return
         for uid in imap.chosen(rest.partition(b" ")[0]):
-            time.sleep(0.3)
+            hurry(settings.RUN_DEADLINE / 5)
             peer.send(imap.fetched(uid, letter(uid)))
         peer.send(tag + b" OK done\r\n")
 
@@ -224,7 +226,7 @@ def test_a_slow_server_is_read_to_the_end_in_several_runs(
     assert (first.transient_failures, first.last_error_code) == (0, "")
     assert first.due_at is not None
     assert first.due_at <= timezone.now()
-    for _ in range(6):
+    for _ in range(11):
         receive(box)
     assert Message.objects.count() == 12
     assert not open_alerts()
@@ -551,11 +553,12 @@ def test_deletion_that_was_cut_off_is_made_up_for(box: Mailbox, imap: ScriptedIm
 def test_a_test_on_a_silent_server_ends_with_its_cause(
     box: Mailbox, imap: ScriptedImap, smtp: ScriptedSmtp
 ) -> None:
+    ServerProfile.objects.update(timeout_ms=1000)
     imap.on("AUTHENTICATE", never_answer)
     job = diagnosis.start(Mailbox.objects.all(), environment=box.environment, by=None, now=timezone.now())
     started = time.monotonic()
     diagnosing.run(job.diagnoses.get().pk)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 60
     done = Diagnosis.objects.get()
     assert (done.state, done.incoming, done.outgoing) == (RunState.DONE, "failure", "success")
     assert done.steps.get(outcome="failure").error_code == "timed_out"
