@@ -4,6 +4,8 @@ Django's settings are read only after the environment is clean, so `DJANGO_SETTI
 not in pyproject.toml, where pytest-django would read it before any conftest.
 """
 
+import fcntl
+import gc
 import itertools
 import os
 import shutil
@@ -16,6 +18,8 @@ from typing import Any
 
 import django
 import pytest
+from playwright.sync_api import expect
+from pytest_django import DjangoDbBlocker
 
 from emailsync.management.selftest.certificates import Authority
 from tests.servers.authorization import AuthorizationServer
@@ -39,9 +43,14 @@ os.environ |= {
     "EMAILSYNC_ALLOWED_PORTS": "1-65535",
 }
 
+#: In milliseconds; generous, because the machine may be busy.
+expect.set_options(timeout=60_000)
+
 _postgres = pytest.StashKey[Postgres]()
-#: Tells the workers of pytest-xdist, which have no command line, of the option.
+#: Tells the workers of pytest-xdist, which have no command line, of PostgreSQL's address, or "sqlite".
 _DATABASE = "TEST_DATABASE"
+#: Tells them of the folder that they share.
+_SHARED = "TEST_SHARED_FOLDER"
 if os.environ.get(_DATABASE, "sqlite") == "sqlite" and not any(w.startswith("--database") for w in sys.argv):
     # A folder of tests named on the command line has its conftest imported before Django is set up otherwise.
     django.setup()
@@ -67,18 +76,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Start PostgreSQL when asked to, and only then let Django read its settings."""
     config.add_cleanup(lambda: shutil.rmtree(_data_folder, ignore_errors=True))
-    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
-        # This process only hands out tests. Each of its workers makes a folder and a database of its own, so
-        # none may inherit the settings of this one.
-        del os.environ["DJANGO_SETTINGS_MODULE"]
-        os.environ[_DATABASE] = config.getoption("--database")
-        return
-    if config.getoption("--database") == "postgres":
-        server = Postgres(fsync=False)
-        server.__enter__()
-        config.add_cleanup(lambda: server.__exit__(None, None, None))
-        config.stash[_postgres] = server
-        os.environ["DATABASE_URL"] = server.url("emailsync")
+    if not hasattr(config, "workerinput"):
+        os.environ[_SHARED] = _data_folder
+        os.environ[_DATABASE] = "sqlite"
+        if config.getoption("--database") == "postgres":
+            server = Postgres(fsync=False)
+            server.__enter__()
+            config.add_cleanup(lambda: server.__exit__(None, None, None))
+            config.stash[_postgres] = server
+            os.environ[_DATABASE] = server.url("emailsync")
+        if config.getoption("numprocesses", None):
+            # This process only hands out tests. Each of its workers makes a folder of its own, so none may
+            # inherit the settings of this one.
+            del os.environ["DJANGO_SETTINGS_MODULE"]
+            return
+    if os.environ[_DATABASE] != "sqlite":
+        os.environ["DATABASE_URL"] = os.environ[_DATABASE]
     # Imported here because importing it earlier would be too early: see above.
     from django.conf import settings  # noqa: PLC0415
     from django.db import connections  # noqa: PLC0415
@@ -87,12 +100,42 @@ def pytest_configure(config: pytest.Config) -> None:
     assert connections["default"].vendor == vendor, "Django was set up before its database was known."
     if connections["default"].vendor == "sqlite":
         # A file, as in an installation: in memory, a second writer fails at once instead of waiting.
-        connections["default"].settings_dict["TEST"]["NAME"] = str(Path(_data_folder) / "tests.sqlite3")
+        connections["default"].settings_dict["TEST"]["NAME"] = f"{os.environ[_SHARED]}/tests.sqlite3"
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     # No `collectstatic` before tests, so no manifest of hashed names.
     settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     # Whitenoise warns when there is no folder to serve.
     Path(settings.STATIC_ROOT).mkdir()
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the thousands of tests and all that was imported for them."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Give this process a copy of the database that the first of all processes has migrated.
+
+    The migrations take seconds, a copy takes none. This is pytest-django's fixture in another way.
+    """
+    from django.db import connection  # noqa: PLC0415
+
+    copy = os.environ.get("PYTEST_XDIST_WORKER", "only")
+    migrated, creation = Path(os.environ[_SHARED]) / "migrated", connection.creation
+    with django_db_blocker.unblock():
+        with migrated.open("a+") as name:
+            fcntl.flock(name, fcntl.LOCK_EX)
+            if not migrated.stat().st_size:
+                name.write(creation.create_test_db(verbosity=0, autoclobber=True, serialize=False))
+            name.seek(0)
+            connection.settings_dict["NAME"] = name.read()
+            connection.close()
+            creation.clone_test_db(copy, verbosity=0)
+        connection.settings_dict.update(creation.get_test_db_clone_settings(copy))
+        yield
+        connection.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,14 +13,13 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page
 
 from tests.servers.ports import free_port
 from tests.servers.process import ServerProcess, tail, wait_until
 
 #: Generous, because the machine may be busy. In milliseconds.
 PATIENCE = 60_000
-expect.set_options(timeout=PATIENCE)
 DEMO = "/environments/contoso-demo"
 Visit = Callable[[int], Page]
 
