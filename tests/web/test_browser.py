@@ -9,6 +9,7 @@ from playwright.sync_api import BrowserContext, Dialog, Error, Page, Route, expe
 from pytest_django.live_server_helper import LiveServer
 
 from tests.accessibility import examine
+from tests.sessions import sign_in
 from tests.web.trial import LIST_URL
 
 pytestmark = [
@@ -18,13 +19,12 @@ pytestmark = [
     # pytest-playwright's own fixtures; pytest 10 will want them written otherwise.
     pytest.mark.filterwarnings("ignore:Session-scoped fixtures defined as instance methods"),
 ]
-PASSWORD = "a good long password"
 
 
 @pytest.fixture
 def people() -> None:
     """Add Rosa and some others."""
-    User.objects.create_superuser("rosa", password=PASSWORD, first_name="Rosa", last_name="Keller")
+    User.objects.create_superuser("rosa", first_name="Rosa", last_name="Keller")
     User.objects.bulk_create([User(username=f"person {number}") for number in range(1, 8)])
 
 
@@ -34,19 +34,15 @@ def base(live_server: LiveServer, people: None) -> str:
     return live_server.url
 
 
-def sign_in(page: Page, base: str) -> None:
-    """Sign in and open the list."""
-    page.goto(f"{base}/sign-in/?next={LIST_URL}")
-    page.get_by_label("User name").fill("rosa")
-    page.get_by_label("Password", exact=False).first.fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(f"**{LIST_URL}")
+def open_list(page: Page, base: str) -> None:
+    """Open the list in a browser in which Rosa has signed in."""
+    sign_in(page, base, User.objects.get(username="rosa")).goto(f"{base}{LIST_URL}")
 
 
 @pytest.fixture
 def shown(page: Page, base: str) -> Page:
     """Give the list, signed in."""
-    sign_in(page, base)
+    open_list(page, base)
     return page
 
 
@@ -67,7 +63,7 @@ def test_nothing_on_the_pages_breaks_their_policy(page: Page, base: str) -> None
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
-    sign_in(page, base)
+    open_list(page, base)
     page.get_by_role("link", name="New server").click()
     page.locator("dialog:modal").wait_for()
     assert [words for words in said if "Content Security Policy" in words or "Error" in words] == []
@@ -140,7 +136,7 @@ def test_an_ended_session_keeps_what_was_typed(panel: Page, context: BrowserCont
     save(panel)
     expect(panel.get_by_role("alert")).to_contain_text("Your session has ended.")
     other = context.new_page()
-    sign_in(other, base)
+    open_list(other, base)
     expect(panel.get_by_role("textbox", name="Name")).to_have_value("kept")
     save(panel)
     expect(panel.get_by_role("status").filter(has_text="Server saved")).to_be_visible()
@@ -225,7 +221,7 @@ def test_the_theme_is_kept(shown: Page) -> None:
 
 
 def test_the_panel_and_its_errors_are_accessible_and_fit(page: Page, base: str) -> None:
-    sign_in(page, base)
+    open_list(page, base)
     page.get_by_role("link", name="New server").click()
     page.locator("dialog:modal").wait_for()
     save(page)
@@ -238,6 +234,6 @@ def test_the_panel_and_its_errors_are_accessible_and_fit(page: Page, base: str) 
 )
 def test_no_page_scrolls_sideways_on_the_smallest_phone(page: Page, base: str, path: str) -> None:
     page.set_viewport_size({"width": 320, "height": 640})
-    sign_in(page, base)
+    open_list(page, base)
     page.goto(f"{base}{path}")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

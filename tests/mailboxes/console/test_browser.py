@@ -13,6 +13,7 @@ from mailboxes.engine import jobs as engine
 from mailboxes.models import Detection, Diagnosis, DiagnosisStep, Job, Mailbox, WorkerState
 from mailboxes.services import approval, diagnosis, editing
 from profiles.models import EmailSettings, Environment, ServerProfile
+from tests.sessions import sign_in
 
 pytestmark = [
     pytest.mark.browser,
@@ -21,7 +22,6 @@ pytestmark = [
     # pytest-playwright's base_url is one.
     pytest.mark.filterwarnings("ignore:Session-scoped fixtures defined as instance methods"),
 ]
-PASSWORD = "a good long password"
 LIST_URL = "/environments/contoso/mailboxes/"
 #: What has the focus, when the bar with Save covers part of it.
 HIDDEN_BY_THE_BAR = """() => {
@@ -35,7 +35,7 @@ HIDDEN_BY_THE_BAR = """() => {
 @pytest.fixture
 def ana(transactional_db: None) -> Mailbox:
     """Give Ana's mailbox, which waits for approval, beside an approved one."""
-    rosa = User.objects.create_superuser("rosa", password=PASSWORD, first_name="Rosa", last_name="Keller")
+    rosa = User.objects.create_superuser("rosa", first_name="Rosa", last_name="Keller")
     environment = Environment.objects.create(slug="contoso", name="Contoso")
     EmailSettings.objects.create(environment=environment)
     where = {"incoming_location": "imap.contoso.example", "outgoing_location": "smtp.contoso.example"}
@@ -62,17 +62,13 @@ def base(live_server: LiveServer, ana: Mailbox) -> str:
 @pytest.fixture
 def shown(page: Page, base: str) -> Page:
     """Give the list of mailboxes, signed in."""
-    sign_in(page, base, to=LIST_URL)
+    open_page(page, base, to=LIST_URL)
     return page
 
 
-def sign_in(page: Page, base: str, *, to: str) -> None:
-    """Sign in and open a page."""
-    page.goto(f"{base}/sign-in/?next={to}")
-    page.get_by_label("User name").fill("rosa")
-    page.get_by_label("Password", exact=False).first.fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(f"**{to}")
+def open_page(page: Page, base: str, *, to: str) -> None:
+    """Open a page in a browser in which Rosa has signed in."""
+    sign_in(page, base, User.objects.get(username="rosa")).goto(f"{base}{to}")
 
 
 def start_job() -> Job:
@@ -203,7 +199,7 @@ def test_the_second_of_two_editors_is_told_and_decides(
     shown.goto(f"{base}{url}")
     with browser.new_context() as second:
         other = second.new_page()
-        sign_in(other, base, to=url)
+        open_page(other, base, to=url)
         other.get_by_label("Name", exact=False).first.fill("Ana of the other tab")
         other.locator(".cmdbar").get_by_role("button", name="Save", exact=True).click()
         expect(other.get_by_role("heading", level=1)).to_have_text("Ana of the other tab")
@@ -231,7 +227,7 @@ def test_a_job_is_followed_without_script(browser: Browser, base: str) -> None:
     job = start_job()
     with browser.new_context(java_script_enabled=False) as plain:
         page = plain.new_page()
-        sign_in(page, base, to=job.get_absolute_url())
+        open_page(page, base, to=job.get_absolute_url())
         finish(job)
         page.get_by_role("link", name="Refresh").click()
         expect(page.get_by_role("heading", level=2)).to_have_text("2 mailboxes tested")
@@ -240,7 +236,7 @@ def test_a_job_is_followed_without_script(browser: Browser, base: str) -> None:
 def test_approving_works_without_script(browser: Browser, base: str, ana: Mailbox) -> None:
     with browser.new_context(java_script_enabled=False) as plain:
         page = plain.new_page()
-        sign_in(page, base, to=LIST_URL)
+        open_page(page, base, to=LIST_URL)
         page.get_by_label("Select Ana Bowman").check()
         page.locator(".cmdbar").get_by_role("button", name="Approve Email").first.click()
         page.get_by_role("dialog").get_by_role("button", name="OK").click()
@@ -304,25 +300,25 @@ def test_the_commands_on_the_mailboxes_of_a_profile_stand_in_one_line_on_a_phone
 ) -> None:
     profile = ServerProfile.objects.get()
     page.set_viewport_size({"width": 320, "height": 700})
-    sign_in(page, base, to=f"/environments/contoso/server-profiles/{profile.pk}/mailboxes/")
+    open_page(page, base, to=f"/environments/contoso/server-profiles/{profile.pk}/mailboxes/")
     assert page.locator(".cmdbar").bounding_box()["height"] < 60  # type: ignore[index]
 
 
 def test_a_phone_shows_the_present_tab(page: Page, base: str, ana: Mailbox) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
-    sign_in(page, base, to=f"{LIST_URL}{ana.pk}/alerts/")
+    open_page(page, base, to=f"{LIST_URL}{ana.pk}/alerts/")
     expect(page.locator(".tabs [aria-current]")).to_be_in_viewport(ratio=1)
 
 
 def test_what_destroys_has_the_focus_on_cancel_on_a_page_of_its_own_too(
     page: Page, base: str, ana: Mailbox
 ) -> None:
-    sign_in(page, base, to=f"{LIST_URL}{ana.pk}/delete/")
+    open_page(page, base, to=f"{LIST_URL}{ana.pk}/delete/")
     expect(page.locator("dialog:modal").get_by_text("Cancel")).to_be_focused()
 
 
 def test_the_full_form_follows_a_changed_fragment_to_its_tab(page: Page, base: str) -> None:
-    sign_in(page, base, to="/environments/contoso/server-profiles/new/full/")
+    open_page(page, base, to="/environments/contoso/server-profiles/new/full/")
     expect(page.locator("#general")).to_be_visible()
     page.evaluate("location.hash = '#credentials'")
     expect(page.locator("#credentials")).to_be_visible()
@@ -330,7 +326,7 @@ def test_the_full_form_follows_a_changed_fragment_to_its_tab(page: Page, base: s
 
 
 def test_what_detection_found_fills_the_full_form_and_keeps_what_was_typed(page: Page, base: str) -> None:
-    sign_in(page, base, to="/environments/contoso/server-profiles/new/full/")
+    open_page(page, base, to="/environments/contoso/server-profiles/new/full/")
     page.locator("[name=name]").fill("Northwind mail")
     page.get_by_label("Detect settings from an email address").fill("ana@northwind.example")
     page.get_by_role("button", name="Detect settings").click()

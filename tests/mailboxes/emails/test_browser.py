@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from playwright.sync_api import Browser, Page, expect
@@ -22,6 +21,7 @@ from mailboxes.sanitizing import SafeHtml
 from mailboxes.services import reading
 from tests.accessibility import examine
 from tests.mailboxes.emails.world import Receive, outgoing
+from tests.sessions import sign_in
 
 pytestmark = [
     pytest.mark.browser,
@@ -83,14 +83,6 @@ def hostile(receive: Receive, trap: tuple[str, list[str]]) -> Message:
     letter.set_content("plain")
     letter.add_alternative(HOSTILE.replace("TRAP", trap[0]), subtype="html")
     return receive(letter.as_bytes())
-
-
-def sign_in(page: Page, base: str, rosa: User) -> Page:
-    """Give the browser Rosa's session."""
-    client = Client()
-    client.force_login(rosa)
-    page.context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": base}])
-    return page
 
 
 @pytest.fixture
