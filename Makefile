@@ -15,9 +15,11 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --no-header --no-annotate $(if $(UPGRADE),--upgrade)
 # Each process has its own servers; the tests of a file stay together, for the fixtures they share. Files come in
-# the order of their names: tests/acceptance takes longest, and would keep one core busy at the end. Much of it waits
-# for servers, so there are more processes than the two cores that this is made for.
-PYTEST := $(BIN)/python -m pytest --quiet --numprocesses=4 --dist=loadfile --no-loadscope-reorder
+# the order of their names: tests/acceptance takes longest, and would keep one core busy at the end. Every process
+# collects all tests, so there are no more than the two cores need that this is made for: one each, and two more
+# where much time is spent waiting for servers.
+PYTEST := $(BIN)/python -m pytest --quiet --dist=loadfile --no-loadscope-reorder
+BROWSER = $(shell grep --recursive --files-with-matches --include='test_*.py' 'mark\.browser' tests)
 TEMPLATES = $(shell find templates -name '*.html')
 
 # What asks no database, or one of its own, is not run a second time on PostgreSQL.
@@ -34,10 +36,10 @@ run: .venv/run.stamp ## Run emailsync with the demo (HOST, PORT, EMAILSYNC_DATA_
 
 .PHONY: test
 test: packages check ## Run everything: lint, types, contracts, all tests on real servers, browser tests
-	@$(QUIETLY) "Django's tests on PostgreSQL" $(PYTEST) --database=postgres \
+	@$(QUIETLY) "Django's tests on PostgreSQL" $(PYTEST) --numprocesses=2 --database=postgres \
 	    $(addprefix --ignore=tests/,$(ON_ANY_DATABASE))
-	@$(PYTEST) --ignore=tests/house
-	@$(PYTEST) --numprocesses=2 -m browser
+	@$(PYTEST) --numprocesses=4 --ignore=tests/house
+	@$(PYTEST) --numprocesses=2 -m browser $(BROWSER)
 
 .PHONY: check
 check: .venv/test.stamp ## Run the fast checks: lint, types, import contracts, lock files, image
