@@ -1,5 +1,6 @@
 """Sending, through a server that does what servers should not do."""
 
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
