@@ -195,11 +195,6 @@ class Mailbox(Versioned):
                 condition=Q(is_active=True, address_status="pending"),
                 name="mailbox_pending",
             ),
-            # What no index of trigrams knows is looked for in every text, without reading the mailboxes.
-            models.Index(
-                fields=["environment", "is_active", "id", "search_text"],
-                name="mailbox_text",
-            ),
         ]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint("environment", Lower("address"), name="one_mailbox_per_address"),
