@@ -200,7 +200,7 @@ def test_a_refused_form_keeps_what_was_typed_and_the_chosen_files(
     shown.get_by_label("To", exact=True).fill("jo@fjordline.example")
     shown.keyboard.press("Enter")  # sends nothing
     expect(shown.get_by_role("textbox", name="Message")).to_have_value("A long letter")
-    assert not OutgoingMessage.objects.exists()
+    assert OutgoingMessage.objects.get().status == "draft"
     shown.locator("form").get_by_role("button", name="Send").click()
     expect(shown.locator("#delivery")).to_contain_text("Pending Send")
     assert OutgoingMessage.objects.get().attachment_count == 1
