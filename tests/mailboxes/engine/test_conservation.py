@@ -153,6 +153,16 @@ class Conservation(RuleBasedStateMachine):
         self.open.enter_context(mock.patch.object(fetching, "CHUNK_MESSAGES", 2))
         self.store = self.store_type(self.authority)
         self.open.enter_context(self.store.server)
+        #: Whenever the server is about to hand out this message, it breaks off.
+        self.poison: bytes | None = None
+        send = Peer.send
+
+        def sending(peer: Peer, data: bytes) -> None:
+            if self.poison is not None and self.poison in data:
+                raise ConnectionResetError
+            send(peer, data)
+
+        self.open.enter_context(mock.patch.object(Peer, "send", sending))
         self.delivered: list[bytes] = []
         self.stored: set[str] = set()
 
@@ -218,6 +228,11 @@ class Conservation(RuleBasedStateMachine):
     @rule(openly=st.booleans())
     def renumber(self, *, openly: bool) -> None:
         self.store.renumber(openly=openly)
+
+    @rule(position=POSITION)
+    def the_server_fails_at_a_message(self, position: int) -> None:
+        for content in self.delivered[position : position + 1]:
+            self.poison = content
 
     # What the worker does
 
@@ -286,6 +301,7 @@ class Conservation(RuleBasedStateMachine):
 
     def everything_is_accounted_for(self) -> None:
         """After the last trouble, what lies on the server is stored once and stands in the ledger."""
+        self.poison = None
         there = self.store.messages()
         # A run deletes no more than a window of messages.
         for _ in range(6 + len(there) // reading.WINDOW):
