@@ -21,8 +21,4 @@ class Migration(migrations.Migration):
             model_name='mailbox',
             index=models.Index(condition=models.Q(('address_status', 'pending'), ('is_active', True)), fields=['environment', 'server_profile', 'id'], name='mailbox_pending'),
         ),
-        migrations.AddIndex(
-            model_name='mailbox',
-            index=models.Index(fields=['environment', 'is_active', 'id', 'search_text'], name='mailbox_text'),
-        ),
     ]
