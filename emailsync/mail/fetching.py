@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from emailsync.mail.closing import closed_on_failure
 from emailsync.mail.describing import UID
 from emailsync.mail.dialogue import LITERAL, LITERAL_LIMIT, PATIENCE, Dialogue, uid_sets
-from emailsync.mail.errors import MailError, MessageUnreadable, ServerBusy
+from emailsync.mail.errors import ConnectionLost, MailError, MessageUnreadable, ServerBusy
 from emailsync.mail.grouping import grouped
 from emailsync.mail.incoming import (
     LARGEST_MESSAGE,
@@ -217,6 +217,9 @@ class Fetcher:
     def _note_refusal(self, rest: bytes) -> None:
         status, _, text = rest.strip().partition(b" ")
         self._refusal = self._dialogue.refusal_of(status, text)
+        if b"[SERVERBUG]" in text.upper():
+            # It fails at a message, as if it hung up there; it is not busy (RFC 5530, section 3).
+            raise ConnectionLost(str(self._refusal), server_reply=self._refusal.server_reply)
         if isinstance(self._refusal, ServerBusy):
             raise self._refusal
 

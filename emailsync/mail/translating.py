@@ -187,7 +187,7 @@ IMAP_CODES: dict[str, type[MailError]] = {
     "UNAVAILABLE": errors.ServerBusy,
     "INUSE": errors.MailboxLocked,
     "LIMIT": errors.ServerBusy,
-    "SERVERBUG": errors.ServerFailed,
+    "SERVERBUG": errors.ServerBusy,
     "THROTTLED": errors.ServerBusy,
     "CORRUPTION": errors.CommandRefused,
     "EXPIRED": errors.PasswordExpired,
@@ -202,7 +202,6 @@ IMAP_CODES: dict[str, type[MailError]] = {
 }
 IMAP_SENTENCES: dict[type[MailError], str] = {
     errors.ServerBusy: gettext_noop("The server cannot do it just now."),
-    errors.ServerFailed: gettext_noop("The server cannot do it just now."),
     errors.FolderForbidden: gettext_noop("The account may not open this folder."),
     errors.QuotaExceeded: gettext_noop("The mailbox is full."),
 }
@@ -224,7 +223,7 @@ def imap_login_failure(text: str) -> MailError:
         return kind(NO_PASSWORDS, server_reply=text)
     if (told := meaning(text, SIGN_IN)) is not None:
         return told
-    passing = {errors.ServerBusy, errors.ServerFailed, errors.QuotaExceeded}
+    passing = {errors.ServerBusy, errors.QuotaExceeded}
     if kind in passing or (kind is None and TRY_LATER.search(text)):
         return errors.LoginThrottled(NOT_NOW, server_reply=text)
     if kind is errors.AuthorizationRefused:
@@ -290,7 +289,7 @@ def imap_failure(text: str, *, sentence: str = REFUSED) -> MailError:
 def imap_bye(text: str) -> MailError:
     """Translate the server's farewell (RFC 9051, section 7.1.5); one that fails at a message says so."""
     has_failed = OWN_FAILURE.search(text) is not None and TRY_LATER.search(text) is None
-    kind = errors.ServerFailed if has_failed else errors.ServerBusy
+    kind = errors.ConnectionLost if has_failed else errors.ServerBusy
     return meaning(text, REFUSALS) or kind(
         gettext_noop("The server ended the conversation."), server_reply=text
     )

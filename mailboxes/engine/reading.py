@@ -22,7 +22,6 @@ from emailsync.mail.errors import (
     MailError,
     MessageUnreadable,
     ProtocolViolation,
-    ServerFailed,
     TimedOut,
 )
 from emailsync.mail.incoming import FetchedMessage, FolderClient, IncomingClient, RemoteMessage
@@ -49,7 +48,7 @@ GATHERED_MESSAGES = 100
 GATHERED_BYTES = 1024 * 1024
 GATHERED_SECONDS = 1.0
 #: How a conversation ends when the server fails at one message. That it takes long is no failure.
-BREAKING = (ConnectionLost, TimedOut, ProtocolViolation, ServerFailed)
+BREAKING = (ConnectionLost, TimedOut, ProtocolViolation)
 #: Batches that may wait, fetched, while one is being stored. It bounds the memory.
 BATCHES_AHEAD = 1
 

@@ -133,7 +133,7 @@ def test_a_refused_pop3_sign_in_is_told_by_the_servers_words(text: str, kind: ty
         ("BYE Session expired, please login again.", errors.ServerBusy),
         ("BYE [UNAVAILABLE] shutting down", errors.ServerBusy),
         ("BYE Temporary internal failure", errors.ServerBusy),
-        ("BYE FETCH failed: Internal error occurred. Refer to server log.", errors.ServerFailed),
+        ("BYE FETCH failed: Internal error occurred. Refer to server log.", errors.ConnectionLost),
     ],
 )
 def test_a_farewell_is_told_by_its_words(text: str, kind: type[MailError]) -> None:

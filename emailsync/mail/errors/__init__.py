@@ -13,7 +13,7 @@ Each kind has a stable `code`, says whether trying again may help (`permanent`),
     │                       CertificateWrongHost, CertificateUnknownAuthority, CertificateNotPinned)
     │                       StartTlsMissing  EncryptionRequired
     ├── ProtocolViolation   GreetingStrange
-    ├── ServerBusy          ServerFailed  TooManyConnections  RateLimited  MailboxLocked
+    ├── ServerBusy          TooManyConnections  RateLimited  MailboxLocked
     ├── HostRefused
     ├── CommandRefused
     ├── SpoolFailed
@@ -77,7 +77,6 @@ from emailsync.mail.errors.reaching import (
     ProtocolViolation as ProtocolViolation,
     RateLimited as RateLimited,
     ServerBusy as ServerBusy,
-    ServerFailed as ServerFailed,
     SpoolFailed as SpoolFailed,
     StartTlsMissing as StartTlsMissing,
     TimedOut as TimedOut,

@@ -245,12 +245,6 @@ class ServerBusy(MailError):
     )
 
 
-class ServerFailed(ServerBusy):
-    """The server failed at what was asked of it, which may be one message that it cannot read."""
-
-    remedy = ConnectionLost.remedy
-
-
 class TooManyConnections(ServerBusy):
     code = "too_many_connections"
     title = gettext_noop("Too many connections")
