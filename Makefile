@@ -103,14 +103,15 @@ clean: ## Remove the environment and what tools left behind; the data folder sta
 
 # The environment. A stamp is younger than the lock it was installed from, so a second run starts at once.
 
+# Python compiles what it imports; pip would compile all there is.
 .venv/run.stamp: requirements/run.txt | $(BIN)/pip
 	@echo "Installing what emailsync needs (once)."
-	@$(PIP) install --require-hashes --requirement $<
+	@$(PIP) install --no-compile --require-hashes --requirement $<
 	@touch $@
 
 .venv/test.stamp: requirements/test.txt | $(BIN)/pip
 	@echo "Installing what the tests need (once)."
-	@$(PIP) install --require-hashes --requirement $<
+	@$(PIP) install --no-compile --require-hashes --requirement $<
 	@touch $@
 
 $(BIN)/pip:
