@@ -300,6 +300,17 @@ def test_a_message_at_which_the_server_finds_a_bug_of_its_own_holds_up_nobody_fo
     assert open_alerts() == {"message_quarantined"}
 
 
+def test_what_came_before_a_message_that_breaks_the_conversation_is_stored_in_the_same_run(
+    box: Mailbox, imap: ScriptedImap, receive: Receive
+) -> None:
+    imap.messages.update(letters(1, 2, 3))
+    imap.on("UID FETCH", poisoned(imap, 2, cut))
+    WorkerState.objects.update(transient_failures=syncing.CAREFUL_AFTER)
+    receive(box)
+    assert stored_uids() == [1]
+    assert LedgerEntry.objects.get(uid=2).outcome == LedgerOutcome.QUARANTINED
+
+
 def test_a_message_that_breaks_every_conversation_is_asked_for_again_after_all_others(
     box: Mailbox, imap: ScriptedImap, receive: Receive
 ) -> None:
