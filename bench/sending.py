@@ -59,7 +59,8 @@ OutgoingMessage.objects.bulk_create(
                     content=content.encode(), size=len(content), created_on=now, next_attempt_at=now)
     for n in range(count))
 # The sink knows nobody, so nobody signs in.
-connecting.open_outgoing = lambda box: open_smtp(profile.outgoing_endpoint, None, connecting.wire(profile))
+connecting.open_outgoing = lambda box, *, seconds: open_smtp(
+    profile.outgoing_endpoint, None, connecting.wire(profile, seconds=seconds))
 began = time.perf_counter()
 delivering.run(state.pk)
 seconds = time.perf_counter() - began
