@@ -5,13 +5,10 @@ keeps to the bytes: a boundary is looked for where a line begins, whatever else 
 boundary ends lasts to the end. Bodies are decoded piece by piece as their reader asks for them.
 """
 
-import binascii
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO, NamedTuple
-
-from pybase64 import b64decode
+from typing import BinaryIO
 
 from emailsync.mail.headers import (
     COUNT_LIMIT,
@@ -24,17 +21,14 @@ from emailsync.mail.headers import (
     parse_content_type,
     split_headers,
 )
+from emailsync.mail.transfer import LINE_LIMIT, decode_base64, decode_quoted, decode_uu
 
 WINDOW = 256 * 1024
-LINE_LIMIT = 64 * 1024
 BOUNDARY_LIMIT = 1_000
 DEPTH_LIMIT = 50
 PART_LIMIT = 1_000
 PREAMBLE_LIMIT = 1024 * 1024
 
-NOT_BASE64 = bytes(
-    set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=")
-)
 # What a message cannot be understood without is read however long its headers are.
 NEEDED = frozenset(
     {b"from", b"to", b"cc", b"date", b"subject", b"message-id", b"in-reply-to", b"references"}
@@ -181,7 +175,8 @@ class Boundaries:
         return True
 
 
-class Description(NamedTuple):
+@dataclass
+class Description:
     """What its headers say of a part that is no multipart."""
 
     content_type: str
@@ -193,26 +188,20 @@ class Description(NamedTuple):
 
 
 @dataclass
-class Leaf:
+class Leaf(Description):
     """Hold a part that is no multipart; its bytes must be read before the next part is asked for."""
 
-    content_type: str
-    charset: str
-    disposition: str
-    filename: str
-    content_id: str
-    encoding: str
     pieces: Iterator[bytes]
     defects: list[str] = field(default_factory=list)
 
     def decoded(self) -> Iterator[bytes]:
         """Yield the bytes without their transfer encoding (RFC 2045, section 6)."""
         if self.encoding == "base64":
-            yield from _decode_base64(self.pieces, self.defects)
+            yield from decode_base64(self.pieces, self.defects)
         elif self.encoding == "quoted-printable":
-            yield from _decode_quoted(self.pieces)
+            yield from decode_quoted(self.pieces)
         elif self.encoding in {"x-uuencode", "uuencode", "x-uue", "uue"}:
-            yield from _decode_uu(self.pieces)
+            yield from decode_uu(self.pieces)
         else:
             yield from self.pieces
 
@@ -267,7 +256,7 @@ class Walker:
         if self._parts > PART_LIMIT:
             self.note("too_many_parts")
             return
-        leaf = Leaf(*describe(values, content_type, default=default), pieces)
+        leaf = Leaf(**vars(describe(values, content_type, default=default)), pieces=pieces)
         yield leaf
         for defect in leaf.defects:
             self.note(defect)
@@ -377,87 +366,3 @@ def describe(values: Mapping[str, str], content_type: ContentType, *, default: s
         content_id=one_line(values.get("content-id", "")).strip("<>"),
         encoding=values.get("content-transfer-encoding", "").partition(";")[0].strip().lower(),
     )
-
-
-def _decode_base64(pieces: Iterator[bytes], defects: list[str]) -> Iterator[bytes]:
-    rest = b""
-    for piece in pieces:
-        # Padding ends a run; some programs join several encoded texts.
-        *ended, rest = (rest + piece.translate(None, NOT_BASE64)).split(b"=")
-        if ended:
-            yield b"".join(_base64_run(run, defects) for run in ended if run)
-        whole = len(rest) - len(rest) % 4
-        if whole:
-            yield b64decode(rest[:whole], validate=True)
-            rest = rest[whole:]
-    if rest:
-        defects.append("base64_truncated")
-        yield _base64_run(rest, defects)
-
-
-def _base64_run(run: bytes, defects: list[str]) -> bytes:
-    """Decode characters up to their padding; one character alone holds six bits, which is no byte."""
-    if len(run) % 4 == 1:
-        if "base64_broken" not in defects:
-            defects.append("base64_broken")
-        run = run[:-1]
-    return b64decode(run + b"=" * (-len(run) % 4), validate=True)
-
-
-def _decode_quoted(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for piece in pieces:
-        data = rest + piece
-        cut = data.rfind(b"\n") + 1
-        if not cut and len(data) > LINE_LIMIT:
-            cut = len(data) - 3
-        rest = data[cut:]
-        if cut:
-            yield binascii.a2b_qp(_without_trailing_space(data[:cut]))
-    if rest:
-        yield binascii.a2b_qp(rest.rstrip(b" \t"))
-
-
-def _without_trailing_space(data: bytes) -> bytes:
-    """Remove the white space that transports add at line ends (RFC 2045, section 6.7, rule 3)."""
-    if not any(mark in data for mark in (b" \n", b" \r\n", b"\t\n", b"\t\r\n")):
-        return data
-    lines = data.split(b"\n")
-    last = lines.pop()
-    stripped = [
-        line[:-1].rstrip(b" \t") + b"\r" if line.endswith(b"\r") else line.rstrip(b" \t") for line in lines
-    ]
-    return b"\n".join([*stripped, last])
-
-
-def _decode_uu(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    rest = b""
-    inside = False
-    for piece in _with_end(pieces):
-        *lines, rest = (rest + piece).split(b"\n")
-        decoded: list[bytes] = []
-        for line in lines:
-            if line.startswith(b"begin "):
-                inside = True
-            elif line.strip() == b"end":
-                inside = False
-            elif inside:
-                decoded.append(_uu_line(line.rstrip(b"\r")))
-        yield b"".join(decoded)
-
-
-def _with_end(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    yield from pieces
-    yield b"\n"
-
-
-def _uu_line(line: bytes) -> bytes:
-    try:
-        return binascii.a2b_uu(line)
-    except binascii.Error:
-        # Some encoders miscount; this is how Python's own uu module mends it.
-        length = (((line[0] - 32) & 63) * 4 + 5) // 3 if line else 0
-        try:
-            return binascii.a2b_uu(line[:length])
-        except binascii.Error:
-            return b""

@@ -81,7 +81,7 @@ def _part(
     is_short = block.end() - start <= REMEMBERED_LENGTH
     headers, values, content_type, leaf = (_remembered if is_short else _read)(block.group(), default)
     if leaf is not None:
-        parts.append(Leaf(*leaf, iter((raw[block.end() : end],))))
+        parts.append(Leaf(**vars(leaf), pieces=iter((raw[block.end() : end],))))
     else:
         boundary = content_type.parameters.get("boundary", "").rstrip().encode("utf-8", "replace")
         if depth == DEPTH_LIMIT or not 0 < len(boundary) < BOUNDARY_LIMIT // 2:
