@@ -115,7 +115,7 @@ def enter(
     if mailbox is None:
         raise Http404("There is no such mailbox.")
     mailbox.environment = environment
-    mailbox.may = frozenset(permissions(user, mailbox))
+    mailbox.may = permissions(user, mailbox)
     if permission not in mailbox.may:
         if Permission.READ_MAILBOXES not in mailbox.may:
             raise Http404("There is no such mailbox.")

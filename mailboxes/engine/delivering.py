@@ -23,7 +23,14 @@ from django.db.models import Q
 from django.utils import timezone
 
 from emailsync.mail.envelope import Letter, SendResult
-from emailsync.mail.errors import ConnectionLost, MailError, OutcomeUnknown, ServerBusy, TimedOut
+from emailsync.mail.errors import (
+    BREAKING,
+    ConnectionLost,
+    MailError,
+    OutcomeUnknown,
+    ServerBusy,
+    TimedOut,
+)
 from emailsync.mail.grouping import grouped
 from emailsync.mail.smtp import SmtpClient
 from mailboxes.choices import Direction, OutgoingStatus
@@ -41,8 +48,6 @@ BYTES_TOGETHER = 512 * 1024
 AT_ONCE = 0.02
 #: How a server ends a conversation of which it has had enough.
 ENOUGH = (ServerBusy, ConnectionLost, TimedOut)
-#: How a conversation ends when the server fails at one message.
-BREAKING = (ConnectionLost, TimedOut)
 
 
 def run(state_pk: int) -> None:
@@ -149,8 +154,8 @@ class Sending:
                     message = messages.pop(outcome.letter.key)
                     if outcome.error is not None:
                         self._write()
-                        alone = self.sent == before
-                        self._fail(message, outcome.error, is_first=alone, others=bool(messages))
+                        is_first, others = self.sent == before, bool(messages)
+                        self._fail(message, outcome.error, is_first=is_first, others=others)
                     elif outcome.result is not None:
                         self.sent += 1
                         self._unwritten = message, outcome.result

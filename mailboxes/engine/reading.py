@@ -16,14 +16,7 @@ from typing import Self
 
 from django.conf import settings
 
-from emailsync.mail.errors import (
-    ConnectionLost,
-    FolderRenumbered,
-    MailError,
-    MessageUnreadable,
-    ProtocolViolation,
-    TimedOut,
-)
+from emailsync.mail.errors import BREAKING, FolderRenumbered, MailError, MessageUnreadable
 from emailsync.mail.incoming import FetchedMessage, FolderClient, IncomingClient, RemoteMessage
 from mailboxes.choices import LedgerOutcome, TrackIncoming
 from mailboxes.engine import storing
@@ -47,8 +40,6 @@ BATCH_SECONDS = 10.0
 GATHERED_MESSAGES = 100
 GATHERED_BYTES = 1024 * 1024
 GATHERED_SECONDS = 1.0
-#: How a conversation ends when the server fails at one message. That it takes long is no failure.
-BREAKING = (ConnectionLost, TimedOut, ProtocolViolation)
 #: Batches that may wait, fetched, while one is being stored. It bounds the memory.
 BATCHES_AHEAD = 1
 
@@ -108,7 +99,7 @@ class Reader:
 
     Some servers end the conversation whenever a certain message is fetched. One by one (`carefully`) it shows
     which, and it is noted before the failure is raised. What was `withheld` before is asked for like that,
-    after all others.
+    after all others, and then Broken is raised.
     """
 
     def __init__(
@@ -124,8 +115,6 @@ class Reader:
     ) -> None:
         self._earlier = earlier
         self._withheld, self._carefully = withheld, carefully
-        #: All others have come.
-        self.is_asking_again = False
         self._client, self._cursor, self._folder = client, folder.cursor, folder
         self._known, self._again, self._start = known, again, folder.mailbox.effective_start
         self._queue: queue.Queue[storing.Batch | BaseException | None] = queue.Queue(maxsize=BATCHES_AHEAD)
@@ -206,10 +195,12 @@ class Reader:
             wanted = [message for message in rest if message.uid not in skipped]
             last_uid = 0 if self._cursor.is_by_uidl else window[-1]
             last = storing.Batch([], noted, last_uid, recognised)
-            yield from self._fetch(wanted, last, carefully=self._carefully)
+            try:
+                yield from self._fetch(wanted, last, carefully=self._carefully)
+            except Broken as broken:
+                raise broken.reason from None
         if self._withheld:
             listed = self._client.describe(numbers(self._client, self._withheld))
-            self.is_asking_again = True
             yield from self._fetch(listed, storing.Batch([], [], 0), carefully=True)
 
     def _recognise(self, described: Sequence[RemoteMessage]) -> list[storing.Recognised]:
@@ -249,7 +240,7 @@ class Reader:
             withheld = error.uids
         except Broken as broken:
             yield storing.Batch(waiting, [storing.Noted(broken.message, LedgerOutcome.QUARANTINED)], 0)
-            raise broken.reason from None
+            raise
         except MailError:
             # What came before the trouble is kept, so that a failing server is read to its end bit by bit.
             if waiting:

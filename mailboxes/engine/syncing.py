@@ -17,7 +17,6 @@ Deletions on the server come last and only for rows whose commit is known.
 
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -25,7 +24,7 @@ from django.conf import settings
 from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 
-from emailsync.mail.errors import DeadlineExceeded, FolderRenumbered, MailError
+from emailsync.mail.errors import BREAKING, DeadlineExceeded, FolderRenumbered, MailError
 from emailsync.mail.incoming import MADE_UP, FolderStatus, IncomingClient
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, LedgerOutcome, MailboxKind, Reason
@@ -49,7 +48,7 @@ from mailboxes.engine import (
     unpacking,
 )
 from mailboxes.models import Alert, FolderCursor, Mailbox, WorkerState
-from mailboxes.models.ledger import Key, LedgerEntryQuerySet
+from mailboxes.models.ledger import Key
 from profiles.models import ServerProfile
 
 log = logging.getLogger(__name__)
@@ -150,20 +149,24 @@ def sync(
     status = client.status()
     cursor = numbering.cursor_for(lease, mailbox, client, status, now=now)
     result = Result()
-    again, withheld = _again(mailbox, cursor), _withheld(cursor)
+    again, withheld = _again(mailbox, cursor)
     if again or withheld or _is_changed(cursor, status, now=now):
         cursor.listed_on = now
         try:
             _receive(
                 lease, mailbox, client, cursor, result, again=again, withheld=withheld, carefully=carefully
             )
-        except (DeadlineExceeded, *reading.BREAKING):
+        except reading.Broken:
+            # At one that was withheld before, when all others had come.
+            result.is_cut = True
+        except (DeadlineExceeded, *BREAKING):
             if not result.fetched:
                 raise
-            # A server that is slow, or that ends long conversations, is no failure as long as mail comes: the
-            # next run goes on from what is stored.
-            result.is_complete, result.is_cut = False, True
+            # A server that is slow, or that ends long conversations, is no failure as long as mail comes.
+            result.is_cut = True
         if result.is_cut:
+            # The next run goes on from what is stored.
+            result.is_complete = False
             return result
     if client.folders is None or connecting.profile_of(mailbox).move_failed_to_undeliverable:
         clearing.set_aside_undeliverable(client, cursor)
@@ -196,23 +199,21 @@ def _is_changed(cursor: FolderCursor, status: FolderStatus, *, now: datetime) ->
     return (status.uidnext, status.messages, status.octets, status.modseq) != before
 
 
-def _again(mailbox: Mailbox, cursor: FolderCursor) -> list[Key]:
+def _again(mailbox: Mailbox, cursor: FolderCursor) -> tuple[list[Key], list[Key]]:
     """Return the UIDs or UIDLs of messages that are to be looked at again, the lowest first.
 
-    They were older than the start date, which has moved since; or they were found when the Inbox was counted.
+    First those that were older than the start date, which has moved since, or were found when the Inbox was
+    counted; then those that the server listed but did not hand out, and that it is time to ask for again.
     """
-    wanted = _inside_again(mailbox) | Q(outcome=LedgerOutcome.MISSED)
-    return cursor.keys(_first(cursor.entries().to_be_read_again().filter(wanted)))
-
-
-def _withheld(cursor: FolderCursor) -> list[Key]:
-    """Return those that the server listed but did not hand out, and that it is time to ask for again."""
-    before = timezone.now() - ASK_AGAIN
-    return cursor.keys(_first(cursor.entries().withheld().filter(seen_on__lt=before)))
-
-
-def _first(entries: LedgerEntryQuerySet) -> LedgerEntryQuerySet:
-    return entries.order_by("uid", "pk")[: reading.WINDOW]
+    withheld = Q(outcome=LedgerOutcome.QUARANTINED, seen_on__lt=timezone.now() - ASK_AGAIN)
+    entries = (
+        cursor.entries()
+        .to_be_read_again()
+        .filter(withheld | _inside_again(mailbox) | Q(outcome=LedgerOutcome.MISSED))
+    )
+    found = list(entries.order_by("uid", "pk").values_list(cursor.key, "outcome")[: reading.WINDOW])
+    asked = [key for key, outcome in found if outcome == LedgerOutcome.QUARANTINED]
+    return [key for key, outcome in found if outcome != LedgerOutcome.QUARANTINED], asked
 
 
 def _inside_again(mailbox: Mailbox) -> Q:
@@ -243,7 +244,7 @@ def _receive(
     )
     waited_for = set(withheld)
     with reader:
-        for batch in _unbroken(reader, result):
+        for batch in reader.batches():
             now = timezone.now()
             saved = storing.save(lease, folder, batch, now=now)
             preparing.restore(batch.prepared)
@@ -259,19 +260,9 @@ def _receive(
     if result.is_complete and (again or withheld):
         _settle(lease, mailbox, client, cursor, again + withheld)
         # More of them may wait.
-        result.is_complete = max(len(again), len(withheld)) < reading.WINDOW
+        result.is_complete = len(again) + len(withheld) < reading.WINDOW
     if result.is_complete and cursor.is_by_uidl:
         _note_listing(lease, mailbox, client, cursor, known=known)
-
-
-def _unbroken(reader: reading.Reader, result: Result) -> Iterator[storing.Batch]:
-    """Yield the batches; when the server fails at one that it withheld before, the next run goes on."""
-    try:
-        yield from reader.batches()
-    except reading.BREAKING:
-        if not reader.is_asking_again:
-            raise
-        result.is_complete, result.is_cut = False, True
 
 
 def _settle(

@@ -51,6 +51,7 @@ from emailsync.mail.errors.keeping import (
     SenderRefused as SenderRefused,
 )
 from emailsync.mail.errors.reaching import (
+    BREAKING as BREAKING,
     AddressForbidden as AddressForbidden,
     CertificateExpired as CertificateExpired,
     CertificateInvalid as CertificateInvalid,

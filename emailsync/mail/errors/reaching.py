@@ -295,3 +295,7 @@ class SpoolFailed(MailError):
     code = "spool_failed"
     title = gettext_noop("No room for temporary files")
     remedy = gettext_noop("Make room on the disk for temporary files of this installation.")
+
+
+#: How a conversation ends when the server fails at one message. That it takes long is no failure.
+BREAKING = (ConnectionLost, TimedOut, ProtocolViolation)

@@ -206,28 +206,18 @@ def test_a_message_that_breaks_every_conversation_is_found_out_and_holds_up_nobo
     assert open_alerts() == ["message_quarantined"]
 
 
+@pytest.mark.parametrize("passed", [timedelta(), syncing.ASK_AGAIN + timedelta(minutes=1)])
 def test_the_alert_of_a_withheld_message_is_resolved_when_the_message_vanishes(
-    box: Mailbox, pop: ScriptedPop3, receive: Receive
+    box: Mailbox, pop: ScriptedPop3, receive: Receive, passed: timedelta
 ) -> None:
     pop.letters = [letter(1), letter(2)]
     pop.on("RETR", answer(b"-ERR cannot read it\r\n"))
     receive(box)
     pop.letters = []
-    LedgerEntry.objects.update(seen_on=timezone.now() - syncing.ASK_AGAIN - timedelta(minutes=1))
+    LedgerEntry.objects.update(seen_on=timezone.now() - passed)
     receive(box)
     assert open_alerts() == []
     assert set(LedgerEntry.objects.values_list("outcome", flat=True)) == {LedgerOutcome.GONE}
-
-
-def test_the_alert_of_a_withheld_message_is_resolved_when_the_message_vanishes_at_once(
-    box: Mailbox, pop: ScriptedPop3, receive: Receive
-) -> None:
-    pop.letters = [letter(1), letter(2)]
-    pop.on("RETR", answer(b"-ERR cannot read it\r\n"))
-    receive(box)
-    pop.letters = []
-    receive(box)
-    assert open_alerts() == []
 
 
 def test_a_run_cut_at_any_place_loses_nothing_and_stores_nothing_twice(
