@@ -1,5 +1,6 @@
 """Fetched messages made ready for their rows: parsed, digested, large ones put to rest as files."""
 
+import hashlib
 import logging
 import os
 import shutil
@@ -133,10 +134,14 @@ def _beginnings(body: RawBody, positions: Collection[int]) -> dict[int, bytes]:
 
 
 def prepare_header(message: FetchedMessage, *, size: int) -> Prepared:
-    """Parse the header of a message of `size` bytes, too large to be fetched; of its body nothing is said."""
+    """Parse the header of a message of `size` bytes, too large to be fetched; of its body nothing is said.
+
+    Its hash takes the size in: another message with the same header, stripped of its body, is not the same.
+    """
     prepared = prepare(replace(message, size=size, claimed=size))
     parsed = prepared.parsed and replace(prepared.parsed, has_html=False, attachments=(), defects=())
-    return replace(prepared, parsed=parsed, is_header_only=True)
+    sha256 = hashlib.sha256(b"%d %b" % (size, message.body.sha256)).hexdigest()
+    return replace(prepared, parsed=parsed, sha256=sha256, is_header_only=True)
 
 
 def at_rest(prepared: Prepared) -> Prepared:

@@ -282,20 +282,24 @@ def _same(item: Prepared) -> tuple[LedgerOutcome, Reason]:
 def _held(mailbox: Mailbox, fresh: Sequence[Prepared]) -> dict[str, int]:
     """Return which of the messages are kept already, by hash.
 
-    A large one is also known by its Message-ID and the time it came: it was fetched whole then, and only its
-    header comes now that the server has renumbered the folder.
+    A large one of which only the header comes may have been fetched whole before, when somebody asked for it.
+    Nothing less than its fingerprint tells that: another copy has the same Message-ID and comes in the same
+    second, and may have been stripped of the attachments that this one has.
     """
     same = Message.objects.filter(mailbox=mailbox, sha256__among={item.sha256 for item in fresh})
     found = dict(same.values_list("sha256", "pk"))
-    headers = [item for item in fresh if item.is_header_only and item.parsed and item.sha256 not in found]
-    names = {item.parsed.message_id for item in headers if item.parsed} - {""}
+    headers = {
+        item.fingerprint: item
+        for item in fresh
+        if item.is_header_only and item.fingerprint and item.sha256 not in found
+    }
+    names = {item.parsed.message_id for item in headers.values() if item.parsed} - {""}
     if names:
-        whole = Message.objects.filter(mailbox=mailbox, message_id__in=names, is_header_only=False)
-        known = {(name, came): pk for name, came, pk in whole.values_list("message_id", "received_at", "pk")}
-        for item in headers:
-            pk = known.get((item.parsed.message_id if item.parsed else "", item.source.received_at))
-            if pk is not None:
-                found[item.sha256] = pk
+        whole = LedgerEntry.objects.filter(
+            message__mailbox=mailbox, message__message_id__in=names, message__is_header_only=False
+        )
+        for mark, pk in whole.filter(fingerprint__in=headers).values_list("fingerprint", "message_id"):
+            found[headers[mark].sha256] = pk
     return found
 
 

@@ -43,7 +43,7 @@ class Message(models.Model):
     received_at = models.DateTimeField()
     stored_on = models.DateTimeField()
     size = models.PositiveBigIntegerField()
-    #: SHA-256 of the raw bytes, hexadecimal.
+    #: SHA-256 of the raw bytes, hexadecimal; where only the header is kept, of the size and the header's.
     sha256 = models.CharField(max_length=64)
     preview = models.CharField(max_length=200, blank=True)
     has_html = models.BooleanField(default=False)

@@ -146,6 +146,45 @@ def test_what_comes_twice_is_one_message_when_it_is_fetched(
     assert Message.objects.get().sha256 == hashlib.sha256(LARGE).hexdigest()
 
 
+def test_a_small_copy_that_came_in_the_same_second_does_not_hide_it(
+    box: Mailbox, imap: ScriptedImap, receive: Receive
+) -> None:
+    imap.messages[1] = LARGE.replace(b"zip" * 1000, b"(the attachment was removed)")
+    receive(box)
+    imap.messages[2] = LARGE
+    receive(box)
+    assert outcomes() == [LedgerOutcome.STORED, LedgerOutcome.OVERSIZE]
+    header = Message.objects.get(is_header_only=True)
+    assert Alert.objects.open().get(kind="message_oversize").parameters["received_id"] == header.pk
+    ask_for(header)
+    receive(box)
+    assert Message.objects.filter(sha256=hashlib.sha256(LARGE).hexdigest()).exists()
+    assert outcomes() == [LedgerOutcome.STORED, LedgerOutcome.STORED]
+
+
+def test_two_with_the_same_header_and_different_sizes_are_two(
+    box: Mailbox, imap: ScriptedImap, receive: Receive
+) -> None:
+    other = LARGE.replace(b"zip" * 1000, b"zip" * 900)
+    imap.messages.update({1: LARGE, 2: other})
+    receive(box)
+    for header in Message.objects.all():
+        ask_for(header)
+    receive(box)
+    hashes = {hashlib.sha256(content).hexdigest() for content in (LARGE, other)}
+    assert set(Message.objects.values_list("sha256", flat=True)) == hashes
+
+
+def test_a_message_that_is_nothing_but_its_header_is_not_hidden_by_it(
+    box: Mailbox, imap: ScriptedImap, receive: Receive
+) -> None:
+    imap.messages[1] = LARGE
+    receive(box)
+    imap.messages[2] = LARGE.partition(b"--b\r\n")[0]
+    receive(box)
+    assert outcomes() == [LedgerOutcome.OVERSIZE, LedgerOutcome.STORED]
+
+
 def test_it_stays_on_the_server_where_stored_mail_is_deleted(
     mailbox: Mailbox, account: Account, dovecot: Dovecot, receive: Receive
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.utils import timezone
+from pytest_django import Settings
 
 from emailsync.mail.errors import SpoolFailed
 from emailsync.management.selftest.certificates import Authority
@@ -15,6 +16,7 @@ from emailsync.management.selftest.scripted_pop3 import Letter, ScriptedPop3, an
 from mailboxes.choices import LedgerOutcome, MailboxKind
 from mailboxes.engine import clearing, preparing, reading, storing, syncing
 from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, Message, WorkerState
+from mailboxes.services import received
 from profiles.choices import IncomingProtocol
 from profiles.models import ServerProfile
 
@@ -116,6 +118,20 @@ def test_new_names_for_the_same_messages_store_nothing_twice(
     receive(box)
     assert stored() == ["Letter 1", "Letter 2", "Letter 3"]
     assert outcomes() == ["duplicate", "duplicate", "stored"]
+
+
+def test_new_names_for_a_large_message_that_was_fetched_store_nothing_twice(
+    box: Mailbox, pop: ScriptedPop3, receive: Receive, settings: Settings
+) -> None:
+    settings.MAXIMUM_MESSAGE_SIZE = 1000
+    content = letter(1).content.replace(b"From:", b"Message-ID: <large@example.org>\r\nFrom:") + b"." * 2000
+    pop.letters = [Letter(b"old", content + b"\r\n")]
+    receive(box)
+    received.fetch_anyway(Message.objects.get(), by=None, now=timezone.now())
+    receive(box)
+    pop.letters = [Letter(b"new", content + b"\r\n")]
+    receive(box)
+    assert not Message.objects.get().is_header_only
 
 
 def test_another_maildrop_under_the_same_names_is_read_from_the_start(
