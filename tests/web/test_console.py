@@ -18,6 +18,7 @@ from mailboxes import choices
 from tests.web.trial import LIST_URL
 
 SHEET = Path(settings.BASE_DIR) / "static/css/console.css"
+TOKENS = SHEET.with_name("tokens.css")
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
@@ -42,6 +43,12 @@ def test_no_template_holds_a_script() -> None:
 
 def test_colours_are_written_in_the_tokens_alone() -> None:
     assert re.findall(r"#[0-9a-fA-F]{3,8}\b|rgba?\(|hsla?\(", SHEET.read_text(encoding="utf-8")) == []
+
+
+def test_every_token_is_used() -> None:
+    tokens = TOKENS.read_text(encoding="utf-8")
+    used = re.findall(r"var\((--[\w-]+)", tokens + SHEET.read_text(encoding="utf-8"))
+    assert set(re.findall(r"(--[\w-]+)\s*:", tokens)) - set(used) == set()
 
 
 def test_every_icon_a_template_names_is_drawn() -> None:
