@@ -141,8 +141,3 @@ UNRESOLVED_RECIPIENTS = (
         _("Without effect here: no address is ever unresolved, so nobody has to resolve one."),
     ),
 )
-
-#: Why "Track emails sent between users as two activities" is shown switched on and cannot be switched off.
-BETWEEN_USERS_AS_TWO = _(
-    "Always on here: each mailbox keeps its own copy, so that everybody finds their email in it."
-)

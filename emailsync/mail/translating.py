@@ -38,7 +38,6 @@ CERTIFICATES: Mapping[int, tuple[type[MailError], str]] = {
         ),
     ),
 }
-NO_COMMON_SUITE = gettext_noop("The server offers none of the cipher suites that are safe.")
 PLAIN_TEXT = {"WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
 TOO_OLD = {
     *("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "WRONG_SSL_VERSION", "VERSION_TOO_LOW"),

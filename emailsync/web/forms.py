@@ -17,7 +17,6 @@ from django import forms
 from django.forms.boundfield import BoundField
 from django.utils import timezone
 from django.utils.functional import Promise
-from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 DATETIME_LOCAL = "%Y-%m-%dT%H:%M"
@@ -271,8 +270,3 @@ def field_errors(form: forms.BaseForm) -> tuple[FieldError, ...]:
                 FieldError(bound.id_for_label, str(bound.label), str(message)) for message in bound.errors
             ]
     return tuple(found)
-
-
-def render_field(field: BoundField) -> SafeString:
-    """Render one field with its label, tip, hint and errors."""
-    return field.as_field_group()

@@ -50,10 +50,6 @@ class MailboxQuerySet(models.QuerySet["Mailbox"]):
         """Return the mailboxes that are switched on."""
         return self.filter(is_active=True)
 
-    def pending_approval(self) -> "MailboxQuerySet":
-        """Return the mailboxes whose address waits for an administrator."""
-        return self.filter(address_status=AddressStatus.PENDING)
-
     def beside_states(self) -> "MailboxQuerySet":
         """Let conditions and orders name incoming_state, outgoing_state and a_state, which is either of them.
 
