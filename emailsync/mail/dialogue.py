@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from emailsync.mail.auth import ROUNDS, Mechanism, decoded
 from emailsync.mail.connection import LINE_LIMIT, Connection
 from emailsync.mail.errors import ConnectionLost, MailError, ProtocolViolation
-from emailsync.mail.translating import imap_bye, imap_failure
+from emailsync.mail.replies import imap_bye, imap_failure
 
 LITERAL = re.compile(rb"~?\{(\d{1,12})\+?\}\r?\n$")
 LITERAL_LIMIT = 1024 * 1024

@@ -36,8 +36,9 @@ from emailsync.mail.errors import (
 )
 from emailsync.mail.fetching import FETCH, HEADER, Fetcher, search_result, still_listed
 from emailsync.mail.incoming import FetchedMessage, FolderStatus, RemoteMessage
+from emailsync.mail.replies import imap_login_failure, token_failure
 from emailsync.mail.session import Session
-from emailsync.mail.translating import imap_login_failure, token_failure, translated
+from emailsync.mail.translating import translated
 from emailsync.mail.wire import Wire
 
 SEARCH_WINDOW = 50_000

@@ -43,7 +43,8 @@ from emailsync.mail.incoming import (
     RemoteMessage,
 )
 from emailsync.mail.pop3_dialogue import WINDOW, Pop3Dialogue, Reply
-from emailsync.mail.translating import pop3_login_failure, token_failure, translated
+from emailsync.mail.replies import pop3_login_failure, token_failure
+from emailsync.mail.translating import translated
 from emailsync.mail.wire import Wire
 
 FAREWELL = 2.0

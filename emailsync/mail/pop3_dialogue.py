@@ -16,7 +16,7 @@ from emailsync.mail.closing import closed_on_failure
 from emailsync.mail.connection import Connection
 from emailsync.mail.errors import ConnectionLost, MailError, ProtocolViolation
 from emailsync.mail.incoming import LARGEST_MESSAGE, PIECE, RawBody, Spool
-from emailsync.mail.translating import pop3_failure
+from emailsync.mail.replies import pop3_failure
 
 REPLY_LINE = 8 * 1024
 #: RFC 5034, section 4: a command with an initial response has at most 255 octets.

@@ -14,8 +14,9 @@ from emailsync.mail.connection import Connection, connect
 from emailsync.mail.endpoint import Endpoint, Security
 from emailsync.mail.envelope import Letter, SendResult
 from emailsync.mail.errors import LoginRefused, MailError, OutcomeUnknown, StartTlsMissing
+from emailsync.mail.replies import smtp_failure, smtp_login_failure, token_failure
 from emailsync.mail.smtp_dialogue import Reply, SmtpDialogue
-from emailsync.mail.translating import smtp_failure, smtp_login_failure, token_failure, translated
+from emailsync.mail.translating import translated
 from emailsync.mail.transmission import FAREWELL, Outcome, Transmission
 from emailsync.mail.wire import Wire
 

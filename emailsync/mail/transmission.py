@@ -18,8 +18,9 @@ from emailsync.mail.closing import closed_on_failure
 from emailsync.mail.connection import Connection
 from emailsync.mail.envelope import Envelope, Letter, SendResult, wire_pieces
 from emailsync.mail.errors import MailError, OutcomeUnknown, ProtocolViolation
+from emailsync.mail.replies import smtp_failure
 from emailsync.mail.smtp_dialogue import Reply, SmtpDialogue
-from emailsync.mail.translating import smtp_failure, translated
+from emailsync.mail.translating import translated
 
 # RFC 5321, section 4.5.3.2.6, allows the server ten minutes after the body; the deadline allows less.
 END_OF_BODY_PATIENCE = 100.0

@@ -4,7 +4,7 @@ import pytest
 
 from emailsync.mail import errors
 from emailsync.mail.errors import MailError, OutcomeClass
-from emailsync.mail.translating import (
+from emailsync.mail.replies import (
     imap_bye,
     imap_failure,
     imap_login_failure,
