@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from emailsync.management.selftest.certificates import Authority
-from emailsync.management.selftest.scripted import Peer, ScriptedImap, ScriptedSmtp
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_imap import ScriptedImap
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from tests.installation import Installation
 from tests.servers.authorization import AuthorizationServer
 

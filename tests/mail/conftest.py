@@ -10,8 +10,10 @@ from emailsync.mail.imap import ImapClient, open_imap
 from emailsync.mail.smtp import SmtpClient, open_smtp
 from emailsync.mail.wire import Deadline, Transcript, Wire
 from emailsync.management.selftest.certificates import Authority
-from emailsync.management.selftest.scripted import Scripted, ScriptedImap, ScriptedSmtp
+from emailsync.management.selftest.scripted import Scripted
+from emailsync.management.selftest.scripted_imap import ScriptedImap
 from emailsync.management.selftest.scripted_pop3 import ScriptedPop3
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 
 PASSWORD = Password("ann", "pass word ü")
 LOOPBACK = NetworkPolicy(

@@ -17,7 +17,8 @@ from emailsync.mail.errors import LookupFailed, ProtocolViolation
 from emailsync.mail.names import Names, Service
 from emailsync.mail.wire import Wire
 from emailsync.management.selftest.certificates import Authority
-from emailsync.management.selftest.scripted import ScriptedImap, ScriptedSmtp
+from emailsync.management.selftest.scripted_imap import ScriptedImap
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from tests.servers.names import NameServer
 
 DOMAIN = "example.org"

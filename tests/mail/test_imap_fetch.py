@@ -22,8 +22,8 @@ from emailsync.mail.grouping import grouped
 from emailsync.mail.imap import ImapClient, open_imap
 from emailsync.mail.incoming import PIECE, FetchedMessage, RemoteMessage
 from emailsync.mail.wire import Deadline, Wire
-from emailsync.management.selftest.scripted import (
-    Peer,
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_imap import (
     ScriptedImap,
     never_answer,
     refuse,

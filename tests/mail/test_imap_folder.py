@@ -14,7 +14,8 @@ from emailsync.mail.errors import (
     ServerBusy,
 )
 from emailsync.mail.imap import ImapClient
-from emailsync.management.selftest.scripted import Peer, ScriptedImap, refuse, say
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_imap import ScriptedImap, refuse, say
 
 Opened = Callable[[ScriptedImap], ImapClient]
 SMALL = {1: b"one", 2: b"two", 5: b"five"}

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from emailsync.mail.imap import SEARCH_WINDOW, ImapClient
-from emailsync.management.selftest.scripted import Peer, ScriptedImap
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_imap import ScriptedImap
 
 Opened = Callable[[ScriptedImap], ImapClient]
 MILLION = 1_000_000

@@ -38,8 +38,8 @@ from emailsync.mail.errors import (
 from emailsync.mail.imap import ImapClient, open_imap
 from emailsync.mail.wire import Deadline, Wire
 from emailsync.management.selftest.certificates import Authority
-from emailsync.management.selftest.scripted import (
-    Peer,
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_imap import (
     ScriptedImap,
     never_answer,
     refuse,

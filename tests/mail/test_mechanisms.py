@@ -16,7 +16,9 @@ from emailsync.mail.errors import (
 from emailsync.mail.imap import open_imap
 from emailsync.mail.smtp import open_smtp
 from emailsync.mail.wire import Wire
-from emailsync.management.selftest.scripted import ImapBehaviour, Peer, ScriptedImap, ScriptedSmtp
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_imap import ImapBehaviour, ScriptedImap
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from tests.mail.conftest import endpoint_of
 
 TOKEN = BearerToken("ann@example.com", "secret-token")

@@ -11,7 +11,8 @@ from emailsync.mail.auth import Password
 from emailsync.mail.errors import LoginMechanismMissing, LoginRefused, ProtocolViolation
 from emailsync.mail.smtp import open_smtp
 from emailsync.mail.wire import Wire
-from emailsync.management.selftest.scripted import Peer, ScriptedSmtp
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from tests.mail.conftest import endpoint_of
 
 ANN = Password("CONTOSO\\ann", "pass word", mechanisms=("NTLM",))

@@ -16,13 +16,10 @@ from emailsync.mail.probing import Arrival, probe_incoming, probe_outgoing
 from emailsync.mail.trial import Outcome, Step
 from emailsync.mail.wire import Wire
 from emailsync.management.selftest.certificates import Authority
-from emailsync.management.selftest.scripted import (
-    Peer,
-    ScriptedImap,
-    ScriptedSmtp,
-    refuse,
-)
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_imap import ScriptedImap, refuse
 from emailsync.management.selftest.scripted_pop3 import ScriptedPop3
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from tests.mail.conftest import PASSWORD, endpoint_of
 from tests.servers.ports import free_port
 

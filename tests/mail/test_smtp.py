@@ -38,7 +38,7 @@ from emailsync.mail.errors import (
 from emailsync.mail.smtp import SmtpClient, open_smtp
 from emailsync.mail.wire import Wire
 from emailsync.management.selftest.certificates import Authority
-from emailsync.management.selftest.scripted import ScriptedSmtp
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from tests.mail.conftest import PASSWORD, endpoint_of
 
 Sender = Callable[[ScriptedSmtp], SmtpClient]

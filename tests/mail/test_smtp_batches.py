@@ -19,7 +19,7 @@ from emailsync.mail.errors import (
 )
 from emailsync.mail.smtp import SmtpClient
 from emailsync.mail.transmission import Outcome
-from emailsync.management.selftest.scripted import ScriptedSmtp
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 
 Sender = Callable[[ScriptedSmtp], SmtpClient]
 MANNERS = ["", "in one segment", "byte by byte"]

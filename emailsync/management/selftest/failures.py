@@ -28,7 +28,7 @@ from emailsync.management.selftest.scenarios import (
     smtp,
     without_starttls,
 )
-from emailsync.management.selftest.scripted import never_answer, say_and_hang_up, say_for_ever
+from emailsync.management.selftest.scripted_imap import never_answer, say_and_hang_up, say_for_ever
 
 STARTTLS, NONE = Security.STARTTLS, Security.NONE
 

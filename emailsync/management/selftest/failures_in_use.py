@@ -1,7 +1,7 @@
 """Failures once somebody is signed in: reading the mailbox, and sending."""
 
 from emailsync.management.selftest.scenarios import imap, offers, smtp, withholds
-from emailsync.management.selftest.scripted import refuse, say
+from emailsync.management.selftest.scripted_imap import refuse, say
 
 USING = (
     imap("Answer not understood", "protocol_violation", "open_inbox", answers={"EXAMINE": say(b"what?\r\n")}),

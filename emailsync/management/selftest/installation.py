@@ -17,7 +17,8 @@ from django.utils import timezone
 
 from emailsync.mail.errors import MailError, OutcomeClass
 from emailsync.mail.trial import Outcome, Step
-from emailsync.management.selftest.scripted import Peer, ScriptedImap, refuse
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_imap import ScriptedImap, refuse
 from mailboxes.choices import AddressStatus, Direction
 from mailboxes.engine import connecting, diagnosing, eligibility, reading
 from mailboxes.models import (

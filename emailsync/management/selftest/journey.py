@@ -22,7 +22,8 @@ from emailsync.mail.composing import Draft
 from emailsync.mail.headers import Address
 from emailsync.management.selftest.certificates import Authority
 from emailsync.management.selftest.installation import Told, conditions
-from emailsync.management.selftest.scripted import ScriptedImap, ScriptedSmtp
+from emailsync.management.selftest.scripted_imap import ScriptedImap
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from mailboxes.choices import AddressStatus, Direction, OutgoingStatus, StepOutcome, TrackIncoming
 from mailboxes.engine import delivering, diagnosing, syncing
 from mailboxes.models import Diagnosis, DiagnosisStep, Mailbox, Message, OutgoingMessage, WorkerState

@@ -22,8 +22,10 @@ from emailsync.management.selftest import scenarios
 from emailsync.management.selftest.certificates import Authority, ServerCertificate
 from emailsync.management.selftest.failures import SCENARIOS
 from emailsync.management.selftest.scenarios import Scenario
-from emailsync.management.selftest.scripted import Peer, ScriptedImap, ScriptedSmtp
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_imap import ScriptedImap
 from emailsync.management.selftest.scripted_pop3 import Pop3Behaviour, ScriptedPop3
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from emailsync.management.selftest.scripted_web import ScriptedWeb
 
 ANN = Address("Ann", "ann@example.com")

@@ -5,15 +5,10 @@ from dataclasses import dataclass, field
 
 from emailsync.mail.auth import BearerToken, Credential, Password
 from emailsync.mail.endpoint import Protocol, Security
-from emailsync.management.selftest.scripted import (
-    ImapBehaviour,
-    Peer,
-    ScriptedImap,
-    ScriptedSmtp,
-    ok,
-    refuse,
-)
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_imap import ImapBehaviour, ScriptedImap, ok, refuse
 from emailsync.management.selftest.scripted_pop3 import ScriptedPop3
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from emailsync.management.selftest.scripted_web import ScriptedWeb
 
 HOST = "mail.example.com"

@@ -15,7 +15,8 @@ from emailsync.mail import autoconfig
 from emailsync.mail.names import Names
 from emailsync.mail.wire import Wire
 from emailsync.management.selftest.certificates import Authority
-from emailsync.management.selftest.scripted import ScriptedImap, ScriptedSmtp
+from emailsync.management.selftest.scripted_imap import ScriptedImap
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from mailboxes.engine import detecting
 from mailboxes.models import Detection
 from profiles.models import Environment, ServerProfile

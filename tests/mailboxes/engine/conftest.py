@@ -10,7 +10,8 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from emailsync.management.selftest.certificates import Authority
-from emailsync.management.selftest.scripted import ScriptedImap, ScriptedSmtp
+from emailsync.management.selftest.scripted_imap import ScriptedImap
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from mailboxes.choices import AddressStatus, Direction, MailboxKind
 from mailboxes.engine import delivering, reading, scheduling, syncing
 from mailboxes.models import Mailbox, WorkerState

@@ -10,14 +10,9 @@ from django.utils import timezone
 
 from emailsync.mail.composing import Draft
 from emailsync.mail.parsing import Address
-from emailsync.management.selftest.scripted import (
-    Peer,
-    ScriptedImap,
-    ScriptedSmtp,
-    ok,
-    refuse,
-    say_and_hang_up,
-)
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_imap import ScriptedImap, ok, refuse, say_and_hang_up
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from mailboxes.choices import OutgoingStatus, SentCopy
 from mailboxes.engine import bouncing, filing, recording
 from mailboxes.models import Alert, Mailbox, Message, OutgoingMessage, WorkerState

@@ -18,7 +18,9 @@ from emailsync import ticker
 from emailsync.mail import parsing
 from emailsync.mail.incoming import Spool
 from emailsync.mail.parsing import ParsedMessage
-from emailsync.management.selftest.scripted import Peer, ScriptedImap, ScriptedSmtp, refuse
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_imap import ScriptedImap, refuse
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from emailsync.web.upgrading import MIGRATE
 from mailboxes import tasks
 from mailboxes.choices import LedgerOutcome, ResultStatus, RunState

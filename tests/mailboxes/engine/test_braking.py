@@ -7,7 +7,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from emailsync.management.selftest.scripted import ScriptedImap, refuse
+from emailsync.management.selftest.scripted_imap import ScriptedImap, refuse
 from mailboxes.choices import AddressStatus, Direction
 from mailboxes.engine import braking, diagnosing, switching
 from mailboxes.models import Alert, Diagnosis, Mailbox, RefusedSignIn, SignInBrake, WorkerState

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from emailsync.mail.composing import Draft
 from emailsync.mail.parsing import Address
-from emailsync.management.selftest.scripted import ScriptedSmtp
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, OutgoingStatus, RunState
 from mailboxes.engine import delivering, diagnosing, scheduling

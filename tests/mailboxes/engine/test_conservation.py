@@ -17,7 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from emailsync.mail import fetching, imap
 from emailsync.management.selftest.certificates import Authority
-from emailsync.management.selftest.scripted import Peer, ScriptedImap
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_imap import ScriptedImap
 from emailsync.management.selftest.scripted_pop3 import Letter, ScriptedPop3
 from mailboxes.choices import AddressStatus, Direction, LedgerOutcome, MailboxKind
 from mailboxes.engine import clearing, reading, storing, syncing

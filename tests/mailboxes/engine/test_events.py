@@ -14,7 +14,8 @@ from django.utils import timezone
 from emailsync.mail.composing import Draft
 from emailsync.mail.parsing import Address
 from emailsync.mail.probing import Arrival
-from emailsync.management.selftest.scripted import ScriptedImap, ScriptedSmtp, never_answer, refuse
+from emailsync.management.selftest.scripted_imap import ScriptedImap, never_answer, refuse
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from mailboxes.alerts.presenting import Presented, Presenter
 from mailboxes.choices import AlertLevel, MailboxKind
 from mailboxes.engine import diagnosing

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from emailsync.management.selftest.scripted import ScriptedImap
+from emailsync.management.selftest.scripted_imap import ScriptedImap
 from mailboxes.choices import AddressStatus, LedgerOutcome
 from mailboxes.models import FolderCursor, LedgerEntry, Mailbox, Message, WorkerState
 from mailboxes.services import editing

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 from django.db import OperationalError
 
-from emailsync.management.selftest.scripted import ScriptedImap, ScriptedSmtp
+from emailsync.management.selftest.scripted_imap import ScriptedImap
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from mailboxes.choices import MailboxKind
 from mailboxes.engine import rows
 from mailboxes.models import LedgerEntry, Mailbox, Message, OutgoingMessage, WorkerState

@@ -13,15 +13,15 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from emailsync.mail.probing import Arrival
-from emailsync.management.selftest.scripted import (
-    Peer,
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_imap import (
     ScriptedImap,
-    ScriptedSmtp,
     never_answer,
     refuse,
     say,
     say_and_hang_up,
 )
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from mailboxes.choices import LedgerOutcome, MailboxKind, Reason, ResultStatus, RunState
 from mailboxes.engine import diagnosing, syncing
 from mailboxes.models import Alert, Diagnosis, FolderCursor, LedgerEntry, Mailbox, Message, WorkerState

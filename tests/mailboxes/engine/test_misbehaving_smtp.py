@@ -15,7 +15,7 @@ from emailsync.mail.envelope import Envelope
 from emailsync.mail.parsing import Address
 from emailsync.mail.smtp import SmtpClient
 from emailsync.mail.transmission import Flight, Transmission
-from emailsync.management.selftest.scripted import ScriptedSmtp
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from mailboxes.choices import Direction, OutgoingStatus
 from mailboxes.engine import delivering, recording, scheduling
 from mailboxes.models import Alert, Mailbox, OutgoingMessage, WorkerState

@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 from pytest_django import Settings
 
-from emailsync.management.selftest.scripted import Peer, ScriptedImap, refuse
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_imap import ScriptedImap, refuse
 from mailboxes.choices import LedgerOutcome
 from mailboxes.models import Alert, LedgerEntry, Mailbox, Message, WorkerState
 from mailboxes.services import received

@@ -8,7 +8,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from emailsync.management.selftest.scripted import ImapBehaviour, Peer, ScriptedImap, refuse
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_imap import ImapBehaviour, ScriptedImap, refuse
 from mailboxes.engine import numbering
 from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, Message, Reconciliation, WorkerState
 from mailboxes.services import completeness

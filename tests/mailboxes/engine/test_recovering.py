@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from emailsync.management.selftest.scripted import ScriptedImap, ScriptedSmtp, refuse, say_and_hang_up
+from emailsync.management.selftest.scripted_imap import ScriptedImap, refuse, say_and_hang_up
+from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from mailboxes.choices import Direction
 from mailboxes.models import Alert, AlertTranscript, Mailbox, WorkerState
 from mailboxes.services import editing

@@ -6,7 +6,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from emailsync.management.selftest.scripted import Peer, ScriptedImap
+from emailsync.management.selftest.scripted import Peer
+from emailsync.management.selftest.scripted_imap import ScriptedImap
 from mailboxes.choices import LedgerOutcome, TrackIncoming
 from mailboxes.engine import numbering, reading, syncing
 from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, Message, WorkerState
