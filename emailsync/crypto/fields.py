@@ -119,6 +119,16 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
         """Return the name of this field in this row, as it enters the associated data."""
         return f"{self.model._meta.label_lower}.{self.attname}:{instance.pk}"
 
+    def reseal(self, pk: object, token: str) -> bool:
+        """Seal `token`, stored in the row `pk`, with the first key; say whether it still stood there.
+
+        Raises SecretUnreadable when no key opens it.
+        """
+        ring, bound_to = keyring(), self.bound_to(self.model(pk=pk))
+        fresh = ring.seal(ring.open(token, bound_to=bound_to), bound_to=bound_to)
+        row = self.model._base_manager.filter(pk=pk, **{self.attname: _Stored(token)})
+        return bool(row.update(**{self.attname: _Stored(fresh)}))
+
     def clean(self, value: Any, model_instance: models.Model | None) -> Any:
         """Leave a secret as it is: `full_clean` must never put its printed mask in its place."""
         return value
