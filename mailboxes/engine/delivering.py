@@ -14,7 +14,7 @@ lease, remembers whose attempt it is (`attempt_fence`).
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime
 
 from django.conf import settings
@@ -46,6 +46,8 @@ READ_TOGETHER = 10
 BYTES_TOGETHER = 512 * 1024
 #: Seconds: an answer that comes so soon is written together with what it leads to.
 AT_ONCE = 0.02
+#: So many messages may break the conversation in a run that sends nothing before the server is to blame.
+MOST_TO_BLAME = 3
 #: How a server ends a conversation of which it has had enough.
 ENOUGH = (ServerBusy, ConnectionLost, TimedOut)
 
@@ -80,6 +82,9 @@ def _run(lease: scheduling.Lease) -> None:
         while time.monotonic() < ends and (waiting := _due(mailbox)):
             with connecting.open_outgoing(mailbox, seconds=connecting.patience(state)) as client:
                 sending.send(client, waiting)
+            if sending.is_in_doubt:
+                with connecting.open_outgoing(mailbox, seconds=connecting.patience(state)) as client:
+                    sending.compare(client)
     except MailError as error:
         outcomes.failed(lease, mailbox, state, error)
         return
@@ -116,7 +121,7 @@ def settle_dead_attempts(lease: scheduling.Lease, mailbox: Mailbox, *, now: date
 
 
 class _TakenBack(Exception):
-    """Somebody canceled a message after it was announced and before its body."""
+    """A message is not to go out after it was announced and before its body."""
 
 
 class Sending:
@@ -130,9 +135,15 @@ class Sending:
         #: Of whom it is remembered that they were written to.
         self._known: set[str] = set()
         self._ahead = True
-        #: The first message of a connection that ended it; it may be to blame, and not the server.
-        self._suspect: int | None = None
+        #: The first message of a connection that broke it, and how: it may be to blame, and not the server.
+        self._suspect: tuple[OutgoingMessage, MailError] | None = None
+        self._blamed = 0
         self.sent = 0
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Say whether the next connection is to show if the server fails at one message or at all."""
+        return self._suspect is not None
 
     def send(self, client: SmtpClient, waiting: Sequence[OutgoingMessage]) -> None:
         """Send these over one connection, as far as it lasts.
@@ -154,8 +165,7 @@ class Sending:
                     message = messages.pop(outcome.letter.key)
                     if outcome.error is not None:
                         self._write()
-                        is_first, others = self.sent == before, bool(messages)
-                        self._fail(message, outcome.error, is_first=is_first, others=others)
+                        self._fail(message, outcome.error, is_first=self.sent == before)
                     elif outcome.result is not None:
                         self.sent += 1
                         self._unwritten = message, outcome.result
@@ -205,7 +215,7 @@ class Sending:
             self._known |= Correspondent.objects.folded(result.accepted)
             self._unwritten = None
 
-    def _fail(self, message: OutgoingMessage, error: MailError, *, is_first: bool, others: bool) -> None:
+    def _fail(self, message: OutgoingMessage, error: MailError, *, is_first: bool) -> None:
         if isinstance(error, OutcomeUnknown):
             with scheduling.fenced(self._lease):
                 recording.doubtful(message, self._mailbox, fence=self._lease.fence, now=timezone.now())
@@ -218,13 +228,31 @@ class Sending:
             if self._begun == message.pk:
                 recording.not_taken(self._lease, message, self._mailbox, error)
             return
-        is_broken, is_new = isinstance(error, BREAKING), self._suspect is None
-        if is_broken and is_new:
-            self._suspect = message.pk
-        # Where others went through, the message alone is tried again later, as if it were refused.
-        is_to_blame = is_broken and self._suspect == message.pk and self.sent > 0
-        is_to_blame |= recording.concerns_message(error)
+        is_to_blame = recording.concerns_message(error)
         recording.not_taken(self._lease, message, self._mailbox, error, is_to_blame=is_to_blame)
-        # Otherwise it waits behind the others now, and they show whether the server fails at all of them.
-        if not (is_to_blame or (is_broken and is_new and others)):
+        if is_to_blame:
+            return
+        if not isinstance(error, BREAKING) or (self._blamed == MOST_TO_BLAME and not self.sent):
             raise error
+        self._suspect = message, error
+
+    def compare(self, client: SmtpClient) -> None:
+        """Blame the message that broke a connection, if a message to the mailbox itself breaks none.
+
+        That one is announced and never sent: a connection that ends before the body's last line commits the
+        server to nothing (RFC 5321, section 4.1.1.4). Raises MailError when the server is at fault.
+        """
+        if self._suspect is None:
+            return
+
+        def take_back(_letter: Letter) -> None:
+            raise _TakenBack
+
+        (message, reason), self._suspect = self._suspect, None
+        letter = Letter(self._mailbox.address, [self._mailbox.address], b"")
+        with suppress(_TakenBack):
+            for outcome in client.send_all([letter], before_body=take_back):
+                if outcome.error is not None and not recording.concerns_message(outcome.error):
+                    raise outcome.error
+        self._blamed += 1
+        recording.not_taken(self._lease, message, self._mailbox, reason, is_to_blame=True)

@@ -202,8 +202,8 @@ def _end(
     )
     if not message.accepted:
         noted["recipients"] = list(dict.fromkeys([*message.refused, *message.recipients]))
-        mine.update(status=OutgoingStatus.FAILED, next_attempt_at=None, refused=refused, **noted)
-        alert("email_failed", message, mailbox, now=now, cause=wall.Cause.of(error))
+        if mine.update(status=OutgoingStatus.FAILED, next_attempt_at=None, refused=refused, **noted):
+            alert("email_failed", message, mailbox, now=now, cause=wall.Cause.of(error))
         return
     refused |= {name: error.server_reply or str(error) for name in message.recipients if name not in refused}
     mine.update(refused=refused, **(noted | _sent(mailbox, now)))

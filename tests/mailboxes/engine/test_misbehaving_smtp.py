@@ -15,6 +15,7 @@ from emailsync.mail.envelope import Envelope
 from emailsync.mail.parsing import Address
 from emailsync.mail.smtp import SmtpClient
 from emailsync.mail.transmission import Flight, Transmission
+from emailsync.management.selftest.scripted import Peer
 from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from mailboxes.choices import Direction, OutgoingStatus
 from mailboxes.engine import delivering, recording, scheduling
@@ -320,10 +321,55 @@ def test_a_message_that_breaks_every_conversation_holds_up_no_other_and_fails_al
         {"email_retrying"},
     )
     OutgoingMessage.objects.update(next_attempt_at=timezone.now())
-    queue(box, to="dora@example.org")
-    send(box)
+    state = send(box)
     assert (status_after(bad), open_alerts()) == (OutgoingStatus.FAILED, {"email_failed"})
-    assert len(smtp.bodies) == 4
+    assert (state.is_enabled, state.transient_failures, len(smtp.bodies)) == (True, 0, 3)
+
+
+def test_several_messages_that_break_every_conversation_hold_up_no_other(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send
+) -> None:
+    smtp.replies["RCPT bad@example.org"] = None
+    bad = [queue(box, to="bad@example.org") for _ in range(3)]
+    good = queue(box)
+    state = send(box)
+    assert status_after(good) == OutgoingStatus.SENT
+    assert [(status_after(message), message.attempts) for message in bad] == [("pending_send", 1)] * 3
+    assert (state.transient_failures, len(smtp.bodies)) == (0, 1)
+
+
+@pytest.mark.parametrize("stage", ["DATA", "body"])
+def test_a_message_that_breaks_the_conversation_late_is_told_from_a_server_that_fails_at_all(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send, stage: str
+) -> None:
+    smtp.extensions, serve = [b"AUTH PLAIN"], smtp._data
+    bad = queue(box, to="bad@example.org")
+    bad.content = b"Subject: large\r\n\r\n" + b"y" * 4_000_000
+    bad.save()
+
+    def fail(peer: Peer, *, usual: bytes) -> bool:
+        if not smtp.heard[-2].startswith(b"RCPT TO:<bad@"):
+            return serve(peer, usual=usual)
+        if stage == "body":
+            peer.send(usual + b"\r\n")
+            peer.exactly(10)
+        raise ConnectionResetError
+
+    smtp._data = fail  # type: ignore[method-assign]
+    state = send(box)
+    assert (status_after(bad), bad.attempts, bad.data_started_at) == (OutgoingStatus.PENDING_SEND, 1, None)
+    assert (state.transient_failures, open_alerts()) == (0, {"email_retrying"})
+    assert smtp.bodies == []
+
+
+def test_a_server_that_takes_nothing_but_messages_to_the_mailbox_itself_pauses_the_direction(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send
+) -> None:
+    smtp.replies["RCPT ben@example.org"] = None
+    waiting = [queue(box, f"Number {number}") for number in range(6)]
+    state = send(box)
+    assert (state.transient_failures, state.last_error_code) == (1, "connection_lost")
+    assert sum(message.attempts for message in waiting if status_after(message)) == delivering.MOST_TO_BLAME
 
 
 def test_a_server_that_breaks_off_at_every_message_pauses_the_direction_and_costs_none_an_attempt(
@@ -338,7 +384,7 @@ def test_a_server_that_breaks_off_at_every_message_pauses_the_direction_and_cost
     assert smtp.connections == 2
 
 
-def test_a_server_that_has_had_enough_after_some_messages_costs_one_of_the_others_an_attempt_at_most(
+def test_a_server_that_has_had_enough_after_some_messages_costs_the_others_no_attempt(
     box: Mailbox, smtp: ScriptedSmtp, send: Send
 ) -> None:
     smtp.after_body = lambda: smtp.replies.update(MAIL=None)
@@ -346,7 +392,7 @@ def test_a_server_that_has_had_enough_after_some_messages_costs_one_of_the_other
     state = send(box)
     assert (state.transient_failures, state.last_error_code) == (1, "connection_lost")
     assert sorted(status_after(message) for message in waiting) == ["pending_send"] * 4 + ["sent"]
-    assert sum(message.attempts for message in waiting if message.status == "pending_send") == 1
+    assert sum(message.attempts for message in waiting if message.status == "pending_send") == 0
     assert smtp.connections == 3
 
 
