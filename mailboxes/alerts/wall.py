@@ -18,7 +18,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from emailsync.mail.errors import MailError
-from mailboxes.alerts.kinds import KINDS, Kind
+from mailboxes.alerts.kinds import KINDS, READY, Kind
 from mailboxes.choices import AlertLevel, Direction
 from mailboxes.models import Alert, AlertTranscript, Mailbox
 from mailboxes.models.alert import AlertQuerySet
@@ -67,6 +67,8 @@ def raise_alert(
     kind = KINDS[code]
     subject = mailbox or profile
     assert subject is not None
+    if kind.stops and mailbox is not None:
+        resolve(READY, mailbox=mailbox, now=now)
     email_settings = EmailSettings.objects.filter(environment_id=subject.environment_id).first()
     if email_settings is not None and not email_settings.wants(kind.level):
         return False

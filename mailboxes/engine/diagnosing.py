@@ -20,6 +20,7 @@ from emailsync.mail.parsing import Address
 from emailsync.mail.probing import Arrival, probe_incoming, probe_outgoing
 from emailsync.mail.trial import SAID, Outcome, Step
 from mailboxes.alerts import wall
+from mailboxes.alerts.kinds import READY
 from mailboxes.choices import Direction, ResultStatus, RunState, StepOutcome
 from mailboxes.engine import (
     braking,
@@ -351,7 +352,7 @@ def _finish(lease: scheduling.Lease, diagnosis: Diagnosis, results: dict[str, Ou
     with scheduling.fenced(lease, state=RunState.DONE, finished_on=now):
         if done and StepOutcome.FAILURE not in [outcome.value for outcome in results.values()]:
             wall.raise_alert(
-                "configuration_succeeded",
+                READY,
                 now=now,
                 mailbox=diagnosis.mailbox,
                 words={"tested": BOTH if len(done) > 1 else EMAIL[done[0]]},

@@ -11,6 +11,7 @@ from django.db.models import Case, F, Q, QuerySet, Value, When
 from django.utils.translation import gettext as _
 
 from mailboxes.alerts import wall
+from mailboxes.alerts.kinds import READY
 from mailboxes.choices import Direction, ResultStatus
 from mailboxes.engine import claiming, eligibility, parking
 from mailboxes.models import Mailbox, Reconciliation, WorkerState
@@ -126,6 +127,7 @@ def reset(
         last_error_code="",
         last_error="",
     )
+    wall.resolve_each(READY, mailboxes=mailboxes, now=now)
     if set(directions) == set(Direction.values):
         wall.resolve_each(parking.KIND, mailboxes=mailboxes, now=now)
 

@@ -16,6 +16,7 @@ from django.utils.translation import ngettext
 from emailsync.web.addresses import pattern
 from emailsync.web.html import fill, joined, worded
 from emailsync.web.templatetags.console import icon, level_icon, moments, number
+from mailboxes.alerts.kinds import READY
 from mailboxes.alerts.presenting import Presented
 from mailboxes.choices import AlertLevel
 from mailboxes.models import Alert
@@ -102,6 +103,8 @@ class CardDrawing:
         self._levels = {level.value: (level_icon(level), str(level.label)) for level in AlertLevel}
         self._good = icon("success-f")
         self._resolved, self._unread = _("Resolved"), _("Unread")
+        # News needs no mending: it was true so long.
+        self._until = _("Until")
         self._mailbox, self._profile = fill(PLAIN, _("Mailbox")), fill(PLAIN, _("Server profile"))
         self._members_url = pattern("mailboxes:alert_members", int)
         self._transcript_url = pattern("mailboxes:alert_transcript", int)
@@ -112,7 +115,7 @@ class CardDrawing:
 
     def _card(self, card: Card) -> SafeString:
         alert, words, resolved = card.alert, card.words, card.alert.resolved_on is not None
-        is_good = alert.kind == "configuration_succeeded"
+        is_good = alert.kind == READY
         said = self._resolved if resolved else self._unread if card.is_unread else ""
         state = ' class="resolved"' if resolved else ' class="unread"' if card.is_unread else ""
         level_icon, level_said = self._levels[alert.level]
@@ -143,7 +146,8 @@ class CardDrawing:
     def _meta(self, card: Card, level: str) -> Iterator[SafeString | str]:
         alert = card.alert
         if alert.resolved_on:
-            yield fill(STRONG, fill(PAIR, self._resolved, self._within(alert.resolved_on)))
+            over = self._resolved if alert.level != AlertLevel.INFORMATION else self._until
+            yield fill(STRONG, fill(PAIR, over, self._within(alert.resolved_on)))
         if self._spans:
             yield fill(PLAIN, alert.environment.name)
         yield self._mailbox if alert.mailbox_id else self._profile

@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 from emailsync.web.listing import Choice, Column, Facet, Listing, View
 from emailsync.web.templatetags.console import day
 from mailboxes import access as mailbox_access
-from mailboxes.alerts.kinds import KINDS, SPEAKS_OF_EMAIL, Link
+from mailboxes.alerts.kinds import KINDS, READY, SPEAKS_OF_EMAIL, Link
 from mailboxes.alerts.presenting import Presented, Presenter
 from mailboxes.choices import AlertLevel
 from mailboxes.models import Alert, AlertReading, AlertTranscript, Mailbox
@@ -55,7 +55,7 @@ CAUSES: Mapping[str, tuple[Any, tuple[str, ...]]] = {
         tuple(kind for kind in KINDS if kind.startswith(("message_", "folder_"))),
     ),
     "email": (gettext_lazy("Sent messages"), tuple(kind for kind in KINDS if kind.startswith("email_"))),
-    "success": (gettext_lazy("Successful tests"), ("configuration_succeeded",)),
+    "success": (gettext_lazy("Successful tests"), (READY,)),
 }
 
 

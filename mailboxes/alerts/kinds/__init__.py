@@ -5,13 +5,13 @@ is raised and resolved stands in docs/alerts.md.
 """
 
 from emailsync.mail.errors import RecipientsRefused
-from mailboxes.alerts.kinds.kind import Kind, Link
+from mailboxes.alerts.kinds.kind import READY, Kind, Link
 from mailboxes.alerts.kinds.permitting import PERMITTING
 from mailboxes.alerts.kinds.receiving import RECEIVING
 from mailboxes.alerts.kinds.running import RUNNING
 from mailboxes.alerts.kinds.sending import SENDING
 
-__all__ = ["KINDS", "NAMES_RECIPIENTS", "SPEAKS_OF_EMAIL", "WORDS_OF_EMAIL", "Kind", "Link"]
+__all__ = ["KINDS", "NAMES_RECIPIENTS", "READY", "SPEAKS_OF_EMAIL", "WORDS_OF_EMAIL", "Kind", "Link"]
 
 KINDS: dict[str, Kind] = {kind.code: kind for kind in (*RUNNING, *PERMITTING, *RECEIVING, *SENDING)}
 #: Parameters that hold words of an email; only readers of that mailbox's email see them.

@@ -5,6 +5,9 @@ from enum import StrEnum
 
 from mailboxes.choices import AlertLevel, Direction
 
+#: The news that a mailbox was tested and is enabled. It stands until something stops the mailbox.
+READY = "configuration_succeeded"
+
 
 class Link(StrEnum):
     """Where an alert leads."""
@@ -30,3 +33,5 @@ class Kind:
     mended_by: Direction | None = None
     #: The kind of the profile's alert that gathers this one when it stops several mailboxes alike.
     gathered_as: str = ""
+    #: Whether the mailbox receives or sends no email from then on: it was told to be ready, and is no more.
+    stops: bool = False

@@ -14,6 +14,7 @@ PERMITTING = (
             "Email for {address} is neither received nor sent until an administrator approves the address."
         ),
         gettext_noop("Approve the address. The mailbox then goes on by itself."),
+        stops=True,
     ),
     Kind(
         "address_approved_by_owner",
@@ -39,6 +40,7 @@ PERMITTING = (
             "If that was a mistake, run Test & Enable here with “Sync items from this environment "
             "only” ticked."
         ),
+        stops=True,
     ),
     Kind(
         "sign_ins_paused",

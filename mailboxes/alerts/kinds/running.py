@@ -2,12 +2,12 @@
 
 from django.utils.translation import gettext_noop
 
-from mailboxes.alerts.kinds.kind import Kind, Link
+from mailboxes.alerts.kinds.kind import READY, Kind, Link
 from mailboxes.choices import AlertLevel, Direction
 
 RUNNING = (
     Kind(
-        "configuration_succeeded",
+        READY,
         AlertLevel.INFORMATION,
         gettext_noop("{mailbox} is ready for email"),
         gettext_noop("{tested} tested successfully, and the mailbox is enabled for email processing."),
@@ -25,6 +25,7 @@ RUNNING = (
         (Link.MAILBOX, Link.PROFILE),
         Direction.INCOMING,
         "incoming_failing_together",
+        stops=True,
     ),
     Kind(
         "outgoing_untested",
@@ -38,6 +39,7 @@ RUNNING = (
         (Link.MAILBOX, Link.PROFILE),
         Direction.OUTGOING,
         "outgoing_failing_together",
+        stops=True,
     ),
     Kind(
         "incoming_test_interrupted",
@@ -80,6 +82,7 @@ RUNNING = (
         (Link.MAILBOX, Link.PROFILE),
         Direction.INCOMING,
         "incoming_failing_together",
+        stops=True,
     ),
     Kind(
         "outgoing_stopped",
@@ -93,6 +96,7 @@ RUNNING = (
         (Link.MAILBOX, Link.PROFILE),
         Direction.OUTGOING,
         "outgoing_failing_together",
+        stops=True,
     ),
     Kind(
         "incoming_retrying",
@@ -160,6 +164,7 @@ RUNNING = (
         gettext_noop("{remedy} After that email goes on by itself."),
         (Link.MAILBOX, Link.PROFILE),
         gathered_as="parked_together",
+        stops=True,
     ),
     Kind(
         "parked_together",

@@ -68,6 +68,14 @@ def test_resolved_alerts_are_folded_away_below_the_open_ones(
     assert kinds(reader, f"{url}?view=resolved") == ["incoming_stopped"]
 
 
+def test_news_that_is_true_no_more_says_until_when_it_was(
+    reader: Client, url: str, tell: Tell, now: datetime
+) -> None:
+    tell("configuration_succeeded", resolved_on=now)
+    assert "Until" in shown(reader, f"{url}?view=resolved")
+    assert "Resolved Nov" not in shown(reader, f"{url}?view=resolved")
+
+
 @pytest.mark.parametrize(
     ("facet", "wanted"),
     [

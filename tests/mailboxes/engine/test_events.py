@@ -16,6 +16,7 @@ from emailsync.mail.parsing import Address
 from emailsync.mail.probing import Arrival
 from emailsync.management.selftest.scripted_imap import ScriptedImap, never_answer, refuse
 from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
+from mailboxes.alerts.kinds import READY
 from mailboxes.alerts.presenting import Presented, Presenter
 from mailboxes.choices import AlertLevel, MailboxKind
 from mailboxes.engine import diagnosing
@@ -222,6 +223,28 @@ def test_what_holds_up_both_directions_is_one_alert(place: Place, event: Event) 
 def test_a_test_that_succeeds_is_told_to_the_owner(place: Place, owner: User) -> None:
     run_test(place)
     assert [alert.kind for alert in wall.of_person(owner).open()] == ["configuration_succeeded"]
+
+
+@pytest.mark.parametrize("event", [IN_A_TEST["bad credentials"], HOLDS_UP_ALL["server profile inactive"]])
+def test_a_mailbox_that_is_stopped_is_told_to_be_ready_no_more(place: Place, event: Event) -> None:
+    run_test(place)
+    event.break_it(place)
+    run_test(place)
+    assert not Alert.objects.open().filter(kind=READY).exists()
+
+
+def test_a_mailbox_whose_test_was_interrupted_is_still_ready(place: Place) -> None:
+    run_test(place)
+    IN_A_TEST["incoming test interrupted"].break_it(place)
+    run_test(place)
+    assert Alert.objects.open().filter(kind=READY).exists()
+
+
+def test_a_mailbox_whose_connection_is_changed_is_told_to_be_ready_no_more(place: Place) -> None:
+    run_test(place)
+    place.box.user_name = "somebody.else"
+    editing.update(place.box, by=None)
+    assert not Alert.objects.open().filter(kind=READY).exists()
 
 
 def test_a_test_message_that_is_not_seen_arriving_is_a_warning_until_one_is(place: Place) -> None:
