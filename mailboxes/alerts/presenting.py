@@ -81,11 +81,13 @@ class Presenter:
         members: int = 0,
         shows_email: bool = True,
         leads_to: Collection[Link] = tuple(Link),
+        mend: tuple[str, str] | None = None,
     ) -> Presented:
         """Return the words and links of `alert`. Its environment must be loaded (select_related).
 
         `members` is how many mailboxes it gathers; without `shows_email` the words of an email stay hidden.
-        `leads_to` names the places that its reader may open.
+        `leads_to` names the places that its reader may open. `mend` is the label and address of the place on
+        the mailbox's page where the cause is mended: it is led to instead of the top of the page.
         """
         say, kind = self._say, KINDS.get(alert.kind) or _forgotten(alert)
         words = _Words(alert.parameters)
@@ -104,7 +106,11 @@ class Presenter:
             text=say(kind.text).format_map(words).strip(),
             remedy=say(kind.remedy).format_map(words).strip(),
             details=alert.details if shows_email else alert.details and hidden,
-            links=tuple(link for link in (self._resolve(place, alert) for place in places) if link),
+            links=tuple(
+                link
+                for place in places
+                if (link := mend if mend and place == Link.MAILBOX else self._resolve(place, alert))
+            ),
         )
 
     def _resolve(self, place: Link, alert: Alert) -> tuple[str, str] | None:

@@ -20,10 +20,10 @@ from emailsync.web.templatetags.console import day
 from mailboxes import access as mailbox_access
 from mailboxes.alerts.kinds import KINDS, READY, SPEAKS_OF_EMAIL, Link
 from mailboxes.alerts.presenting import Presented, Presenter
-from mailboxes.choices import AlertLevel
+from mailboxes.choices import AlertLevel, Direction
 from mailboxes.models import Alert, AlertReading, AlertTranscript, Mailbox
 from mailboxes.models.alert import AlertQuerySet
-from mailboxes.services import wall
+from mailboxes.services import progress, wall
 from mailboxes.views.alert_cards import Card, CardDrawing
 from mailboxes.views.email_listing import inside_json
 from profiles import access
@@ -147,9 +147,7 @@ class AlertListing(Listing[Alert]):
 
     def _shown(self, alerts: QuerySet[Alert]) -> QuerySet[Alert]:
         read = AlertReading.objects.filter(alert=OuterRef("pk"), user=self.user)
-        loaded = alerts.select_related("environment").only(
-            *(column.name for column in Alert._meta.concrete_fields), "environment__slug", "environment__name"
-        )
+        loaded = with_places(alerts)
         spoken = AlertTranscript.objects.filter(alert=OuterRef("pk"))
         annotated = loaded.annotate(
             is_read=Exists(read),
@@ -327,6 +325,37 @@ PLACES = {
 }
 
 
+def with_places(alerts: QuerySet[Alert]) -> QuerySet[Alert]:
+    """Load with `alerts` what decides where they lead to."""
+    whose_credentials = (
+        "authentication_type",
+        "outgoing_authentication_type",
+        "use_same_settings_for_outgoing",
+    )
+    return alerts.select_related("environment", "mailbox__server_profile").only(
+        *(column.name for column in Alert._meta.concrete_fields),
+        *("environment__slug", "environment__name"),
+        *(f"mailbox__{name}" for name in ("name", "environment", "owner", "server_profile")),
+        *(f"mailbox__server_profile__{name}" for name in whose_credentials),
+    )
+
+
+def where_to_mend(alert: Alert, user: Person) -> tuple[str, str] | None:
+    """Return the label and address of the place on its mailbox's page where the cause of `alert` is mended.
+
+    Returns nothing where no place there stands out.
+    """
+    mailbox = alert.mailbox
+    if mailbox is None or alert.resolved_on is not None or not alert.error_code:
+        return None
+    mailbox.environment = alert.environment
+    mailbox.may = mailbox_access.permissions(user, mailbox)
+    kind = KINDS.get(alert.kind)
+    direction = (kind and kind.mended_by) or Direction.INCOMING
+    label, url = progress.where_to_mend(alert.error_code, direction=direction, mailbox=mailbox)
+    return (label, url) if url.startswith(f"{mailbox.get_absolute_url()}#") else None
+
+
 def words_of(
     alert: Alert,
     members: wall.Members | None,
@@ -347,4 +376,5 @@ def words_of(
             for place, needed in PLACES.items()
             if access.may(user, needed, alert.environment_id, owner_id=owner_id)
         ],
+        mend=where_to_mend(alert, user),
     )

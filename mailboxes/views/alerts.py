@@ -29,7 +29,7 @@ from mailboxes.alerts.presenting import Presented, Presenter
 from mailboxes.models import Alert, Job, Mailbox
 from mailboxes.models.alert import AlertQuerySet
 from mailboxes.services import wall
-from mailboxes.views.alert_listing import AlertListing, Wall, words_of
+from mailboxes.views.alert_listing import AlertListing, Wall, where_to_mend, with_places, words_of
 from mailboxes.views.head import mailbox_head
 from profiles import access
 from profiles.access import Permission
@@ -146,16 +146,16 @@ def alert_members(request: HttpRequest, pk: int) -> HttpResponse:
     environment.may = frozenset(access.permissions(user, environment))
     asked = request.GET.get("after", "")
     after = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) < 19 else 0
-    found = alert.members.select_related("mailbox").order_by("resolved_on", "pk")
+    found = with_places(alert.members.order_by("resolved_on", "pk"))
     if not access.may(user, Permission.READ_ALERTS, environment, owner_id=_owner_of(alert)):
         # The owner of a mailbox is told what befell its profile, not who else it befell.
         found = found.filter(mailbox__owner=user)
-    rows = list(found.defer("mailbox__password")[after : after + MEMBERS + 1])
+    rows = list(found[after : after + MEMBERS + 1])
     context = {
         "environment": environment,
         "alert": alert,
         "card": _words(alert, user),
-        "rows": rows[:MEMBERS],
+        "rows": [(row, where_to_mend(row, user)) for row in rows[:MEMBERS]],
         "after": after + MEMBERS if len(rows) > MEMBERS else 0,
         "further": found.count() - after - MEMBERS,
         "may_open": Permission.READ_MAILBOXES in environment.may,

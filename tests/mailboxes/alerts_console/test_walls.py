@@ -43,10 +43,41 @@ def test_a_card_says_what_happened_what_to_do_and_where(reader: Client, url: str
     assert "Outgoing email for Billing is stopped" in page
     assert "The server refused the sign-in." in page
     assert "<b>What to do:</b> Type the password again." in page
-    assert "Open mailbox" in page
+    assert "Open server profile" in page
     assert "Open server profile" in page
     assert "login_refused" in page
     assert "535 5.7.8 no" in page
+
+
+def test_a_wrong_password_leads_to_where_it_is_entered(
+    reader: Client, url: str, tell: Tell, mailbox: Mailbox
+) -> None:
+    tell("incoming_stopped", error_code="app_password_needed")
+    assert f'<a href="{mailbox.get_absolute_url()}#id_user_name">Update credentials' in shown(reader, url)
+
+
+def test_a_wrong_password_of_the_profile_does_not_lead_to_the_mailboxs_credentials(
+    reader: Client, url: str, tell: Tell
+) -> None:
+    ServerProfile.objects.update(authentication_type="credentials_in_profile")
+    tell("incoming_stopped", error_code="login_refused")
+    assert "Update credentials" not in shown(reader, url)
+    assert "Open server profile" in shown(reader, url)
+
+
+def test_who_may_not_enter_credentials_is_led_to_the_mailbox(auditor: Client, url: str, tell: Tell) -> None:
+    tell("incoming_stopped", error_code="login_refused")
+    assert "Update credentials" not in shown(auditor, url)
+    assert "Open mailbox" in shown(auditor, url)
+
+
+def test_each_mailbox_that_an_alert_gathers_leads_to_its_own_credentials(
+    reader: Client, tell: Tell, mailbox: Mailbox
+) -> None:
+    gathered = tell("profile_failing", mailbox=None)
+    tell("incoming_stopped", error_code="login_refused", parent=gathered)
+    page = shown(reader, reverse("mailboxes:alert_members", args=[gathered.pk]))
+    assert f'<a href="{mailbox.get_absolute_url()}#id_user_name">Update credentials' in page
 
 
 def test_repeats_are_counted_on_one_card(reader: Client, url: str, tell: Tell) -> None:
