@@ -198,9 +198,9 @@ def resolve(code: str, *, mailbox: Mailbox, now: datetime, about: str | None = N
     _resolve(found, now=now)
 
 
-def resolve_each(code: str, *, mailboxes: Iterable[UUID] | QuerySet[Any, Any], now: datetime) -> None:
-    """Resolve the open alerts of one kind on many mailboxes at once."""
-    _resolve(Alert.objects.open().filter(mailbox__in=mailboxes, kind=code), now=now)
+def resolve_each(*codes: str, mailboxes: Iterable[UUID] | QuerySet[Any, Any], now: datetime) -> None:
+    """Resolve the open alerts of some kinds on many mailboxes at once."""
+    _resolve(Alert.objects.open().filter(mailbox__in=mailboxes, kind__in=codes), now=now)
 
 
 @transaction.atomic

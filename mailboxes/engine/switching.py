@@ -127,9 +127,8 @@ def reset(
         last_error_code="",
         last_error="",
     )
-    wall.resolve_each(READY, mailboxes=mailboxes, now=now)
-    if set(directions) == set(Direction.values):
-        wall.resolve_each(parking.KIND, mailboxes=mailboxes, now=now)
+    over = [READY, parking.KIND] if set(directions) == set(Direction.values) else [READY]
+    wall.resolve_each(*over, mailboxes=mailboxes, now=now)
 
 
 @transaction.atomic

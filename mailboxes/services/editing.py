@@ -158,8 +158,7 @@ def follow_roles(
     """Have the mailboxes of somebody without a role say so, and of somebody with one no longer."""
     owned = Mailbox.objects.filter(environment=environment, owner=person)
     if has_role:
-        for kind in sorted(set(parking.OWNER_KINDS.values())):
-            wall.resolve_each(kind, mailboxes=owned.values("pk"), now=now)
+        wall.resolve_each(*parking.OWNER_KINDS.values(), mailboxes=owned.values("pk"), now=now)
     switching.make_due(owned, now=now)
 
 

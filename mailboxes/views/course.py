@@ -14,7 +14,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from emailsync.web.responses import is_fragment, page_response, saved_response
-from mailboxes import access
 from mailboxes.choices import Direction
 from mailboxes.models import Diagnosis, Mailbox
 from mailboxes.services import editing, progress, readiness
@@ -56,29 +55,43 @@ def _said(incoming: readiness.Course) -> str:
     return _("Synchronized now. %(what)s") % {"what": readiness.said(last)}
 
 
-def _card(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-    return page_response(
-        request, "mailboxes/mailbox_detail.html", "mailboxes/_course.html", {**context, "is_fragment": True}
-    )
+def results_context(mailbox: Mailbox) -> dict[str, Any]:
+    """Return what the results of the tests of `mailbox` (with states) are drawn from."""
+    attempted_by = getattr(mailbox, "attempted_by", None)
+    tested = [getattr(mailbox, f"{direction}_tested_on", None) for direction in Direction.values]
+    return {
+        "completed_on": getattr(mailbox, "tested_on", None) or max(filter(None, tested), default=None),
+        "attempted_by": User.objects.filter(pk=attempted_by).first() if attempted_by else None,
+    }
+
+
+def _card(
+    request: HttpRequest, mailbox: Mailbox, head: dict[str, Any], *, now: datetime, asked: datetime | None
+) -> HttpResponse:
+    """Show the card, with whatever else on the page says how the mailbox is doing."""
+    context = {
+        **head,
+        **course_context(mailbox, now=now, asked=asked),
+        **results_context(mailbox),
+        "is_fragment": True,
+    }
+    return page_response(request, "mailboxes/mailbox_detail.html", "mailboxes/_course.html", context)
 
 
 @require_safe
 def mailbox_course(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     """Show the card alone; it asks for itself again and again."""
-    found = Mailbox.objects.select_related("server_profile")
-    environment, mailbox = access.enter(request.user, slug, pk, Permission.READ_MAILBOXES, mailboxes=found)
+    mailbox, head = mailbox_head(request.user, slug, pk, Permission.READ_MAILBOXES, tab="general")
     if not is_fragment(request):
         return saved_response(request, mailbox.get_absolute_url(), title=_("This is the mailbox's page"))
     asked = parse_datetime(request.GET.get("asked", "")) if request.GET.get("asked") else None
-    context = course_context(mailbox, now=timezone.now(), asked=asked)
-    return _card(request, {**context, "mailbox": mailbox, "environment": environment})
+    return _card(request, mailbox, head, now=timezone.now(), asked=asked)
 
 
 @require_POST
 def mailbox_sync_now(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     """Have the Inbox looked at now; the card then says when that was done and what it brought."""
-    found = Mailbox.objects.select_related("server_profile")
-    environment, mailbox = access.enter(request.user, slug, pk, Permission.DIAGNOSE, mailboxes=found)
+    mailbox, head = mailbox_head(request.user, slug, pk, Permission.DIAGNOSE, tab="general")
     now = timezone.now()
     is_enabled = editing.sync_now(mailbox, by=cast("User", request.user), now=now)
     if not is_enabled:
@@ -88,8 +101,7 @@ def mailbox_sync_now(request: HttpRequest, slug: str, pk: UUID) -> HttpResponse:
     if not is_fragment(request):
         title = _("Incoming email is synchronized in a moment")
         return saved_response(request, mailbox.get_absolute_url(), title=title)
-    context = course_context(mailbox, now=now, asked=now)
-    return _card(request, {**context, "mailbox": mailbox, "environment": environment})
+    return _card(request, mailbox, head, now=now, asked=now)
 
 
 @require_safe

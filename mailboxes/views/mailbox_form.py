@@ -23,7 +23,7 @@ from mailboxes.forms.mailbox import CreateForwardMailboxForm, CreateMailboxForm,
 from mailboxes.models import Mailbox, Message, OutgoingMessage
 from mailboxes.services import editing
 from mailboxes.views.authorization import connection_context
-from mailboxes.views.course import course_context
+from mailboxes.views.course import course_context, results_context
 from mailboxes.views.head import mailbox_head
 from mailboxes.views.mailbox_list import list_page
 from profiles import access
@@ -130,15 +130,13 @@ def detail_page(
     form = EditMailboxForm(data, instance=copy(mailbox), credentials_locked=not is_protected(request))
     if Permission.WRITE_MAILBOXES not in mailbox.may:
         form.lock(but=CREDENTIAL_FIELDS if Permission.GIVE_CREDENTIALS in mailbox.may else ())
-    attempted_by = getattr(mailbox, "attempted_by", None)
     context = {
         **head,
         **course_context(mailbox, now=now),
+        **results_context(mailbox),
         **connection_context(mailbox, now=now),
         "form": form,
         "unused_by": _unused_by(mailbox),
-        "completed_on": getattr(mailbox, "tested_on", None) or _latest(mailbox),
-        "attempted_by": User.objects.filter(pk=attempted_by).first() if attempted_by else None,
         "recent": recent_numbers(mailbox, now=now),
     }
     return "mailboxes/mailbox_detail.html", context
@@ -151,12 +149,6 @@ def _unused_by(mailbox: Mailbox) -> ServerProfile | None:
         return None
     kinds = {authentication_type(profile, direction) for direction in Direction}
     return None if AuthenticationType.BY_USER_OR_QUEUE in kinds else profile
-
-
-def _latest(mailbox: Mailbox) -> datetime | None:
-    """Return when a test of either direction was completed last."""
-    found = [getattr(mailbox, f"{direction}_tested_on", None) for direction in Direction.values]
-    return max((each for each in found if each), default=None)
 
 
 def _save(request: HttpRequest, form: EditMailboxForm) -> bool:

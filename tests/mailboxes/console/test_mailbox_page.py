@@ -102,6 +102,18 @@ def test_a_pause_after_failures_tells_the_attempt_and_the_next_one(
     assert course.why == f"paused after failure 3 of {settings.RETRY_LIMIT}"
 
 
+def test_what_stops_while_somebody_looks_is_said_all_over_the_page(client: Client, mailbox: Mailbox) -> None:
+    run(mailbox)
+    url = reverse("mailboxes:mailbox_course", args=[mailbox.environment.slug, mailbox.pk])
+    run(mailbox, status="failure", is_enabled=False)
+    page = client.get(url, headers=HTMX).content.decode()
+    facts = page.split('id="facts" hx-swap-oob="true"')[1].split("</dl>")[0]
+    results = page.split('id="results" hx-swap-oob="true"')[1].split("</dl>")[0]
+    assert "Failure" in facts
+    assert "Failure" in results
+    assert 'id="tab-alerts" hx-swap-oob="true"' in page
+
+
 def test_the_profiles_minimum_is_named_when_it_decides(mailbox: Mailbox) -> None:
     ServerProfile.objects.update(minimum_polling_interval=45)
     run(mailbox, due_at=timezone.now() + timedelta(minutes=40))
