@@ -16,7 +16,13 @@ from typing import Self
 
 from django.conf import settings
 
-from emailsync.mail.errors import BREAKING, FolderRenumbered, MailError, MessageUnreadable
+from emailsync.mail.errors import (
+    BREAKING,
+    DeadlineExceeded,
+    FolderRenumbered,
+    MailError,
+    MessageUnreadable,
+)
 from emailsync.mail.incoming import FetchedMessage, FolderClient, IncomingClient, RemoteMessage
 from mailboxes.choices import LedgerOutcome, TrackIncoming
 from mailboxes.engine import storing
@@ -40,6 +46,8 @@ BATCH_SECONDS = 10.0
 GATHERED_MESSAGES = 100
 GATHERED_BYTES = 1024 * 1024
 GATHERED_SECONDS = 1.0
+#: Seconds: a message that was waited for so long alone is as good as one that breaks the conversation.
+LONG_ENOUGH = 1800.0
 #: Batches that may wait, fetched, while one is being stored. It bounds the memory.
 BATCHES_AHEAD = 1
 
@@ -99,7 +107,7 @@ class Reader:
 
     Some servers end the conversation whenever a certain message is fetched. One by one (`carefully`) it shows
     which, and it is noted before the failure is raised. What was `withheld` before is asked for like that,
-    after all others, and then Broken is raised.
+    after all others and with what is left of the time, and then Broken is raised.
     """
 
     def __init__(
@@ -196,12 +204,12 @@ class Reader:
             last_uid = 0 if self._cursor.is_by_uidl else window[-1]
             last = storing.Batch([], noted, last_uid, recognised)
             try:
-                yield from self._fetch(wanted, last, carefully=self._carefully)
+                yield from self._fetch(wanted, last, limit=LONG_ENOUGH if self._carefully else None)
             except Broken as broken:
                 raise broken.reason from None
         if self._withheld:
             listed = self._client.describe(numbers(self._client, self._withheld))
-            yield from self._fetch(listed, storing.Batch([], [], 0), carefully=True)
+            yield from self._fetch(listed, storing.Batch([], [], 0), limit=0.0)
 
     def _recognise(self, described: Sequence[RemoteMessage]) -> list[storing.Recognised]:
         """Return those that were here before the folder was renumbered, known by size and header."""
@@ -217,9 +225,12 @@ class Reader:
         return None
 
     def _fetch(
-        self, wanted: Sequence[RemoteMessage], last: storing.Batch, *, carefully: bool
+        self, wanted: Sequence[RemoteMessage], last: storing.Batch, *, limit: float | None
     ) -> Iterator[storing.Batch]:
-        """Yield the window's batches. `last`, with what is not fetched, moves the cursor to its end."""
+        """Yield the window's batches. `last`, with what is not fetched, moves the cursor to its end.
+
+        With a `limit` they come one by one, and one that is not there after so many seconds is found out too.
+        """
         large = {m.uid: m for m in wanted if m.size > settings.MAXIMUM_MESSAGE_SIZE}
         fitting = [message for message in wanted if message.uid not in large]
         waiting: list[Prepared] = []
@@ -227,7 +238,7 @@ class Reader:
         withheld: tuple[int, ...] = ()
         ends = time.monotonic() + BATCH_SECONDS
         try:
-            for prepared in self._prepared(fitting, large, carefully=carefully):
+            for prepared in self._prepared(fitting, large, limit=limit):
                 waiting.append(prepared)
                 size += prepared.source.body.size
                 is_late = time.monotonic() > ends
@@ -239,7 +250,9 @@ class Reader:
             # Listed, asked for twice and not handed out. It is noted, told, and asked for again later.
             withheld = error.uids
         except Broken as broken:
-            yield storing.Batch(waiting, [storing.Noted(broken.message, LedgerOutcome.QUARANTINED)], 0)
+            is_late = isinstance(broken.reason, DeadlineExceeded)
+            note = storing.Noted(broken.message, LedgerOutcome.QUARANTINED, is_late=is_late)
+            yield storing.Batch(waiting, [note], 0)
             raise
         except MailError:
             # What came before the trouble is kept, so that a failing server is read to its end bit by bit.
@@ -252,12 +265,12 @@ class Reader:
         yield replace(last, prepared=waiting, noted=[*last.noted, *lost])
 
     def _prepared(
-        self, fitting: Sequence[RemoteMessage], large: dict[int, RemoteMessage], *, carefully: bool
+        self, fitting: Sequence[RemoteMessage], large: dict[int, RemoteMessage], *, limit: float | None
     ) -> Iterator[Prepared]:
         """Yield the headers of what is too large, taking it out of `large`, and then the others whole."""
         headers, whole = self._client.fetch_headers, self._client.fetch
-        if carefully:
-            headers, whole = partial(_one_by_one, headers), partial(_one_by_one, whole)
+        if limit is not None:
+            headers, whole = partial(_one_by_one, headers, limit), partial(_one_by_one, whole, limit)
         for message in headers(list(large.values())):
             yield prepare_header(message, size=large.pop(message.uid).size)
         # Whether the others are wanted shows when all that they may answer is known, in the transaction.
@@ -267,15 +280,20 @@ class Reader:
 
 
 def _one_by_one(
-    fetch: Callable[[Sequence[RemoteMessage]], Iterator[FetchedMessage]], messages: Sequence[RemoteMessage]
+    fetch: Callable[[Sequence[RemoteMessage]], Iterator[FetchedMessage]],
+    limit: float,
+    messages: Sequence[RemoteMessage],
 ) -> Iterator[FetchedMessage]:
     withheld: list[int] = []
     for message in messages:
+        began = time.monotonic()
         try:
             yield from fetch([message])
         except MessageUnreadable as error:
             withheld += error.uids
-        except BREAKING as error:
+        except (DeadlineExceeded, *BREAKING) as error:
+            if isinstance(error, DeadlineExceeded) and time.monotonic() - began < limit:
+                raise
             raise Broken(message, error) from error
     if withheld:
         raise MessageUnreadable(uids=withheld)

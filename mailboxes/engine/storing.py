@@ -36,6 +36,8 @@ class Noted:
 
     remote: RemoteMessage
     outcome: LedgerOutcome
+    #: It is withheld because it did not come in the time that there was.
+    is_late: bool = False
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,12 @@ ASK_AGAIN = timedelta(hours=1)
 CAREFUL_AFTER = 3
 #: How long a server that calls the Inbox unchanged is believed.
 LIST_AGAIN = timedelta(hours=1)
+#: What is told of a message that was noted without its bytes.
+NOT_DELIVERED = "the server lists the message but does not deliver it."
+TOO_SLOW = (
+    "the server is too slow to deliver it in the time that a run has at most. Read it in the mailbox itself, "
+    "or give each run more time (EMAILSYNC_RUN_DEADLINE); it is asked for again every hour."
+)
 
 
 @dataclass
@@ -344,7 +350,7 @@ def _tell(mailbox: Mailbox, batch: storing.Batch, saved: storing.Saved, *, now: 
         if note.outcome is LedgerOutcome.OVERSIZE:
             oversize.tell(mailbox, note.remote, pk=None, now=now)
         elif note.outcome is LedgerOutcome.QUARANTINED:
-            cause = wall.Cause("the server lists the message but does not deliver it.")
+            cause = wall.Cause(TOO_SLOW if note.is_late else NOT_DELIVERED)
             wall.raise_alert(
                 "message_quarantined", now=now, mailbox=mailbox, cause=cause, about=str(note.remote.key)
             )

@@ -23,7 +23,7 @@ from emailsync.management.selftest.scripted_imap import (
 )
 from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from mailboxes.choices import LedgerOutcome, MailboxKind, Reason, ResultStatus, RunState
-from mailboxes.engine import diagnosing, syncing
+from mailboxes.engine import connecting, diagnosing, reading, syncing
 from mailboxes.models import Alert, Diagnosis, FolderCursor, LedgerEntry, Mailbox, Message, WorkerState
 from mailboxes.services import diagnosis
 from profiles.models import ServerProfile
@@ -102,6 +102,14 @@ def say_goodbye(peer: Peer) -> None:
 def silence(peer: Peer) -> None:
     """Say nothing more, longer than anybody waits."""
     never_answer(peer, b"", b"")
+
+
+def trickle(peer: Peer) -> None:
+    """Send a message so slowly that nobody waits for its end."""
+    peer.send(b"* 2 FETCH (UID 2 BODY[] {100000}\r\n")
+    while True:
+        peer.send(b"x")
+        time.sleep(0.1)
 
 
 def poisoned(
@@ -252,6 +260,34 @@ def test_a_message_that_takes_longer_than_a_run_comes_when_the_next_ones_are_giv
     runs = [receive(box) for _ in range(4)]
     assert stored_uids() == [1, 2]
     assert (runs[-1].transient_failures, runs[-1].last_error_code) == (0, "")
+    assert not open_alerts()
+
+
+def test_a_message_that_takes_longer_than_the_longest_run_is_told_of_and_what_is_behind_it_comes(
+    box: Mailbox, imap: ScriptedImap, receive: Receive, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.RUN_DEADLINE = timedelta(seconds=1)
+    monkeypatch.setattr(connecting, "LONGEST", 2.0)
+    monkeypatch.setattr(reading, "LONG_ENOUGH", 1.0)
+    imap.messages.update(letters(1, 2, 3))
+    imap.on("UID FETCH", poisoned(imap, 2, trickle))
+    for _ in range(syncing.CAREFUL_AFTER + 3):
+        state = receive(box)
+    assert stored_uids() == [1, 3]
+    assert (state.is_enabled, state.transient_failures, state.last_error_code) == (True, 0, "")
+    alert = Alert.objects.open().get(kind="message_quarantined")
+    assert "EMAILSYNC_RUN_DEADLINE" in alert.parameters["cause"]
+    ask_again_now()
+    imap.messages.update(letters(4))
+    state = receive(box)
+    assert stored_uids() == [1, 3, 4]
+    assert (state.transient_failures, state.last_error_code) == (0, "")
+    assert LedgerEntry.objects.get(uid=2).seen_on > timezone.now() - timedelta(minutes=1)
+    settings.RUN_DEADLINE = timedelta(seconds=60)
+    imap.on("UID FETCH", imap._do_uid_fetch)
+    ask_again_now()
+    receive(box)
+    assert stored_uids() == [1, 2, 3, 4]
     assert not open_alerts()
 
 
