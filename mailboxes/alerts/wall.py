@@ -145,13 +145,19 @@ def _gather(member: int, direction: str, kind: Kind, columns: dict[str, Any], *,
         parent.members.update(is_folded=True)
 
 
-def resolve_direction(mailbox: Mailbox, direction: str, *, now: datetime) -> None:
+def resolve_direction(
+    mailbox: Mailbox, direction: str, *, now: datetime, but: tuple[str, str] | None = None
+) -> None:
     """Resolve the open alerts that a success of `direction` mends, the profile's among them.
 
-    The profile's stay open while other mailboxes have not recovered from the same.
+    The profile's stay open while other mailboxes have not recovered from the same. After a failure it is all
+    `but` the alert of that kind and code of a cause: what was said before is true no more.
     """
     kinds = [kind.code for kind in KINDS.values() if kind.mended_by == Direction(direction)]
-    _resolve(Alert.objects.open().filter(mailbox=mailbox, kind__in=kinds), now=now)
+    found = Alert.objects.open().filter(mailbox=mailbox, kind__in=kinds)
+    if but is not None:
+        found = found.exclude(kind=but[0], error_code=but[1])
+    _resolve(found, now=now)
     if mailbox.server_profile_id:
         waiting = Alert.objects.open().filter(parent=OuterRef("pk"))
         Alert.objects.open().filter(

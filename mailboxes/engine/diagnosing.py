@@ -340,6 +340,8 @@ def tell_untested(
     cause = cause_of(failure)
     kind = f"{direction}_untested" if failure.permanent else f"{direction}_test_interrupted"
     words = {"retry_at": retry_at.isoformat() if retry_at else ""}
+    if failure.permanent:
+        wall.resolve_direction(mailbox, direction, now=now, but=(kind, failure.error_code))
     wall.raise_alert(kind, now=now, mailbox=mailbox, cause=cause, words=words)
     if failure.permanent and failure.scope is Scope.PROFILE and mailbox.server_profile:
         about = f"{failure.error_code}:{direction}"

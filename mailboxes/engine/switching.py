@@ -110,10 +110,13 @@ def reset(
 ) -> None:
     """Forget the test results of mailboxes and stop them; work under way can commit nothing more.
 
-    What a failure had stopped, or the checklist had kept from being tested, is tested again at once: the
-    change may be what mends it. Whoever is stopped in both directions waits for nothing any more.
+    What a failure had stopped or kept from being enabled, or the checklist from being tested, is tested again
+    at once: the change may be what mends it. Whoever is stopped in both directions waits for nothing then.
     """
-    is_tried = Q(stopped_on__isnull=False) | Q(last_error_code__in=eligibility.MENDED_BY_CHANGE)
+    would_be_tried = Q(is_enabled=False, due_at__isnull=False)
+    is_tried = (
+        would_be_tried | Q(stopped_on__isnull=False) | Q(last_error_code__in=eligibility.MENDED_BY_CHANGE)
+    )
     WorkerState.objects.filter(mailbox__in=mailboxes, direction__in=list(directions)).update(
         status=ResultStatus.NOT_RUN,
         is_enabled=False,

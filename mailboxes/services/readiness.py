@@ -71,6 +71,8 @@ class Course:
     next_on: datetime | None = None
     why: str = ""
     last: LastRun | None = None
+    #: Whether a worker is about to test it.
+    is_tested_now: bool = False
 
     @property
     def problems(self) -> list[Check]:
@@ -122,12 +124,16 @@ def _course(known: _Known, direction: Direction, state: WorkerState) -> Course:
         next_on, why = state.due_at, _("it is tested again by itself then")
     elif word in {"running", "busy", "retrying"}:
         next_on, why = _next(known, direction, state)
-    return Course(direction, word, checks, next_on, why, _last(mailbox, direction, state))
+    is_tested_now = word == "waiting" and _is_tested_by_itself(state, now=known.now)
+    return Course(direction, word, checks, next_on, why, _last(mailbox, direction, state), is_tested_now)
 
 
 def _word(known: _Known, state: WorkerState, checks: Sequence[Check]) -> str:
     conditions = [check for check in checks if check.name != "workers"]
-    if any(check.state == PROBLEM or (check.name, check.state) == CONNECTING for check in conditions):
+    is_held_up = any(
+        check.state == PROBLEM or (check.name, check.state) == CONNECTING for check in conditions
+    )
+    if is_held_up or not state.is_enabled:
         return "stopped" if state.status == ResultStatus.FAILURE else "waiting"
     if state.leased_until and state.leased_until > known.now:
         return "busy"
@@ -220,6 +226,8 @@ def _run_checks(known: _Known, direction: Direction, state: WorkerState, *, is_b
         reason = _("It has not been tested since it was created or last changed.")
         to_do = _("Run Test & Enable.")
         untested = Check("tested", WAITING if is_blocked else PROBLEM, reason, to_do, command=test)
+        if not is_blocked and _is_tested_by_itself(state, now=known.now):
+            untested = Check("tested", WAITING, reason, _("It is tested by itself in a moment."))
         return [untested, Check("enabled", WAITING, _("It is not enabled: a successful test enables it."))]
     checks = [
         failure
@@ -245,6 +253,11 @@ def _run_checks(known: _Known, direction: Direction, state: WorkerState, *, is_b
     else:
         checks.append(Check("failures", OK, _("It is not paused after failures.")))
     return checks
+
+
+def _is_tested_by_itself(state: WorkerState, *, now: datetime) -> bool:
+    """Say whether a worker is about to test a direction, or does."""
+    return not state.is_enabled and state.due_at is not None and state.due_at <= now
 
 
 def _brake_checks(mailbox: Mailbox, direction: Direction) -> list[Check]:

@@ -39,6 +39,7 @@ def course_context(mailbox: Mailbox, *, now: datetime, asked: datetime | None = 
         "incoming": incoming,
         "course_url": f"{url}?{urlencode({'asked': asked.isoformat()})}" if asked and is_waiting else url,
         "is_waiting": is_waiting,
+        "changes_soon": is_waiting or any(each.is_tested_now for each in found),
         "said": _said(incoming) if asked and not is_waiting else "",
     }
 

@@ -20,7 +20,7 @@ from mailboxes.choices import Direction, MailboxKind, OutgoingStatus
 from mailboxes.engine import defaults
 from mailboxes.engine.eligibility import authentication_type
 from mailboxes.forms.mailbox import CreateForwardMailboxForm, CreateMailboxForm, EditMailboxForm
-from mailboxes.models import Mailbox, Message, OutgoingMessage
+from mailboxes.models import Mailbox, Message, OutgoingMessage, WorkerState
 from mailboxes.services import editing
 from mailboxes.views.authorization import connection_context
 from mailboxes.views.course import course_context, results_context
@@ -164,6 +164,9 @@ def _save(request: HttpRequest, form: EditMailboxForm) -> bool:
 def _what_follows(form: EditMailboxForm) -> str:
     """Say what a change has set back."""
     changed = set(form.changed_data)
+    now = timezone.now()
+    if WorkerState.objects.due(now).filter(mailbox=form.instance, is_enabled=False).exists():
+        return _("It is tested again by itself now.")
     if "address" in changed:
         return _("The new address waits for approval, and the mailbox must be tested again.")
     if changed & {"server_profile", "incoming", "outgoing", "allow_credentials", "user_name", "password"}:

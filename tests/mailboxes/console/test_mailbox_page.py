@@ -291,3 +291,27 @@ def test_what_a_failure_stopped_tells_when_it_is_tested_again(mailbox: Mailbox) 
     course = readiness.courses(mailbox, now=now)[0]
     assert (course.word, course.why) == ("stopped", "it is tested again by itself then")
     assert course.next_on == now + timedelta(minutes=15)
+
+
+def test_a_new_password_after_a_failed_test_is_said_to_be_tested_now(
+    client: Client, mailbox: Mailbox
+) -> None:
+    WorkerState.objects.filter(mailbox=mailbox).update(
+        is_enabled=False,
+        status="failure",
+        last_error_code="login_refused",
+        due_at=timezone.now() + timedelta(minutes=15),
+    )
+    form = client.get(mailbox.get_absolute_url()).context["form"]
+    typed = {
+        **form.initial,
+        "version": mailbox.version,
+        "allow_credentials": "on",
+        "password": "the right one",
+    }
+    typed = {name: value for name, value in typed.items() if value is not None}
+    page = client.post(mailbox.get_absolute_url(), typed, follow=True).content.decode()
+    assert "It is tested again by itself now." in page
+    assert "It is tested by itself in a moment." in page
+    assert "Run Test &amp; Enable." not in page
+    assert "every 2s" in page

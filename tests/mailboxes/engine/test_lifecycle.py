@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from emailsync.mail.errors import ConnectionLost, LoginRefused, MailError
 from emailsync.mail.trial import Outcome, Step
-from mailboxes.choices import AddressStatus, Direction, MailboxKind, ResultStatus
+from mailboxes.choices import AddressStatus, Direction, MailboxKind, ResultStatus, StepOutcome
 from mailboxes.engine import connecting, diagnosing, eligibility, outcomes, parking, scheduling
 from mailboxes.models import Alert, Diagnosis, DiagnosisStep, Mailbox, WorkerState
 from mailboxes.services import approval, diagnosis, editing
@@ -262,8 +262,8 @@ class Lifecycle(RuleBasedStateMachine):
         later = self.now + timedelta(days=1)
         for state in WorkerState.objects.due(later):
             is_stopped = state.status == ResultStatus.FAILURE or state.stopped_on is not None
-            # Somebody wanted it tested, and a change may have removed what the checklist had found.
-            found = DiagnosisStep.objects.filter(direction=state.direction, name="preconditions")
+            # Somebody wanted it tested, and a change may have removed what the test had met.
+            found = DiagnosisStep.objects.filter(direction=state.direction, outcome=StepOutcome.FAILURE)
             assert state.is_enabled or is_stopped or found.exists()
 
     @invariant()

@@ -9,8 +9,9 @@ from django.utils import timezone
 from emailsync.management.selftest.scripted_imap import ScriptedImap, refuse, say_and_hang_up
 from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from mailboxes.choices import Direction
-from mailboxes.models import Alert, AlertTranscript, Mailbox, WorkerState
-from mailboxes.services import editing
+from mailboxes.engine import diagnosing
+from mailboxes.models import Alert, AlertTranscript, Diagnosis, Mailbox, WorkerState
+from mailboxes.services import diagnosis, editing
 
 Run = Callable[[Mailbox], WorkerState]
 WRONG = b"[AUTHENTICATIONFAILED] Authentication failed."
@@ -73,6 +74,33 @@ def test_a_new_password_is_tried_at_once(stopped: WorkerState, box: Mailbox) -> 
     state = WorkerState.objects.get(pk=stopped.pk)
     assert state in WorkerState.objects.due(timezone.now())
     assert not state.is_enabled
+
+
+def test_a_new_password_is_tried_at_once_after_a_test_that_never_succeeded(
+    box: Mailbox, imap: ScriptedImap, smtp: ScriptedSmtp
+) -> None:
+    WorkerState.objects.update(is_enabled=False, due_at=None)
+    imap.on("AUTHENTICATE", refuse(WRONG))
+    job = diagnosis.start(Mailbox.objects.all(), environment=box.environment, by=None, now=timezone.now())
+    diagnosing.run(Diagnosis.objects.get(job=job).pk)
+    box.refresh_from_db()
+    box.password = "the right one"
+    editing.update(box, by=None)
+    box.password = "on second thoughts"
+    editing.update(box, by=None)
+    assert WorkerState.objects.due(timezone.now()).filter(direction=Direction.INCOMING).exists()
+
+
+def test_a_test_that_meets_another_cause_leaves_one_alert(
+    stopped: WorkerState, box: Mailbox, imap: ScriptedImap, smtp: ScriptedSmtp
+) -> None:
+    imap.on("AUTHENTICATE", refuse(b"Application-specific password required"))
+    job = diagnosis.start(Mailbox.objects.all(), environment=box.environment, by=None, now=timezone.now())
+    diagnosing.run(Diagnosis.objects.get(job=job).pk)
+    told = Alert.objects.open().filter(mailbox=box, kind__startswith="incoming")
+    assert [(alert.kind, alert.error_code) for alert in told] == [
+        ("incoming_untested", "app_password_needed")
+    ]
 
 
 def test_a_change_starts_no_test_of_what_nothing_had_stopped(box: Mailbox) -> None:
