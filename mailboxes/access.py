@@ -96,6 +96,20 @@ def permissions(user: Person, mailbox: Mailbox) -> frozenset[Permission]:
     return given | access.OWN if is_own else given
 
 
+def require_no_gain(by: Person | None, owner_id: int | None, environment: Environment | int) -> None:
+    """Let `by` make `owner_id` the owner of existing mailboxes. Raises PermissionDenied.
+
+    Owners read the email of their mailboxes: who may not read it does not give it to themselves.
+    """
+    if not may_own(by, owner_id, environment):
+        raise access.refusal(Permission.READ_EMAIL)
+
+
+def may_own(by: Person | None, owner_id: int | None, environment: Environment | int) -> bool:
+    """Say whether `by` may make `owner_id` the owner of existing mailboxes; None is the system."""
+    return by is None or owner_id != by.pk or access.may(by, Permission.READ_EMAIL, environment)
+
+
 def enter(
     user: Person,
     slug: str,

@@ -30,7 +30,7 @@ def mailbox_errors(mailbox: "Mailbox") -> dict[str, str]:
 
 def setting_errors(mailbox: "Mailbox") -> dict[str, str]:
     """Return the complaints about `mailbox` alone, by field, without asking the database about others."""
-    errors = plain_text_errors(mailbox, fields=("name", "address", "user_name"))
+    errors = plain_text_errors(mailbox, fields=("name", "address", "user_name", "server_account"))
     if mailbox.act != ActMethod.NONE:
         errors["act"] = _("IMAP and POP3 servers hold no appointments, contacts or tasks. Choose None.")
     if mailbox.kind == MailboxKind.FORWARD and mailbox.outgoing != OutgoingMethod.NONE:

@@ -60,8 +60,8 @@ def withhold(mailboxes: QuerySet[Mailbox], status: str, *, by: User | None, now:
 def own_pending(mailboxes: QuerySet[Mailbox], person: User) -> QuerySet[Mailbox]:
     """Return those of `mailboxes` whose pending addresses `person` may approve as their own.
 
-    Those of users, not of queues; owned by the person, with the address of the person's account, in an
-    environment that does not restrict self-approval.
+    Those of users, not of queues; owned by the person, with the address of the person's account and opened by
+    it, in an environment that does not restrict self-approval.
     """
     if not person.email:
         return mailboxes.none()
@@ -69,6 +69,7 @@ def own_pending(mailboxes: QuerySet[Mailbox], person: User) -> QuerySet[Mailbox]
         kind=MailboxKind.USER,
         owner=person,
         address__iexact=person.email,
+        server_account="",
         address_status=AddressStatus.PENDING,
         environment__in=environments_of(person).exclude(email_settings__restrict_self_approval=True),
     )

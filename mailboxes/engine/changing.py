@@ -48,7 +48,10 @@ COLUMNS = (
 #: Those with too many values to tell kinds apart: they are only compared with the new value.
 WIDE = frozenset({"owner_id", "process_email_from"})
 #: A change of one of these makes the last test result meaningless.
-CONNECTION_FIELDS = ("address", "server_profile_id", "incoming", "outgoing", "allow_credentials", "user_name")
+CONNECTION_FIELDS = (
+    *("address", "server_account", "server_profile_id", "incoming", "outgoing"),
+    *("allow_credentials", "user_name"),
+)
 #: How many rows are locked, judged and written together.
 BATCH = 1000
 #: How many of those left out for one reason are named beforehand.

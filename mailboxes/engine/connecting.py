@@ -22,6 +22,7 @@ from mailboxes.engine.reaching import PROBE_SECONDS, CredentialUnreadable, revea
 from mailboxes.models import Mailbox, WorkerState
 from profiles.choices import AuthenticationProtocol, AuthenticationType, Impersonation
 from profiles.models import ServerProfile
+from profiles.oauth import is_connected_by_people
 
 __all__ = [
     "PROBE_SECONDS",
@@ -66,16 +67,20 @@ def credential(mailbox: Mailbox, direction: str) -> Credential:
     """Return who signs in for `direction` of `mailbox`. Raises MailError.
 
     One account of the profile opens the mailboxes of others by SASL authorization identity (RFC 4616) or
-    as "user*master". An access token is renewed first when it is about to end.
+    as "user*master", and so does an application that has a permission of its own: those that were approved,
+    whatever user name stands among the credentials, which owners enter. An access token is renewed first
+    when it is about to end.
     """
     profile = profile_of(mailbox)
     kind = authentication_type(profile, direction)
     mechanisms = _mechanisms(profile, direction)
     if kind == AuthenticationType.BY_USER_OR_QUEUE:
         return _password(mailbox.user_name, mailbox.password, mechanisms=mechanisms)
-    identity = mailbox.user_name or mailbox.address
+    identity = mailbox.opened_as
     if kind == AuthenticationType.OAUTH:
         token = authorizing.access_token(mailbox, profile)
+        if is_connected_by_people(profile) and mailbox.user_name:
+            identity = mailbox.user_name  # the provider gave the token of whoever connected, and no other
         return _sendable(BearerToken, user_name=identity, token=token)
     own = direction == Direction.OUTGOING and not profile.use_same_settings_for_outgoing
     user_name = profile.outgoing_user_name if own else profile.user_name

@@ -134,7 +134,7 @@ def settings_of(mailbox: Mailbox, *, lock: bool = False) -> tuple[object, ...]:
     """Return what a result depends on, as it is stored now, and locked if it is to stay so."""
     stored = Mailbox.objects.select_for_update(of=("self",)) if lock else Mailbox.objects.all()
     ways = ("address", "incoming", "outgoing", "allow_credentials", "user_name", "password")
-    rights = ("address_status", "is_active", "server_profile_id", "server_profile__version")
+    rights = ("address_status", "server_account", "is_active", "server_profile_id", "server_profile__version")
     return tuple(stored.values_list(*ways, *rights).get(pk=mailbox.pk))
 
 

@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext as _
 
+from mailboxes.access import may_own
 from mailboxes.choices import AddressStatus, MailboxKind, TrackIncoming
 from mailboxes.engine.switching import in_pieces, reset, write_states
 from mailboxes.models import Mailbox
@@ -38,6 +39,7 @@ COLUMNS = (
     "allow_credentials",
     "user_name",
     "password",
+    "server_account",
     "delete_after_processing",
     "process_email_from",
     "track_incoming",
@@ -54,6 +56,7 @@ EXAMPLE = (
     "server_side_synchronization",
     "yes",
     "support@contoso.example",
+    "",
     "",
     "no",
     "",
@@ -110,6 +113,7 @@ class World:
     existing: dict[str, Mailbox]
     updates: bool
     takes_credentials: bool
+    by: User | None
 
 
 def judge_row(plan: Plan, line: int, cells: dict[str, str], world: World) -> None:
@@ -193,12 +197,22 @@ def _read_cell(mailbox: Mailbox, name: str, cell: str, world: World, *, is_new: 
         value = world.profiles.get(cell)
         if value is None:
             raise ValueError(_("There is no server profile with this name in this environment."))
-    if name == "kind" and not is_new and value != mailbox.kind:
-        raise ValueError(_("This is fixed once a mailbox exists."))
+    if not is_new and value != getattr(mailbox, name):
+        _check_change(mailbox, name, value, world)
     limit = getattr(Mailbox._meta.get_field(name), "max_length", None)
     if limit and isinstance(value, str) and len(value) > limit:
         raise ValueError(_("This is longer than %(limit)s characters.") % {"limit": limit})
     setattr(mailbox, name, value)
+
+
+def _check_change(mailbox: Mailbox, name: str, value: Any, world: World) -> None:
+    """Refuse what a file changes of no existing mailbox. Raises ValueError."""
+    if name == "kind":
+        raise ValueError(_("This is fixed once a mailbox exists."))
+    if name == "server_account":
+        raise ValueError(_("Change this on the page of the mailbox: its address has to be approved again."))
+    if name == "owner" and not may_own(world.by, value.pk, mailbox.environment_id):
+        raise ValueError(_("An owner reads the email, which you may not: you cannot become the owner."))
 
 
 def _address(cell: str) -> str:

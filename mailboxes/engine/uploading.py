@@ -57,7 +57,12 @@ class Upload:
         return cls(content, updates=words["updates"], takes_credentials=words["takes_credentials"])
 
     def judge(
-        self, environment: Environment, lines: Collection[int] | None = None, *, locks: bool = False
+        self,
+        environment: Environment,
+        lines: Collection[int] | None = None,
+        *,
+        by: User | None,
+        locks: bool = False,
     ) -> Plan:
         """Return what the file would do in `environment`, or everything that is wrong with it.
 
@@ -73,6 +78,7 @@ class Upload:
             existing=self._existing(rows, environment, locks=locks),
             updates=self.updates,
             takes_credentials=self.takes_credentials,
+            by=by,
         )
         plan = Plan()
         for row in rows:

@@ -150,7 +150,7 @@ def check_file(job: Job) -> Work:
     upload = Upload.from_json(wanted)
 
     def check(targets: Sequence[str], now: datetime) -> ChunkResult:
-        plan = upload.judge(job.environment, {int(target) for target in targets})
+        plan = upload.judge(job.environment, {int(target) for target in targets}, by=job.created_by)
         remarks = _complaints(plan)
         if wanted["imports"] and _is_last(job, targets) and not remarks and not job.remarks.exists():
             orders.start(
@@ -173,7 +173,8 @@ def import_file(job: Job) -> Work:
     upload = Upload.from_json(orders.payload(job))
 
     def work(targets: Sequence[str], now: datetime) -> ChunkResult:
-        plan = upload.judge(job.environment, {int(target) for target in targets}, locks=True)
+        lines = {int(target) for target in targets}
+        plan = upload.judge(job.environment, lines, by=job.created_by, locks=True)
         importing.write(plan, by=job.created_by, now=now)
         return ChunkResult(plan.size, _complaints(plan))
 

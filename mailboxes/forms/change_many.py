@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, ClassVar, cast
 
 from django import forms
+from django.contrib.auth.models import User
 from django.db.models import Field
 from django.template.defaultfilters import date as format_date
 from django.utils import timezone
@@ -12,6 +13,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from emailsync.web.forms import Check, ConsoleForm, MomentField
+from mailboxes.access import may_own
 from mailboxes.choices import TrackIncoming
 from mailboxes.engine.changing import Change
 from mailboxes.models import Mailbox
@@ -85,8 +87,8 @@ class ChangeManyForm(ConsoleForm, forms.Form):
         "general": ("owner", "delete_after_processing"),
     }
 
-    def __init__(self, *args: Any, environment: Environment, **kwargs: Any) -> None:
-        """Offer the active profiles of the environment, and its people."""
+    def __init__(self, *args: Any, environment: Environment, by: User, **kwargs: Any) -> None:
+        """Offer the active profiles of the environment, and those of its people whom `by` may make owners."""
         super().__init__(*args, **kwargs)
         profiles = environment.server_profiles.active().order_by("name").values_list("pk", "name")
         self._offer(
@@ -100,6 +102,7 @@ class ChangeManyForm(ConsoleForm, forms.Form):
                 *(
                     (str(person.pk), person.get_full_name() or person.get_username())
                     for person in people_of(environment)
+                    if may_own(by, person.pk, environment)
                 ),
             ],
         )

@@ -4,12 +4,14 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django import forms
+from django.contrib.auth.models import User
 from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from emailsync.web.concurrency import VersionedForm
 from emailsync.web.forms import ConsoleForm, SecretField
+from mailboxes.access import may_own
 from mailboxes.choices import MailboxKind
 from mailboxes.models import Mailbox
 from profiles.access import people_of
@@ -51,6 +53,10 @@ class _MailboxForm(ConsoleForm, _ModelForm):
             "Needed when the server profile takes its credentials from the user or queue. "
             "They are encrypted before they are stored."
         ),
+        "server_account": gettext_lazy(
+            "Whose mailbox an account or application of the server profile opens. Empty means the one with "
+            "the email address. A change waits for approval, like a new address."
+        ),
         "server_profile": gettext_lazy(
             "The mail servers this mailbox lives on. Only active profiles are offered."
         ),
@@ -77,6 +83,7 @@ class _MailboxForm(ConsoleForm, _ModelForm):
             "track_incoming",
             "allow_credentials",
             "user_name",
+            "server_account",
             "server_profile",
             "incoming",
             "outgoing",
@@ -86,6 +93,7 @@ class _MailboxForm(ConsoleForm, _ModelForm):
         ]
         widgets: ClassVar[dict[str, forms.Widget]] = {
             "user_name": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+            "server_account": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
             "notes": forms.Textarea(attrs={"rows": 4}),
             "incoming": _Methods(),
         }
@@ -98,6 +106,7 @@ class _MailboxForm(ConsoleForm, _ModelForm):
             "track_incoming": gettext_lazy("Incoming email that is kept"),
             "allow_credentials": gettext_lazy("Allow to Use Credentials for Email Processing"),
             "user_name": gettext_lazy("User Name"),
+            "server_account": gettext_lazy("Account on the Server"),
             "server_profile": gettext_lazy("Server Profile"),
             "incoming": gettext_lazy("Incoming Email"),
             "outgoing": gettext_lazy("Outgoing Email"),
@@ -216,9 +225,14 @@ class EditMailboxForm(VersionedForm, _MailboxForm):
 
     is_forward = forms.BooleanField(label=gettext_lazy("Is Forward Mailbox"), required=False, disabled=True)
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Fix the kind; deleting mail is a choice only where it is allowed."""
+    def __init__(self, *args: Any, by: User, **kwargs: Any) -> None:
+        """Fix the kind; deleting mail is a choice only where it is allowed, and so is owning it oneself."""
         super().__init__(*args, **kwargs)
+        if by.pk != self.instance.owner_id and not may_own(by, by.pk, self.instance.environment_id):
+            owner = cast("forms.ModelChoiceField[Any]", self.fields["owner"])
+            others = people_of(self.instance.environment_id, and_owner=self.instance.owner_id)
+            owner.queryset = others.exclude(pk=by.pk)
+            owner.help_text = _("You are not offered: an owner reads the email, which you may not.")
         self.fields["kind"].disabled = True
         is_forward = self.instance.kind == MailboxKind.FORWARD
         self.initial["is_forward"] = is_forward

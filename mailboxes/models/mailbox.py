@@ -127,6 +127,8 @@ class Mailbox(Versioned):
     allow_credentials = models.BooleanField("allow to use credentials for email processing", default=False)
     user_name = models.CharField(max_length=200, blank=True)
     password = EncryptedTextField(max_length=200)
+    # What the profile's own account or application opens is no credential: it is approved like the address.
+    server_account = models.CharField("account on the server", max_length=200, blank=True)
 
     process_email_from = models.DateTimeField("process email received after", null=True, blank=True)
     track_incoming = models.CharField(
@@ -231,6 +233,11 @@ class Mailbox(Versioned):
         errors = rules.mailbox_errors(self)
         if errors:
             raise ValidationError(errors)
+
+    @property
+    def opened_as(self) -> str:
+        """Return whose mailbox the profile's own account or application opens for this one."""
+        return self.server_account or self.address
 
     @property
     def effective_start(self) -> datetime | None:

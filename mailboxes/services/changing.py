@@ -21,6 +21,7 @@ def look_ahead(
     mailboxes: QuerySet[Mailbox], change: Change, *, environment: Environment, by: User | None
 ) -> Preview:
     """Return what `change` would do to `mailboxes`."""
+    access.require_no_gain(by, change.values.get("owner_id"), environment)
     return changing.preview(_of(mailboxes, environment=environment, by=by), change)
 
 
@@ -36,6 +37,7 @@ def change_many(
 
     Those that the rules refuse stay as they are, each with its reason.
     """
+    access.require_no_gain(by, change.values.get("owner_id"), environment)
     chosen = _of(mailboxes, environment=environment, by=by)
     keys = chosen.order_by("pk").values_list("pk", flat=True)
     pks = orders.few(keys)

@@ -39,12 +39,12 @@ def create(mailbox: Mailbox, *, by: User | None) -> Mailbox:
 def update(mailbox: Mailbox, *, by: User | None) -> Mailbox:
     """Save a changed mailbox. Raises StaleRecord when somebody saved it after it was read.
 
-    A new address waits for approval again. A change of how the mailbox connects resets its test results
-    and stops both directions until they are tested again.
+    A new address, or account on the server, waits for approval again. A change of how the mailbox connects
+    resets its test results and stops both directions until they are tested again.
     """
     stored = Mailbox.objects.select_for_update().get(pk=mailbox.pk)
     _require_change(by, stored, mailbox)
-    if stored.address.lower() != mailbox.address.lower():
+    if (stored.address.lower(), stored.server_account) != (mailbox.address.lower(), mailbox.server_account):
         mailbox.address_status = AddressStatus.PENDING
         mailbox.approved_by, mailbox.approved_on = None, None
         claiming.release([mailbox.pk])
@@ -62,6 +62,8 @@ def update(mailbox: Mailbox, *, by: User | None) -> Mailbox:
 
 def _require_change(by: User | None, stored: Mailbox, changed: Mailbox) -> None:
     """Let `by` save what differs; credentials alone need less. Raises PermissionDenied."""
+    if stored.owner_id != changed.owner_id:
+        access.require_no_gain(by, changed.owner_id, stored.environment_id)
     fields = {field.attname for field in Mailbox._meta.concrete_fields} - CREDENTIALS - BOOKKEEPING
     is_more = any(getattr(stored, name) != getattr(changed, name) for name in fields)
     needed = Permission.WRITE_MAILBOXES if is_more else Permission.GIVE_CREDENTIALS

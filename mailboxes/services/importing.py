@@ -22,7 +22,7 @@ DIRECTLY = 1000
 def judge(upload: Upload, *, environment: Environment, by: User) -> Plan:
     """Return what a file would do in `environment`, or everything that is wrong with it."""
     access.require(by, Permission.WRITE_MAILBOXES, environment)
-    return upload.judge(environment)
+    return upload.judge(environment, by=by)
 
 
 @transaction.atomic
@@ -32,7 +32,7 @@ def carry_out(upload: Upload, *, environment: Environment, by: User, now: dateti
     Raises IntegrityError when somebody took one of the addresses at the same moment; nothing is written then.
     """
     access.require(by, Permission.WRITE_MAILBOXES, environment)
-    plan = upload.judge(environment, locks=True)
+    plan = upload.judge(environment, by=by, locks=True)
     if plan.is_good:
         engine.write(plan, by=by, now=now)
     return plan

@@ -38,7 +38,7 @@ def mailbox_change_many(request: HttpRequest, slug: str) -> HttpResponse:
     if not selection.count:
         return nothing_chosen(request, selection)
     is_asked = not request.POST.keys().isdisjoint({"confirm", "review", "summary"})
-    form = ChangeManyForm(request.POST if is_asked else None, environment=environment)
+    form = ChangeManyForm(request.POST if is_asked else None, environment=environment, by=user)
     if "confirm" in request.POST and form.is_valid():
         outcome = changing.change_many(
             selection.mailboxes, form.change(), environment=environment, by=user, now=timezone.now()

@@ -124,10 +124,12 @@ def detail_page(
 ) -> tuple[str, dict[str, Any]]:
     """Return the template and context of the General tab; dialogs stand on it when there is no script."""
     mailbox, head = mailbox_head(request.user, slug, pk, Permission.READ_MAILBOXES, tab="general")
-    now = timezone.now()
+    now, user = timezone.now(), cast("User", request.user)
     data = request.POST if request.method == "POST" and is_bound else None
     # A refused form leaves typed values on its instance; the head goes on showing what is saved.
-    form = EditMailboxForm(data, instance=copy(mailbox), credentials_locked=not is_protected(request))
+    form = EditMailboxForm(
+        data, instance=copy(mailbox), by=user, credentials_locked=not is_protected(request)
+    )
     if Permission.WRITE_MAILBOXES not in mailbox.may:
         form.lock(but=CREDENTIAL_FIELDS if Permission.GIVE_CREDENTIALS in mailbox.may else ())
     context = {
@@ -165,6 +167,8 @@ def _what_follows(form: EditMailboxForm) -> str:
     """Say what a change has set back."""
     changed = set(form.changed_data)
     now = timezone.now()
+    if "server_account" in changed:
+        return _("The address waits for approval again, and the mailbox must be tested again.")
     if WorkerState.objects.due(now).filter(mailbox=form.instance, is_enabled=False).exists():
         return _("It is tested again by itself now.")
     if "address" in changed:

@@ -56,7 +56,9 @@ class Selection:
 
     def names(self, limit: int) -> list[Mailbox]:
         """Return the first of them by name, with what a dialog says about each."""
-        shown = self.mailboxes.only("name", "address", "kind", "is_active", "address_status")
+        shown = self.mailboxes.only(
+            "name", "address", "server_account", "kind", "is_active", "address_status"
+        )
         return list(shown.order_by(Lower("name"), "pk")[:limit])
 
     @property

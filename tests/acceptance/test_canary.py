@@ -103,7 +103,8 @@ seen += [answer.content.decode() for answer in refused]
 seen += [str(answer.headers) for answer in refused]
 for row in [*Mailbox.objects.all(), *ServerProfile.objects.all()]:
     seen += [repr(row), str(row), repr(row.password), f"{row.password}", repr(row.__dict__)]
-form = EditMailboxForm(data=wrong, instance=first, credentials_locked=False)
+olga = User.objects.get()
+form = EditMailboxForm(data=wrong, instance=first, by=olga, credentials_locked=False)
 seen += [repr(form), str(form["password"]), str(form.errors), form.errors.as_json()]
 try:
     Mailbox.objects.update(password=canary)

@@ -119,3 +119,7 @@ def test_the_question_says_that_the_own_address_is_approved(own: Callable[..., M
     page = browser.post(url, {"ids": [str(mailbox.pk)]}).content.decode()
     assert "You approve your own address with this test." in page
     assert "not approved" not in page
+
+
+def test_the_account_of_another_mailbox_is_not_approved(own: Callable[..., Mailbox], mia: User) -> None:
+    assert after_a_try(own(server_account="director"), mia).address_status == AddressStatus.PENDING

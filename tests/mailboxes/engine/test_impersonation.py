@@ -34,7 +34,9 @@ def mastered(mailbox: Mailbox, account: Account, oauth_dovecot: Dovecot) -> Mail
     profile.user_name = oauth_dovecot.master_name
     profile.password = oauth_dovecot.master_password
     profile.save()
-    Mailbox.objects.filter(pk=mailbox.pk).update(allow_credentials=False, password="")
+    Mailbox.objects.filter(pk=mailbox.pk).update(
+        allow_credentials=False, user_name="", password="", server_account=account.user_name
+    )
     return Mailbox.objects.get(pk=mailbox.pk)
 
 
@@ -115,6 +117,14 @@ def test_a_wrong_password_of_the_master_opens_nothing(mastered: Mailbox, receive
 
 def test_the_address_stands_in_where_no_login_user_is_known(mastered: Mailbox) -> None:
     ServerProfile.objects.update(impersonation=Impersonation.MASTER_USER)
-    Mailbox.objects.update(user_name="")
+    Mailbox.objects.update(server_account="")
     who = connecting.credential(Mailbox.objects.get(), "incoming")
     assert who.user_name == f"{mastered.address}*master"
+
+
+@pytest.mark.parametrize("way", [Impersonation.MASTER_USER, Impersonation.SASL_AUTHORIZATION_IDENTITY])
+def test_a_master_opens_no_mailbox_that_an_owner_names(mastered: Mailbox, way: str) -> None:
+    ServerProfile.objects.update(impersonation=way)
+    Mailbox.objects.update(server_account="", user_name="director@contoso.example")
+    who = connecting.credential(Mailbox.objects.get(), "incoming")
+    assert "director" not in f"{who.user_name} {who.authorization_identity}"

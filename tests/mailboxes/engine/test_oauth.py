@@ -415,11 +415,19 @@ def test_an_application_signs_in_by_its_own_permission(
 ) -> None:
     ServerProfile.objects.update(oauth_grant=OAuthGrant.CLIENT_CREDENTIALS)
     authorization.memory.application_opens = person.user_name
+    Mailbox.objects.update(server_account=person.user_name)
     mailbox = Mailbox.objects.get(pk=oauth_mailbox.pk)
     assert receive(mailbox).last_error_code == ""
     assert receive(mailbox).last_error_code == ""
     assert authorization.asked == ["client_credentials"]
     assert OAuthToken.objects.get().server_profile == mailbox.server_profile
+
+
+def test_an_application_opens_no_mailbox_that_an_owner_names(oauth_mailbox: Mailbox) -> None:
+    ServerProfile.objects.update(oauth_grant=OAuthGrant.CLIENT_CREDENTIALS)
+    Mailbox.objects.update(user_name="director@contoso.example")
+    who = connecting.credential(Mailbox.objects.get(pk=oauth_mailbox.pk), "incoming")
+    assert who.user_name == oauth_mailbox.address
 
 
 def test_another_application_has_to_be_asked_for_anew(oauth_mailbox: Mailbox, connect: Connect) -> None:
