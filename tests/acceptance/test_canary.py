@@ -64,8 +64,8 @@ environments:
           server_profile: Refusing, approved: true}}
       - {{address: plain@contoso.example, name: Plain, user_name: plain, server_profile: Untrusted,
           allow_credentials: false, approved: true}}
-      - {{address: token@contoso.example, name: Token, user_name: token, server_profile: Tokens,
-          outgoing: none, allow_credentials: false, approved: true}}
+      - {{address: token@contoso.example, name: Token, server_account: token, server_profile: Tokens,
+          outgoing: none, approved: true}}
 """
 PAGES = """
 from django.contrib.auth.models import User
