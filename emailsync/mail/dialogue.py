@@ -17,6 +17,8 @@ from emailsync.mail.errors import ConnectionLost, MailError, ProtocolViolation
 from emailsync.mail.replies import imap_bye, imap_failure
 
 LITERAL = re.compile(rb"~?\{(\d{1,12})\+?\}\r?\n$")
+# What ends like a literal is part of the text for people here (RFC 9051, section 7.1: resp-text).
+STATUS = re.compile(rb"(?:\*|E\d{1,12}) (?:OK|NO|BAD|BYE|PREAUTH) ", re.IGNORECASE)
 LITERAL_LIMIT = 1024 * 1024
 SKIP_LIMIT = 512 * 1024 * 1024
 # What is kept of all the untagged answers to one command.
@@ -90,7 +92,7 @@ class Dialogue:
                 return
             line = self.read_line()
             tag = line.partition(b" ")[0]
-            while (found := LITERAL.search(line)) is not None:
+            while (found := literal_behind(line)) is not None:
                 self.skip_literal(int(found.group(1)))
                 line = self.read_line()
             self.finish(tag)
@@ -175,7 +177,7 @@ class Dialogue:
     def _keep_literals(self, line: bytes, keep: Callable[[bytes], None]) -> None:
         """Read the rest of an answer whose first line is known."""
         room = ANSWER_LIMIT
-        while (found := LITERAL.search(line)) is not None:
+        while (found := literal_behind(line)) is not None:
             size = int(found.group(1))
             room -= size + len(line)
             if size > LITERAL_LIMIT or room < 0:
@@ -235,6 +237,12 @@ class Dialogue:
     def _not_imap(self, line: bytes) -> ProtocolViolation:
         self.connection.close()
         return ProtocolViolation("The server's answer is not IMAP.", server_reply=self.connection.clean(line))
+
+
+def literal_behind(line: bytes) -> re.Match[bytes] | None:
+    """Return the announcement of counted bytes at the end of a line, with their number as its group."""
+    found = LITERAL.search(line)
+    return None if found is None or STATUS.match(line) else found
 
 
 def _forget(piece: memoryview) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from emailsync.mail.closing import closed_on_failure
 from emailsync.mail.describing import UID
-from emailsync.mail.dialogue import LITERAL, LITERAL_LIMIT, PATIENCE, Dialogue, uid_sets
+from emailsync.mail.dialogue import LITERAL_LIMIT, PATIENCE, Dialogue, literal_behind, uid_sets
 from emailsync.mail.errors import ConnectionLost, MailError, MessageUnreadable, ServerBusy
 from emailsync.mail.grouping import grouped
 from emailsync.mail.incoming import (
@@ -229,7 +229,7 @@ class Fetcher:
         body: RawBody | None = None
         origin: int | None = None
         texts = line
-        while (found := LITERAL.search(line)) is not None:
+        while (found := literal_behind(line)) is not None:
             size = int(found.group(1))
             name = BODY_NAME[self._section].search(line, 0, found.start()) if is_fetch else None
             if name is None:

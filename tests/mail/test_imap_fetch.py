@@ -126,6 +126,21 @@ def test_bodies_are_found_in_every_form(opened: Opened, answer: bytes, content: 
         assert contents(client.fetch([remote(1)])) == {1: content}
 
 
+def test_text_for_people_that_ends_like_a_literal_is_text(opened: Opened) -> None:
+    def chat(peer: Peer, tag: bytes, rest: bytes) -> None:
+        peer.send(b"* OK [ALERT] Still indexing {120}\r\n* no more than {3}\r\n")
+        peer.send(server.fetched(1, b"one") + tag + b" OK Fetched {40}\r\n")
+
+    with ScriptedImap(SMALL) as server, opened(server) as client:
+        server.on("EXAMINE", say(b"* 3 EXISTS\r\n* OK [UIDVALIDITY 7] valid {99}\r\n"))
+        client.open_folder()
+        server.on("UID FETCH", chat)
+        assert contents(client.fetch([remote(1)])) == {1: b"one"}
+        next(client.fetch([remote(1)]))
+        server.forget("UID FETCH")
+        assert contents(client.fetch([remote(2)])) == {2: SMALL[2]}
+
+
 def test_vanished_messages_are_left_out(opened: Opened) -> None:
     with ScriptedImap({1: b"one"}) as server, opened(server) as client:
         assert contents(client.fetch([remote(1), remote(3)])) == {1: b"one"}

@@ -276,7 +276,7 @@ def test_an_endless_answer_is_cut_off(sign_in: SignIn) -> None:
 
 def test_a_huge_literal_among_short_answers_is_refused(sign_in: SignIn) -> None:
     with ScriptedImap() as server:
-        server.on("AUTHENTICATE", say(b"* OK {99999999999}\r\n"))
+        server.on("AUTHENTICATE", say(b"* CAPABILITY {99999999999}\r\n"))
         with pytest.raises(ProtocolViolation):
             sign_in(server)
 
