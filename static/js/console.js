@@ -61,7 +61,7 @@
     if (count && count.textContent !== words) count.textContent = words;    // unequal only: the observer below would loop
   };
   const leaveEverything = grid => grid.querySelectorAll("[data-everything]").forEach(b => b.remove());
-  const dirty = form => !!form.querySelector("#form-errors, [data-said]") || [...form.elements].some(e => e.type === "hidden" ? false
+  const dirty = form => !!form.querySelector("#form-errors:not([data-kept]), [data-said]") || [...form.elements].some(e => e.type === "hidden" ? false
     : e.type === "checkbox" || e.type === "radio" ? e.checked !== e.defaultChecked
     : e.options ? e.selectedIndex !== Math.max([...e.options].findIndex(o => o.defaultSelected), 0)
     : "defaultValue" in e && e.value !== e.defaultValue);
@@ -241,6 +241,7 @@
   });
 
   // A draft was saved: what was sent counts as unchanged, and files that the server holds leave their control.
+  // What kept it from being sent is over with the button; the clock leaves it to whoever is mending it.
   let carried = new Map();
   document.addEventListener("htmx:beforeRequest", e => {
     const form = e.target.closest?.("form") ?? e.target.form;
@@ -251,6 +252,11 @@
     form?.querySelectorAll(":is(input, textarea):not([type=hidden], [type=checkbox])").forEach(i => {
       if (i.type === "file") { if (e.detail.taken.includes(i.name)) i.value = ""; } else if (carried.has(i)) i.defaultValue = carried.get(i);
     });
+    form?.querySelectorAll("#form-errors").forEach(box => { box.dataset.kept = ""; });
+    if (form && e.target.matches('[value="save"]')) {
+      form.querySelectorAll("#form-errors, [data-said], .err").forEach(box => box.remove());
+      form.querySelectorAll("[aria-invalid]").forEach(i => i.removeAttribute("aria-invalid"));
+    }
     note(form);
   });
 

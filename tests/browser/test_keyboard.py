@@ -345,14 +345,20 @@ def test_an_email_is_opened_answered_and_sent(keyboard: Keyboard) -> None:
     expect(keyboard.page.locator("#delivery")).to_be_visible()
 
 
-def test_a_new_email_is_saved_as_a_draft(keyboard: Keyboard) -> None:
+def test_a_new_email_is_saved_as_a_draft_after_sending_was_refused(keyboard: Keyboard) -> None:
     open_emails(keyboard)
     keyboard.command("^New email$")
-    keyboard.type("^To", "malik.barden@contoso.example", reached=True)
+    keyboard.type("^To", "malik.barden at contoso", reached=True)
     keyboard.type("^Subject", "Written without a mouse")
+    keyboard.activate("^Send$")
+    expect(keyboard.page.locator("#form-errors")).to_contain_text("is not an email address")
+    keyboard.type("^To", "malik.barden@contoso.example")
     keyboard.activate("^Save draft$")
     expect(keyboard.page.locator("#draft-state")).to_contain_text("aved")
     keyboard.at("^Save draft$")
+    expect(keyboard.page.locator("#email")).not_to_contain_text("is not an email address")
+    expect(keyboard.page.locator("[data-dirty]")).to_be_empty()
+    expect(keyboard.page.get_by_label("Subject")).to_have_value("Written without a mouse")
 
 
 def test_the_file_of_an_import_can_be_chosen(keyboard: Keyboard) -> None:
