@@ -22,6 +22,7 @@ from playwright.sync_api import expect
 from pytest_django import DjangoDbBlocker
 
 from emailsync.management.selftest.certificates import Authority
+from tests.installation import Installation
 from tests.servers.authorization import AuthorizationServer
 from tests.servers.dovecot import Dovecot
 from tests.servers.postfix import Postfix
@@ -136,6 +137,14 @@ def django_db_setup(django_test_environment: None, django_db_blocker: DjangoDbBl
         connection.settings_dict.update(creation.get_test_db_clone_settings(copy))
         yield
         connection.close()
+
+
+@pytest.fixture(scope="session")
+def tables(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give an SQLite database with all tables and no rows, which installations may begin with."""
+    if os.environ[_DATABASE] == "sqlite":
+        return Path((Path(os.environ[_SHARED]) / "migrated").read_text())
+    return Installation(tmp_path_factory.mktemp("tables")).folder / "emailsync.sqlite3"
 
 
 @pytest.fixture(scope="session", autouse=True)

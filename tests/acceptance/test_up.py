@@ -21,7 +21,6 @@ from urllib.request import HTTPCookieProcessor, build_opener, urlopen
 import psutil
 import pytest
 
-from tests.installation import Installation
 from tests.servers.ports import free_port, is_listening
 from tests.servers.process import ServerProcess
 
@@ -188,18 +187,12 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         installation.close()
 
 
-@pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give an empty database with all its tables; making them takes longer than anything else of a start."""
-    return Installation(tmp_path_factory.mktemp("tables")).folder / "emailsync.sqlite3"
-
-
 @pytest.fixture
 def own_up(tmp_path: Path, tables: Path) -> Iterator[Up]:
     """Give an installation that a test may ill-treat; the test starts it."""
     installation = Up(tmp_path)
     (tmp_path / "data").mkdir(mode=0o700)
-    shutil.copy(tables, tmp_path / "data")
+    shutil.copy(tables, tmp_path / "data/emailsync.sqlite3")
     yield installation
     installation.close()
 

@@ -91,7 +91,7 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def reader(
-    tmp_path_factory: pytest.TempPathFactory, project_folder: Path, browser: Browser
+    tmp_path_factory: pytest.TempPathFactory, tables: Path, project_folder: Path, browser: Browser
 ) -> Iterator[Reader]:
     """Start the mail servers and emailsync, and sign in."""
     folder = tmp_path_factory.mktemp("document")
@@ -101,7 +101,7 @@ def reader(
         postfix = stack.enter_context(Postfix(authority.server, dovecot))
         for name in ("ana", "malik", "support"):
             dovecot.add_user(name, PASSWORD, addresses=[f"{name}@example.org"])
-        installation = Installation(folder / "data", environment={"PASSWORD": PASSWORD})
+        installation = Installation(folder / "data", environment={"PASSWORD": PASSWORD}, tables=tables)
         (folder / "people.yaml").write_text(PEOPLE, encoding="utf-8")
         installation.manage("provision", str(folder / "people.yaml"))
         variables = {**installation.variables, "EMAILSYNC_POLL_INTERVAL": "2"}
