@@ -79,37 +79,43 @@ def world(installed: World) -> Iterator[World]:
             server.start()
 
 
-@pytest.fixture
-def worker(world: World) -> Iterator[Worker]:
+@pytest.fixture(scope="class")
+def worker(installed: World) -> Iterator[Worker]:
     """Give a worker that has already worked."""
-    with world.installation.worker() as running:
-        world.ask()
-        world.expect_it()
+    with installed.installation.worker() as running:
+        installed.ask()
+        installed.expect_it()
         yield running
 
 
-def test_a_broker_that_comes_back_is_used_again(world: World, worker: Worker) -> None:
-    """Work asked for meanwhile is done by the same process."""
-    world.redis.stop()
-    world.ask()
-    time.sleep(OUTAGE)
-    world.redis.start()
+class TestOneWorker:
+    """Whatever goes away, it is the same process that goes on."""
 
-    world.expect_it()
+    def test_a_broker_that_comes_back_is_used_again(self, world: World, worker: Worker) -> None:
+        """Work asked for meanwhile is done by the same process."""
+        world.redis.stop()
+        world.ask()
+        time.sleep(OUTAGE)
+        world.redis.start()
 
-    assert worker.process.process.poll() is None
+        world.expect_it()
 
+        assert worker.process.process.poll() is None
 
-def test_a_database_that_comes_back_is_used_again(world: World, worker: Worker) -> None:
-    """The same process goes on."""
-    world.postgres.stop()
-    time.sleep(OUTAGE)
-    world.postgres.start()
-    world.ask()
+    def test_a_database_that_comes_back_is_used_again(self, world: World, worker: Worker) -> None:
+        """The same process goes on."""
+        world.postgres.stop()
+        time.sleep(OUTAGE)
+        world.postgres.start()
+        world.ask()
 
-    world.expect_it()
+        world.expect_it()
 
-    assert worker.process.process.poll() is None
+        assert worker.process.process.poll() is None
+
+    def test_readiness_follows_the_worker(self, world: World, worker: Worker) -> None:
+        """A living worker makes the installation ready."""
+        assert world.installation.python(READY) == []
 
 
 def test_a_worker_can_start_before_the_database(world: World) -> None:
@@ -123,11 +129,6 @@ def test_a_worker_can_start_before_the_database(world: World) -> None:
         world.expect_it()
 
         assert running.process.process.poll() is None
-
-
-def test_readiness_follows_the_worker(world: World, worker: Worker) -> None:
-    """A living worker makes the installation ready."""
-    assert world.installation.python(READY) == []
 
 
 def test_readiness_names_a_database_that_is_away(world: World) -> None:

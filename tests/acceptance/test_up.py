@@ -78,6 +78,11 @@ class Up:
         assert self.process is not None
         return self.process.process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Say whether the supervisor that was started last still runs."""
+        return self.process is not None and self.process.process.poll() is None
+
     def start(self) -> None:
         """Start, and wait until it says that it is ready."""
         self.close()
@@ -187,14 +192,27 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
         installation.close()
 
 
-@pytest.fixture
-def own_up(tmp_path: Path, tables: Path) -> Iterator[Up]:
-    """Give an installation that a test may ill-treat; the test starts it."""
-    installation = Up(tmp_path)
-    (tmp_path / "data").mkdir(mode=0o700)
-    shutil.copy(tables, tmp_path / "data/emailsync.sqlite3")
+def prepared(folder: Path, tables: Path) -> Up:
+    """Return an installation that begins with tables: making them takes longer than all else of a start."""
+    (folder / "data").mkdir(mode=0o700)
+    shutil.copy(tables, folder / "data/emailsync.sqlite3")
+    return Up(folder)
+
+
+@pytest.fixture(scope="module")
+def ill_treated(tmp_path_factory: pytest.TempPathFactory, tables: Path) -> Iterator[Up]:
+    """Give an installation that tests may kill and stop."""
+    installation = prepared(tmp_path_factory.mktemp("ill-treated"), tables)
     yield installation
     installation.close()
+
+
+@pytest.fixture
+def own_up(ill_treated: Up) -> Up:
+    """Give that installation, running."""
+    if not ill_treated.is_running:
+        ill_treated.start()
+    return ill_treated
 
 
 def test_it_prints_where_to_go_and_how_to_sign_in(up: Up) -> None:
@@ -283,7 +301,6 @@ def test_a_second_one_on_the_same_folder_is_refused(up: Up) -> None:
 
 def test_killed_children_are_started_again(own_up: Up) -> None:
     """Web server, worker and mail server."""
-    own_up.start()
     killed = [own_up.child(program) for program in ("gunicorn", "emailsync.management.worker", "demo")]
 
     own_up.kill(killed)
@@ -296,7 +313,6 @@ def test_killed_children_are_started_again(own_up: Up) -> None:
 
 def test_a_killed_supervisor_leaves_no_orphan_and_the_next_start_goes_on(own_up: Up) -> None:
     """The password is not printed twice, and mail that was stored stays."""
-    own_up.start()
     wait_for(lambda: bool(own_up.messages("ana.bowman")))
     before = set(own_up.messages("ana.bowman"))
     children = own_up.children()
@@ -312,7 +328,6 @@ def test_a_killed_supervisor_leaves_no_orphan_and_the_next_start_goes_on(own_up:
 
 def test_ctrl_c_stops_everything_within_seconds(own_up: Up) -> None:
     """Without a traceback."""
-    own_up.start()
     children = own_up.children()
     assert own_up.process is not None
 
@@ -325,7 +340,6 @@ def test_ctrl_c_stops_everything_within_seconds(own_up: Up) -> None:
 
 def test_a_removed_demo_leaves_nothing_and_stays_away(own_up: Up) -> None:
     """Its server ends; the web server and the worker go on."""
-    own_up.start()
     ports = own_up.demo_ports
     server = own_up.child("demo")
 
@@ -336,17 +350,20 @@ def test_a_removed_demo_leaves_nothing_and_stays_away(own_up: Up) -> None:
     assert not (own_up.folder / "data/demo").exists()
     assert "There are: none yet" in own_up.manage("diagnose", "--environment", "contoso-demo").stderr
     wait_for(own_up.is_ready)
-
-
-def test_the_administrators_password_can_be_given_and_changed(own_up: Up) -> None:
-    """It is set at every start and never printed; without --demo there is no demo."""
-    own_up.words = ()
-    own_up.start()
     own_up.close()
-    own_up.extra = {"EMAILSYNC_ADMIN_PASSWORD": "a password of my own"}
 
-    own_up.start()
 
-    assert "Password  the one in EMAILSYNC_ADMIN_PASSWORD" in own_up.said
-    assert own_up.run("-c", CHECK_PASSWORD).returncode == 0
-    assert not (own_up.folder / "data/demo").exists()
+def test_the_administrators_password_can_be_given_and_changed(tmp_path: Path, tables: Path) -> None:
+    """It is set at every start and never printed; without --demo there is no demo."""
+    installation = prepared(tmp_path, tables)
+    installation.words = ()
+    with closing(installation):
+        installation.start()
+        installation.close()
+        installation.extra = {"EMAILSYNC_ADMIN_PASSWORD": "a password of my own"}
+
+        installation.start()
+
+        assert "Password  the one in EMAILSYNC_ADMIN_PASSWORD" in installation.said
+        assert installation.run("-c", CHECK_PASSWORD).returncode == 0
+        assert not (installation.folder / "data/demo").exists()
