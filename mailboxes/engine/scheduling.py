@@ -30,7 +30,7 @@ from django.db import (
     models,
     transaction,
 )
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -111,14 +111,19 @@ def _question() -> tuple[str, list[Any]]:
 
 
 def forget_future(now: datetime) -> None:
-    """Make due again what a clock that was ahead of time has put off, however far ahead it was."""
-    limit = now + FURTHEST
+    """Make due again what a clock that was ahead of time has put off, however far ahead it was.
+
+    A direction that seems to have been run in the future was put off by such a clock. A lease is only cut to
+    its length: its holder may be alive, and renews it.
+    """
+    limit, lapse = now + FURTHEST, now + settings.LEASE
     for model in KINDS:
-        model._base_manager.filter(leased_until__gt=limit).update(leased_until=None)
-        model._base_manager.filter(queued_until__gt=limit).update(queued_until=None)
-    for model in (WorkerState, OAuthToken):
-        model._base_manager.filter(due_at__gt=limit).update(due_at=now)
-    OutgoingMessage.objects.waiting().filter(next_attempt_at__gt=limit).update(next_attempt_at=now)
+        model._base_manager.filter(leased_until__gt=lapse).update(leased_until=lapse)
+        model._base_manager.filter(queued_until__gt=now + WAKE_UP_PATIENCE).update(queued_until=None)
+    OAuthToken.objects.filter(due_at__gt=limit).update(due_at=now)
+    WorkerState.objects.filter(Q(due_at__gt=limit) | Q(last_started_on__gt=now)).update(due_at=now)
+    too_late = now + 2 * settings.RETRY_DELAY
+    OutgoingMessage.objects.waiting().filter(next_attempt_at__gt=too_late).update(next_attempt_at=now)
     Reconciliation.objects.filter(due_on__gt=limit).update(due_on=now)
 
 

@@ -16,17 +16,18 @@ from pytest_django import Settings
 
 from emailsync import ticker
 from emailsync.mail import parsing
+from emailsync.mail.composing import Draft
 from emailsync.mail.incoming import Spool
-from emailsync.mail.parsing import ParsedMessage
+from emailsync.mail.parsing import Address, ParsedMessage
 from emailsync.management.selftest.scripted import Peer
 from emailsync.management.selftest.scripted_imap import ScriptedImap, refuse
 from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from emailsync.web.upgrading import MIGRATE
 from mailboxes import tasks
-from mailboxes.choices import LedgerOutcome, ResultStatus, RunState
-from mailboxes.engine import delivering, diagnosing, preparing, rows, syncing
+from mailboxes.choices import Direction, LedgerOutcome, ResultStatus, RunState
+from mailboxes.engine import delivering, diagnosing, preparing, rows, scheduling, syncing
 from mailboxes.models import Alert, Diagnosis, LedgerEntry, Mailbox, Message, RawMessage, WorkerState
-from mailboxes.services import approval, diagnosis, editing
+from mailboxes.services import approval, diagnosis, editing, outgoing
 from profiles.choices import IncomingMethod
 from profiles.models import ServerProfile
 
@@ -197,7 +198,7 @@ def test_mail_goes_on_after_a_clock_that_was_a_year_ahead_was_put_right(
     box: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ahead = timezone.now() + timedelta(days=365)
-    WorkerState.objects.update(due_at=ahead, leased_until=ahead, queued_until=ahead)
+    WorkerState.objects.update(due_at=ahead, queued_until=ahead)
     clock = ticker.Ticker()
     found: list[int] = []
 
@@ -228,6 +229,32 @@ def test_a_clock_that_is_put_back_while_a_worker_runs_holds_up_nothing(
     monkeypatch.setattr("emailsync.ticker.timezone.now", lambda: next(times))
     clock.run()
     assert found == [0, 2]
+
+
+def test_what_a_clock_an_hour_ahead_put_off_does_not_wait_for_that_hour(
+    box: Mailbox, imap: ScriptedImap, receive: Receive, settings: Settings, now: datetime
+) -> None:
+    receive(box)
+    hour = timedelta(hours=1)
+    states = WorkerState.objects.filter(direction=Direction.INCOMING)
+    states.update(last_started_on=now + hour, due_at=now + hour + settings.POLL_INTERVAL)
+    draft = Draft(
+        Address("", box.address), to=(Address("", "ben@example.org"),), subject="Hello", text="Hello"
+    )
+    message = outgoing.queue(box, draft, by=None, now=now + hour)
+    scheduling.forget_future(now)
+    assert states.due(now).exists()
+    message.refresh_from_db()
+    assert message.next_attempt_at == now
+
+
+def test_a_lease_given_by_a_clock_ahead_of_time_lasts_no_longer_than_others(
+    box: Mailbox, settings: Settings, now: datetime
+) -> None:
+    WorkerState.objects.update(leased_until=now + timedelta(hours=1))
+    scheduling.forget_future(now)
+    later = now + settings.LEASE + timedelta(seconds=1)
+    assert (WorkerState.objects.workable(now).count(), WorkerState.objects.workable(later).count()) == (0, 2)
 
 
 def test_a_database_that_refuses_one_message_quarantines_it_alone(
