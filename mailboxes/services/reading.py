@@ -10,7 +10,14 @@ from typing import BinaryIO
 
 from django.utils.translation import gettext as _
 
-from emailsync.mail.parsing import AttachmentInfo, ParsedMessage, attachment_content, parse, parse_file
+from emailsync.mail.parsing import (
+    AttachmentInfo,
+    ParsedMessage,
+    attachment_beginnings,
+    attachment_content,
+    parse,
+    parse_file,
+)
 from mailboxes import sanitizing
 from mailboxes.models import Message, RawMessage
 from profiles.models import EmailSettings
@@ -68,20 +75,32 @@ def html_of(message: Message, *, remote_images: bool = False) -> sanitizing.Safe
     restricted = is_restricted(message)
     blocked = set(message.attachments.filter(is_blocked=True).values_list("position", flat=True))
     wanted = sanitizing.referenced_images(content.html)
-    pictures: dict[str, str] = {}
+    chosen: dict[str, AttachmentInfo] = {}
     room = PICTURES_TOGETHER
     for info in content.attachments:
         if info.position in blocked:
             continue
         name = sanitizing.content_id(info.content_id)
-        fits = info.size <= min(LARGEST_PICTURE, room) and len(pictures) < MOST_PICTURES
-        if name in wanted and name not in pictures and fits and info.content_type in sanitizing.IMAGE_TYPES:
-            _info, chunks = attachment(message, info.position)
-            pictures[name] = f"data:{info.content_type};base64,{b64encode(b''.join(chunks)).decode('ascii')}"
+        fits = info.size <= min(LARGEST_PICTURE, room) and len(chosen) < MOST_PICTURES
+        if name in wanted and name not in chosen and fits and info.content_type in sanitizing.IMAGE_TYPES:
+            chosen[name] = info
             room -= info.size
+    pictures = _written_out(message, chosen) if chosen else {}
     return sanitizing.sanitize(
         content.html, inline_images=pictures, remote_images=remote_images, restricted=restricted
     )
+
+
+def _written_out(message: Message, pictures: dict[str, AttachmentInfo]) -> dict[str, str]:
+    """Return the pictures as addresses that hold them (RFC 2397), the message being gone through once."""
+    with open_raw(message) as stream:
+        source = stream if message.size > LARGE else stream.read()
+        positions = [info.position for info in pictures.values()]
+        contents = attachment_beginnings(source, positions, length=LARGEST_PICTURE)
+    return {
+        name: f"data:{info.content_type};base64,{b64encode(contents[info.position]).decode('ascii')}"
+        for name, info in pictures.items()
+    }
 
 
 def attachment(message: Message, position: int) -> tuple[AttachmentInfo, Iterator[bytes]]:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries, Settings
 
@@ -227,6 +229,18 @@ def test_the_frame_of_a_message_whose_file_is_gone_says_so(reader: Client, recei
     message = receive(letter(html="<p>words</p>").as_bytes())
     RawMessage.objects.filter(message=message).update(content=None, file="gone/away")
     assert "Restore it from a backup" in reader.get(address("message_html", message)).content.decode()
+
+
+def test_a_message_is_gone_through_once_for_all_its_pictures(reader: Client, receive: Receive) -> None:
+    message = letter(html="".join(f'<img src="cid:p{number}@x">' for number in range(5)))
+    for number in range(5):
+        picture = PIXEL + bytes([number])
+        message.add_attachment(picture, "image", "png", cid=f"<p{number}@x>", disposition="inline")
+    kept = receive(message.as_bytes())
+    with CaptureQueriesContext(connection) as queries:
+        shown = reading.html_of(kept).html
+    assert [shown.count(b64encode(PIXEL + bytes([number])).decode()) for number in range(5)] == [1] * 5
+    assert sum('FROM "mailboxes_rawmessage"' in query["sql"] for query in queries) == 2
 
 
 def test_the_html_of_a_message_without_html_is_not_found(reader: Client, receive: Receive) -> None:
