@@ -115,6 +115,18 @@ def test_a_screen_is_accessible_and_fits(
     examine(shown, screen)
 
 
+@pytest.mark.parametrize("width", [641, 1280, 1366])
+@pytest.mark.parametrize("screen", ["mailboxes", "emails of the environment", "server profiles"])
+def test_a_table_scrolls_sideways_at_no_width_where_it_begins_to_show_more(
+    visit: Visit, console: Console, screen: str, width: int
+) -> None:
+    page = visit(1440)
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto(console.url + SCREENS[screen])
+    table = page.locator("main .scrollx")
+    assert table.evaluate("table => table.scrollWidth <= table.clientWidth")
+
+
 @pytest.mark.parametrize("screen", list(PATHS))
 def test_a_screen_of_a_mailbox_is_accessible_and_fits(
     shown: Page, console: Console, examine: Examine, screen: str
