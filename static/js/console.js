@@ -240,6 +240,19 @@
     secrets = new Map();
   });
 
+  // What a command was just done with stays ticked for the next one, as far as the list still shows it. "All that
+  // match" does not: the rows of one page are not what was meant.
+  let ticked = [];
+  document.addEventListener("htmx:beforeSwap", e => {
+    const { target, requestConfig } = e.detail, isNews = target.id === "list" && requestConfig.triggeringEvent?.type === "records:changed";
+    ticked = isNews && !document.querySelector("[data-everything]") ? [...target.querySelectorAll(".rowcheck:checked")].map(r => r.value) : [];
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    document.querySelectorAll("#list .rowcheck").forEach(r => { r.checked ||= ticked.includes(r.value); });
+    if (ticked.length) document.querySelectorAll("[data-grid]").forEach(syncGrid);
+    ticked = [];
+  });
+
   // A draft was saved: what was sent counts as unchanged, and files that the server holds leave their control.
   // What kept it from being sent is over with the button; the clock leaves it to whoever is mending it.
   let carried = new Map();

@@ -267,7 +267,10 @@ def test_two_mailboxes_are_changed_to_the_end(keyboard: Keyboard) -> None:
     keyboard.choose("^Incoming email that is kept", "Email messages in response to email")
     keyboard.activate("^Change$")
     keyboard.hears("2 mailboxes changed")
-    keyboard.at("^New mailbox$")
+    keyboard.at("^Edit$")
+    keyboard.command("^Test & Enable")
+    expect(keyboard.dialog).to_contain_text("Test 2 mailboxes?")
+    keyboard.press("Escape")
 
 
 def test_default_email_settings_are_applied(keyboard: Keyboard) -> None:
