@@ -46,6 +46,9 @@ NO_SUITE = {
     *("UNKNOWN_CIPHER_RETURNED", "NO_CIPHER_MATCH"),
 }
 
+#: How TLS ends that nobody refused: it was broken off, cleanly or not.
+CLOSED_TLS = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+
 
 def _certificate(problem: BaseException, clean: Clean) -> MailError:
     kind, sentence = CERTIFICATES.get(
@@ -68,7 +71,8 @@ def _tls(problem: BaseException, clean: Clean) -> MailError:
         return errors.TlsSuiteMissing(
             gettext_noop("The server offers none of the cipher suites that are safe.")
         )
-    if "UNEXPECTED_EOF" in reason or isinstance(problem, ssl.SSLEOFError):
+    # A server that is being restarted may end its TLS properly, in the middle of the handshake.
+    if "UNEXPECTED_EOF" in reason or isinstance(problem, CLOSED_TLS):
         return errors.ConnectionLost(gettext_noop("The server closed the connection while TLS was used."))
     words = reason.replace("_", " ").lower() or clean(str(problem))
     return errors.TlsFailed(f"TLS with the server failed: {words}.")

@@ -42,6 +42,8 @@ def test_each_kind_has_a_code_of_its_own() -> None:
     [
         (ssl.SSLCertVerificationError(1, "bad"), errors.CertificateInvalid),
         (ssl.SSLEOFError(8, "eof"), errors.ConnectionLost),
+        (ssl.SSLZeroReturnError(6, "TLS/SSL connection has been closed (EOF)"), errors.ConnectionLost),
+        (ssl.SSLSyscallError(5, "Some I/O error occurred"), errors.ConnectionLost),
         (ssl.SSLError(1, "bad"), errors.TlsFailed),
         (socket.gaierror(-2, "unknown"), errors.HostNotFound),
         (TimeoutError(), errors.TimedOut),
