@@ -1,6 +1,6 @@
 """System checks: what is missing, wrong or unsafe in this installation, each with an id and the way out.
 
-Errors (E001 to E003) mean that starting would lose or hide something: `up`, the web server and the worker
+Errors (E001 to E004) mean that starting would lose or hide something: `up`, the web server and the worker
 refuse to start on them. The others are asked by `manage.py check --deploy`.
 """
 
