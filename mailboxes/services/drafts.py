@@ -7,8 +7,10 @@ from datetime import datetime
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet, Sum
+from django.utils.translation import gettext as _
 
 from emailsync.mail.composing import DraftAttachment, new_message_id
+from emailsync.mail.parsing import attachment_content, parse
 from mailboxes import access
 from mailboxes.choices import OutgoingStatus
 from mailboxes.models import DraftFile, Mailbox, Message, OutgoingMessage
@@ -112,8 +114,49 @@ def files_of(draft: OutgoingMessage) -> tuple[DraftAttachment, ...]:
     )
 
 
+@transaction.atomic
+def take_back(message: OutgoingMessage, *, by: User | None, now: datetime) -> None:
+    """Make a draft again of an email that reached nobody, so that it is corrected before it is sent again.
+
+    Raises NotNow.
+    """
+    access.require(by, Permission.SEND_EMAIL, message.mailbox)
+    content = bytes(message.content)
+    parsed = parse(content)
+    # Of two at once only the first finds it: whoever comes second waits here and is refused.
+    unsent = OutgoingMessage.objects.filter(pk=message.pk, status__in=outgoing.UNSENT, accepted=[])
+    if not unsent.update(
+        status=OutgoingStatus.DRAFT,
+        to=[", ".join(message.to)],
+        cc=[", ".join(message.cc)],
+        bcc=[", ".join(message.bcc)],
+        text=parsed.text,
+        edited_on=now,
+        content=b"",
+        recipients=[],
+        refused={},
+        error="",
+        error_code="",
+        next_attempt_at=None,
+    ):
+        raise outgoing.NotNow(_("Only an email that reached nobody can be edited."))
+    files = (attachment_content(content, part.position) for part in parsed.attachments)
+    DraftFile.objects.bulk_create(
+        DraftFile(
+            draft=message,
+            filename=part.filename,
+            content_type=part.content_type,
+            size=len(bytes_of_it),
+            content=bytes_of_it,
+        )
+        for part, bytes_of_it in files
+    )
+    _measure(message)
+    outgoing.resolve_alerts(message, now=now)
+
+
 def discard(draft: OutgoingMessage, *, by: User | None) -> bool:
     """Delete a draft and its files; says whether it was still there."""
     access.require(by, Permission.SEND_EMAIL, draft.mailbox)
-    deleted, _rows = OutgoingMessage.objects.filter(pk=draft.pk, status=OutgoingStatus.DRAFT).delete()
+    deleted, _by_model = OutgoingMessage.objects.filter(pk=draft.pk, status=OutgoingStatus.DRAFT).delete()
     return deleted > 0

@@ -140,7 +140,7 @@ def retry(message: OutgoingMessage, *, by: User | None, now: datetime, is_certai
         error="",
         refused={},
     )
-    _resolve(message, now=now)
+    resolve_alerts(message, now=now)
     _wake(message.mailbox, now=now)
 
 
@@ -148,7 +148,7 @@ def cancel(message: OutgoingMessage, *, by: User | None, now: datetime) -> None:
     """Take back a message that still waits or has failed. Raises NotNow."""
     access.require(by, Permission.SEND_EMAIL, message.mailbox)
     _move(message, CANCELABLE, status=OutgoingStatus.CANCELED, next_attempt_at=None)
-    _resolve(message, now=now)
+    resolve_alerts(message, now=now)
 
 
 def settle(message: OutgoingMessage, *, sent: bool, by: User | None, now: datetime) -> None:
@@ -169,7 +169,7 @@ def settle(message: OutgoingMessage, *, sent: bool, by: User | None, now: dateti
         error="",
     )
     Correspondent.objects.note(message.mailbox.environment_id, message.accepted, now=now)
-    _resolve(message, now=now)
+    resolve_alerts(message, now=now)
 
 
 def _move(message: OutgoingMessage, allowed: tuple[OutgoingStatus, ...], **changes: object) -> None:
@@ -180,6 +180,7 @@ def _move(message: OutgoingMessage, allowed: tuple[OutgoingStatus, ...], **chang
     message.refresh_from_db(fields=list(changes))
 
 
-def _resolve(message: OutgoingMessage, *, now: datetime) -> None:
+def resolve_alerts(message: OutgoingMessage, *, now: datetime) -> None:
+    """Resolve what is told of `message`: somebody has decided about it."""
     for kind in ("email_failed", "email_uncertain", "email_retrying", "email_refused_in_part"):
         wall.resolve(kind, mailbox=message.mailbox, now=now, about=str(message.pk))

@@ -136,6 +136,10 @@ SAID = {
         gettext_lazy("Waiting to be sent again"),
         gettext_lazy("A worker takes it up within seconds."),
     ),
+    "edit": (
+        gettext_lazy("The email is a draft again"),
+        gettext_lazy("It goes out when you select Send."),
+    ),
     "discard": (gettext_lazy("Draft discarded"), ""),
 }
 
@@ -158,6 +162,9 @@ def outgoing_command(request: HttpRequest, slug: str, pk: UUID, number: int) -> 
             outgoing.retry(message, by=by, now=now)
         elif action == "cancel":
             outgoing.cancel(message, by=by, now=now)
+        elif action == "edit":
+            drafts.take_back(message, by=by, now=now)
+            back = mail_url("email_draft", mailbox, message.pk)
         elif action == "discard":
             return _discard(request, message, by=by)
         else:
@@ -167,11 +174,11 @@ def outgoing_command(request: HttpRequest, slug: str, pk: UUID, number: int) -> 
             request, back, title=_("Nothing was changed"), text=str(error), intent="warning"
         )
     title, text = (str(words) for words in SAID[action])
-    if is_fragment(request) and action not in QUESTIONS:
+    if is_fragment(request) and action not in {*QUESTIONS, "edit"}:
         # The button is gone with the old state: the new state takes the focus.
         _template, context = _outgoing_page(request.user, slug, message.mailbox_id, message.pk)
         return render(request, "mailboxes/_delivery.html", {**context, "focus": True})
-    return saved_response(request, back, title=title, text=text)
+    return saved_response(request, back, title=title, text=text, leave=action == "edit")
 
 
 def _discard(request: HttpRequest, message: OutgoingMessage, *, by: User) -> HttpResponse:

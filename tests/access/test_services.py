@@ -312,6 +312,9 @@ SERVICES: list[Service] = [
         lambda w, by: drafts.save(w.here.owned, WRITTEN, by=by, now=NOW),
         "owned",
     ),
+    Service(
+        drafts.take_back, READ_EMAIL, lambda w, by: drafts.take_back(w.here.sent["other"], by=by, now=NOW)
+    ),
     Service(drafts.discard, READ_EMAIL, lambda w, by: drafts.discard(w.here.sent["other"], by=by)),
     Service(
         services.save_tracking,

@@ -5,14 +5,22 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
+from mailboxes.alerts import wall
 from mailboxes.choices import OutgoingStatus
-from mailboxes.models import Mailbox, OutgoingMessage
+from mailboxes.models import Alert, Mailbox, OutgoingMessage
 from tests.mailboxes.emails.world import outgoing
 
 HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def url(mailbox: Mailbox) -> str:
+    """Give the address of the form of a new email."""
+    return reverse("mailboxes:email_create", args=["contoso", mailbox.pk])
 
 
 def address(name: str, message: OutgoingMessage) -> str:
@@ -80,6 +88,45 @@ def test_a_failed_email_says_why_and_what_to_do(reader: Client, make: Any) -> No
 
 def test_a_failed_email_is_tried_again(reader: Client, make: Any) -> None:
     assert command(reader, make(OutgoingStatus.FAILED), "retry").status == OutgoingStatus.PENDING_SEND
+
+
+def test_a_failed_email_is_taken_back_corrected_and_sent(reader: Client, url: str) -> None:
+    form = {
+        "to": "nobody@b.example, ana@b.example",
+        "cc": "max@b.example",
+        "subject": "Hi",
+        "text": "One\nTwo",
+    }
+    file = SimpleUploadedFile("offer.pdf", b"%PDF", "application/pdf")
+    reader.post(url, {**form, "once": "a", "attachments": file})
+    message = OutgoingMessage.objects.get()
+    OutgoingMessage.objects.update(status=OutgoingStatus.FAILED, refused={"nobody@b.example": "550 unknown"})
+    answer = reader.post(address("outgoing_command", message), {"action": "edit"}, headers=HTMX)
+    assert answer.headers["HX-Redirect"] == address("email_draft", message)
+    page = reader.get(address("email_draft", message))
+    assert page.context["form"].initial["to"] == "nobody@b.example, ana@b.example"
+    assert page.context["form"].initial["text"].splitlines() == ["One", "Two"]
+    assert "offer.pdf" in page.content.decode()
+    reader.post(address("email_draft", message), {**form, "to": "ana@b.example", "once": message.once})
+    message.refresh_from_db()
+    assert (message.status, message.recipients) == (
+        OutgoingStatus.PENDING_SEND,
+        ["ana@b.example", "max@b.example"],
+    )
+    assert (message.attachment_count, message.refused) == (1, {})
+
+
+def test_an_email_that_reached_somebody_is_not_edited(reader: Client, make: Any) -> None:
+    message = make(OutgoingStatus.FAILED, accepted=["ana@b.example"])
+    assert 'value="edit"' not in page(reader, message)
+    assert command(reader, message, "edit").status == OutgoingStatus.FAILED
+
+
+def test_editing_a_failed_email_resolves_its_alert(reader: Client, make: Any, now: datetime) -> None:
+    message = make(OutgoingStatus.FAILED)
+    wall.raise_alert("email_failed", now=now, mailbox=message.mailbox, about=str(message.pk))
+    command(reader, message, "edit")
+    assert not Alert.objects.open().exists()
 
 
 def test_a_waiting_email_is_canceled(reader: Client, make: Any) -> None:
