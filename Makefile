@@ -4,6 +4,8 @@ SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory --no-builtin-rules
+# What one process compiles the next need not, whatever the surroundings say: the tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The system's Python where it can make an environment: distributions optimize theirs by a profile, and one compiled
 # without is a fifth slower.
@@ -24,7 +26,7 @@ TEMPLATES = $(shell find templates -name '*.html')
 
 # What asks no database, or one of its own, is not run a second time on PostgreSQL.
 ON_ANY_DATABASE = acceptance access house mail servers $(addprefix commands/test_,selftest.py settings.py \
-                  supervising.py preparing.py)
+                  supervising.py preparing.py worker.py) web/test_widgets.py
 
 .PHONY: help
 help: ## List the commands
