@@ -14,7 +14,6 @@ import time
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -36,8 +35,6 @@ RENEW_BEFORE = timedelta(minutes=5)
 ENOUGH = timedelta(seconds=15)
 #: Between two looks at a token that somebody else renews, in seconds.
 PAUSE = 0.05
-#: Between two attempts to store what a provider gave while the database is away, in seconds.
-STORE_PAUSE = 0.5
 #: How often the exchange of a code is tried while the provider does not answer, and how far apart.
 ATTEMPTS = 5
 ATTEMPT_PAUSE = timedelta(seconds=10)
@@ -146,29 +143,18 @@ def _renew(lease: scheduling.Lease, token: OAuthToken, profile: ServerProfile) -
             with scheduling.fenced(lease, asked_on=token.asked_on):
                 pass
             raise
-    _store(lease, token, tokens, profile)
+
+    def keep() -> None:
+        with scheduling.fenced(lease):
+            _keep(token, tokens, profile, now=timezone.now())
+
+    # The provider may never give it again.
+    scheduling.insist(keep)
     return tokens.access_token
 
 
 def _lost(error: GrantExpired) -> GrantExpired:
     return GrantExpired(eligibility.PERMISSION_LOST, server_reply=error.server_reply)
-
-
-def _store(lease: scheduling.Lease, token: OAuthToken, tokens: oauth.Tokens, profile: ServerProfile) -> None:
-    """Commit what a provider gave, though the database be away for a while: it may never give it again."""
-    patience = Deadline.after(PROBE_SECONDS)
-    while True:
-        try:
-            with scheduling.fenced(lease):
-                _keep(token, tokens, profile, now=timezone.now())
-        except (OperationalError, InterfaceError) as error:
-            if not patience.remaining():
-                raise
-            log.warning("The renewed token %s cannot be stored yet: %s", token.pk, error)
-            connection.close_if_unusable_or_obsolete()
-            time.sleep(STORE_PAUSE)
-        else:
-            return
 
 
 def _keep(token: OAuthToken, tokens: oauth.Tokens, profile: ServerProfile, *, now: datetime) -> None:

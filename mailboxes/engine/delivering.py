@@ -199,9 +199,9 @@ class Sending:
 
     def _write(self) -> None:
         """Write what the server said last, with or without the lease: nobody else knows it."""
-        with transaction.atomic():
-            self._record()
-        self._is_written()
+        if self._unwritten is not None:
+            scheduling.insist(transaction.atomic(self._record))
+            self._is_written()
 
     def _record(self) -> None:
         if self._unwritten is not None:

@@ -15,7 +15,8 @@ import functools
 import logging
 import os
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db import (
     DatabaseError,
     InterfaceError,
+    OperationalError,
     connection,
     models,
     transaction,
@@ -34,6 +36,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from emailsync.mail.wire import Deadline
 from emailsync.web import upgrading
 from mailboxes.choices import RunState
 from mailboxes.models import (
@@ -60,6 +63,10 @@ CLAIM_LIMIT = 100
 
 #: Nothing is put off for longer; what seems to be was written by a clock that was ahead of time.
 FURTHEST = timedelta(days=2)
+
+#: How long what nobody else knows is kept while the database is away, and the pause between two attempts.
+INSIST_SECONDS = 60.0
+INSIST_PAUSE = 0.5
 
 #: What is handed out, in this order.
 KINDS: tuple[type[Any], ...] = (Diagnosis, Detection, Job, OAuthVisit, OAuthToken, WorkerState)
@@ -117,11 +124,12 @@ def forget_future(now: datetime) -> None:
     its length: its holder may be alive, and renews it.
     """
     limit, lapse = now + FURTHEST, now + settings.LEASE
+    was_ahead = Q(last_started_on__gt=now) | Q(last_success_on__gt=now) | Q(last_error_on__gt=now)
     for model in KINDS:
         model._base_manager.filter(leased_until__gt=lapse).update(leased_until=lapse)
         model._base_manager.filter(queued_until__gt=now + WAKE_UP_PATIENCE).update(queued_until=None)
     OAuthToken.objects.filter(due_at__gt=limit).update(due_at=now)
-    WorkerState.objects.filter(Q(due_at__gt=limit) | Q(last_started_on__gt=now)).update(due_at=now)
+    WorkerState.objects.filter(Q(due_at__gt=limit) | was_ahead).update(due_at=now)
     too_late = now + 2 * settings.RETRY_DELAY
     OutgoingMessage.objects.waiting().filter(next_attempt_at__gt=too_late).update(next_attempt_at=now)
     Reconciliation.objects.filter(due_on__gt=limit).update(due_on=now)
@@ -182,6 +190,22 @@ def fenced(lease: Lease, **changes: object) -> Iterator[None]:
         if not lease.rows.update(leased_until=timezone.now() + settings.LEASE, **changes):
             raise LeaseLost(f"{lease.model.__name__} {lease.pk}")
         yield
+
+
+def insist(write: Callable[[], None]) -> None:
+    """Do `write`, a transaction, though the database be away for a while: nobody can repeat what it holds."""
+    patience = Deadline.after(INSIST_SECONDS)
+    while True:
+        try:
+            write()
+        except (OperationalError, InterfaceError) as error:
+            if not patience.remaining():
+                raise
+            log.warning("What nobody else knows cannot be stored yet: %s", error)
+            connection.close_if_unusable_or_obsolete()
+            time.sleep(INSIST_PAUSE)
+        else:
+            return
 
 
 def release(lease: Lease, **changes: object) -> None:

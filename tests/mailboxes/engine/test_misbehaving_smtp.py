@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import Settings
@@ -495,6 +496,22 @@ def test_a_message_canceled_at_the_last_moment_is_not_sent(
         OutgoingStatus.SENT,
     ]
     assert len(smtp.bodies) == 2
+
+
+def test_an_answer_is_stored_though_the_database_is_away_for_a_moment(
+    box: Mailbox, smtp: ScriptedSmtp, send: Send, message: OutgoingMessage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, failures = recording.taken, [OperationalError("No space left on device")] * 3
+
+    def fail_at_first(*arguments: Any, **named: Any) -> None:
+        if failures:
+            raise failures.pop()
+        taken(*arguments, **named)
+
+    monkeypatch.setattr(recording, "taken", fail_at_first)
+    monkeypatch.setattr(scheduling, "INSIST_PAUSE", 0.01)
+    send(box)
+    assert (status_after(message), len(smtp.bodies)) == (OutgoingStatus.SENT, 1)
 
 
 def test_the_moment_before_a_body_is_committed_with_what_came_before(

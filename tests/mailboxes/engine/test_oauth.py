@@ -16,7 +16,7 @@ from emailsync.mail.endpoint import Protocol
 from emailsync.mail.errors import AuthorizationBusy, ClientRefused, GrantExpired, GrantMissing
 from emailsync.mail.registry import INCOMING
 from mailboxes.choices import ResultStatus
-from mailboxes.engine import authorizing, connecting, diagnosing
+from mailboxes.engine import authorizing, connecting, diagnosing, scheduling
 from mailboxes.models import Alert, Mailbox, Message, OAuthToken, OAuthVisit, WorkerState
 from mailboxes.services import authorization as services
 from mailboxes.services import diagnosis
@@ -296,7 +296,7 @@ def test_a_renewal_is_stored_though_the_database_is_away_for_a_moment(
         keep(*args, **kwargs)
 
     monkeypatch.setattr(authorizing, "_keep", keep_or_fail)
-    monkeypatch.setattr(authorizing, "STORE_PAUSE", 0.01)
+    monkeypatch.setattr(scheduling, "INSIST_PAUSE", 0.01)
     assert receive(oauth_mailbox).last_error_code == ""
     assert OAuthToken.objects.get().refresh_token.reveal() in authorization.memory.refresh
 
