@@ -1,10 +1,12 @@
 """Try a server out step by step, and say of each step what was done, what was seen and what to do."""
 
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, repeat
+from typing import Generic, TypeVar
 
 from emailsync.mail.auth import Credential
 from emailsync.mail.composing import Draft, compose, new_message_id
@@ -24,6 +26,7 @@ ARRIVAL_PATIENCE = 20.0
 #: How many of the newest messages are looked at where a server cannot search.
 NEWEST = 5
 ARRIVAL_PAUSES = (0.05, 0.2, 0.5, 1.0, 2.0)
+Client = TypeVar("Client", bound=ImapClient | Pop3Client | SmtpClient)
 
 
 @dataclass(frozen=True)
@@ -55,18 +58,16 @@ def probe_outgoing(
     return _Outgoing(endpoint, credential, wire, draft=draft, now=now, arrival=arrival).steps(now)
 
 
-class _Incoming(Trial):
-    direction: Direction = "incoming"
+class _Conversation(Trial, Generic[Client]):
+    """Do what is said in the same way by every protocol."""
 
-    def __init__(self, endpoint: Endpoint, credential: Credential, wire: Wire) -> None:
-        super().__init__(endpoint, wire)
-        self._credential = credential
-        self._client: ImapClient | Pop3Client | None = None
+    _client: Client | None = None
 
-    def again(self, wire: Wire) -> Trial:
-        return _Incoming(self.endpoint, self._credential, wire)
+    @abstractmethod
+    def _greet(self) -> tuple[str, str]:
+        """Begin the conversation."""
 
-    def plans(self) -> tuple[Plan, ...]:
+    def _opening(self) -> tuple[Plan, ...]:
         greet = Plan("greet", gettext_noop("The greeting of the server was not tried."), self._greet)
         return (
             Plan("resolve", gettext_noop("Looking up the server's name was not tried."), self.resolve),
@@ -77,8 +78,6 @@ class _Incoming(Trial):
                 gettext_noop("The list of what the server can do was not tried."),
                 self._capabilities,
             ),
-            Plan("authenticate", gettext_noop("The sign-in was not tried."), self._sign_in),
-            Plan("open_inbox", gettext_noop("The opening of the INBOX was not tried."), self._open_inbox),
         )
 
     def close(self) -> None:
@@ -86,15 +85,10 @@ class _Incoming(Trial):
             self._client.close()
         super().close()
 
-    def _in_conversation(self) -> ImapClient | Pop3Client:
+    def _in_conversation(self) -> Client:
         if self._client is None:
             raise TimedOut("There is no conversation.")
         return self._client
-
-    def _greet(self) -> tuple[str, str]:
-        speak = Pop3Client if self.endpoint.protocol is Protocol.POP3 else ImapClient
-        self._client = speak(self.reached())
-        return gettext_noop("The server greeted us"), self._client.greeting
 
     def _begin_tls(self) -> tuple[str, str]:
         self._in_conversation().begin_tls()
@@ -104,6 +98,29 @@ class _Incoming(Trial):
         return gettext_noop("The server says what it can do"), " ".join(
             sorted(self._in_conversation().capabilities)
         )
+
+
+class _Incoming(_Conversation[ImapClient | Pop3Client]):
+    direction: Direction = "incoming"
+
+    def __init__(self, endpoint: Endpoint, credential: Credential, wire: Wire) -> None:
+        super().__init__(endpoint, wire)
+        self._credential = credential
+
+    def again(self, wire: Wire) -> Trial:
+        return _Incoming(self.endpoint, self._credential, wire)
+
+    def plans(self) -> tuple[Plan, ...]:
+        return (
+            *self._opening(),
+            Plan("authenticate", gettext_noop("The sign-in was not tried."), self._sign_in),
+            Plan("open_inbox", gettext_noop("The opening of the INBOX was not tried."), self._open_inbox),
+        )
+
+    def _greet(self) -> tuple[str, str]:
+        speak = Pop3Client if self.endpoint.protocol is Protocol.POP3 else ImapClient
+        self._client = speak(self.reached())
+        return gettext_noop("The server greeted us"), self._client.greeting
 
     def _sign_in(self) -> tuple[str, str]:
         self._in_conversation().sign_in(self._credential)
@@ -121,7 +138,7 @@ class _Incoming(Trial):
         return f"{messages} in INBOX", seen
 
 
-class _Outgoing(Trial):
+class _Outgoing(_Conversation[SmtpClient]):
     direction: Direction = "outgoing"
 
     def __init__(
@@ -141,13 +158,11 @@ class _Outgoing(Trial):
         self._arrival = arrival
         self._message_id = new_message_id(draft.sender.address.rpartition("@")[2])
         self._accepted = 0.0
-        self._client: SmtpClient | None = None
 
     def again(self, wire: Wire) -> Trial:
         return _Outgoing(self.endpoint, self._credential, wire, draft=self._draft, now=self._now)
 
     def plans(self) -> tuple[Plan, ...]:
-        greet = Plan("greet", gettext_noop("The greeting of the server was not tried."), self._greet)
         sign_in = (
             (Plan("authenticate", gettext_noop("The sign-in was not tried."), self._sign_in),)
             if self._credential
@@ -159,42 +174,16 @@ class _Outgoing(Trial):
             else ()
         )
         return (
-            Plan("resolve", gettext_noop("Looking up the server's name was not tried."), self.resolve),
-            Plan("connect", gettext_noop("The connection to the server was not tried."), self.connect),
-            *_in_order(self.endpoint, greet, self.secure_at_once, self._begin_tls),
-            Plan(
-                "capabilities",
-                gettext_noop("The list of what the server can do was not tried."),
-                self._capabilities,
-            ),
+            *self._opening(),
             *sign_in,
             Plan("send", gettext_noop("Sending a message was not tried."), self._send),
             *arrive,
         )
 
-    def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-        super().close()
-
-    def _in_conversation(self) -> SmtpClient:
-        if self._client is None:
-            raise TimedOut("There is no conversation.")
-        return self._client
-
     def _greet(self) -> tuple[str, str]:
         self._client = SmtpClient(self.reached())
         self._client.hear_greeting()
         return gettext_noop("The server greeted us"), self._client.greeting
-
-    def _begin_tls(self) -> tuple[str, str]:
-        self._in_conversation().begin_tls()
-        return self._secured()
-
-    def _capabilities(self) -> tuple[str, str]:
-        return gettext_noop("The server says what it can do"), " ".join(
-            sorted(self._in_conversation().capabilities)
-        )
 
     def _sign_in(self) -> tuple[str, str]:
         if self._credential is None:
