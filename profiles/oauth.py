@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from django.utils.translation import gettext as _
 
-from emailsync.mail.endpoint import NetworkPolicy, check_plain
+from emailsync.mail.endpoint import NetworkPolicy, check_plain, is_address
 from emailsync.mail.errors import MailError
 from emailsync.mail.https import endpoint_of
 from emailsync.mail.oauth import GOOGLE, MICROSOFT, Client, Provider
@@ -117,18 +117,10 @@ def _address_errors(profile: "ServerProfile", *, policy: NetworkPolicy) -> dict[
             endpoint = endpoint_of(getattr(profile, name))
             if name == "oauth_token_url":
                 policy.check_port(endpoint.port)
-                if _is_address(endpoint.host):
+                if is_address(endpoint.host):
                     policy.check_address(ip_address(endpoint.host))
         except (ValueError, MailError) as error:
             errors[name] = str(error)
     if not profile.oauth_scopes.strip():
         errors["oauth_scopes"] = _("Enter what is asked for, as the provider calls it, separated by spaces.")
     return errors
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -11,7 +11,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from emailsync.mail.certificates import parse_pins, shown
-from emailsync.mail.endpoint import NetworkPolicy, Protocol, Security, check_host, check_plain, default_port
+from emailsync.mail.endpoint import (
+    NetworkPolicy,
+    Protocol,
+    Security,
+    check_host,
+    check_plain,
+    default_port,
+    is_address,
+)
 from emailsync.mail.errors import MailError
 from profiles.choices import AuthenticationProtocol, AuthenticationType, IncomingProtocol, ServerType
 from profiles.oauth import oauth_errors, uses_oauth
@@ -123,7 +131,7 @@ def _location_errors(
         host = check_host(getattr(profile, location))
         setattr(profile, location, host)
         # A name is looked up when a worker connects; an address can be judged right here.
-        if _is_address(host):
+        if is_address(host):
             policy.check_address(ip_address(host))
     except (ValueError, MailError) as error:
         errors[location] = str(error)
@@ -148,15 +156,6 @@ def _is_charset(name: str) -> bool:
         return "A\r\n".encode(name) == b"A\r\n"
     except (LookupError, ValueError, AttributeError):
         return False
-
-
-def _is_address(host: str) -> bool:
-    """Say whether `host` is an IP address rather than a name."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 def _kind_errors(profile: "ServerProfile") -> dict[str, str]:

@@ -171,6 +171,15 @@ def check_plain(text: str, *, what: str) -> str:
     return text
 
 
+def is_address(host: str) -> bool:
+    """Say whether a host is an IP address rather than a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def check_host(host: str) -> str:
     """Return the host as it is asked for in the name service, or say in a sentence what is wrong with it."""
     check_plain(host, what="The server name")
