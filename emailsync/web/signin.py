@@ -6,6 +6,7 @@ sign-in and back, or keeps what was typed and asks to sign in beside it.
 """
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -14,7 +15,9 @@ from django import forms
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import LoginView, LogoutView
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
@@ -26,6 +29,8 @@ from emailsync.web.forms import ConsoleForm
 from emailsync.web.throttle import Full, Taken, Throttle
 
 WINDOW = timedelta(minutes=15)
+#: What somebody may send who is not signed in, in bytes: a user name, a password and where to go then.
+LARGEST_OF_STRANGERS = 64 * 1024
 BY_ACCOUNT = Throttle(name="account", limit=10, window=WINDOW)
 BY_ADDRESS = Throttle(name="address", limit=30, window=WINDOW)
 REFUSED = gettext_lazy("The user name or password is not correct. Both are case-sensitive.")
@@ -49,6 +54,23 @@ def in_words(wait: timedelta) -> str:
         return words % {"number": seconds}
     minutes = -(-seconds // 60)
     return ngettext("%(number)s minute", "%(number)s minutes", minutes) % {"number": minutes}
+
+
+class StrangersMiddleware(LoginRequiredMiddleware):
+    """Ask strangers to sign in before anything is read that they send, and let them send little to sign in.
+
+    Django reads a form into memory and writes files to the disk as soon as something asks for one field.
+    """
+
+    def process_view(
+        self, request: HttpRequest, view_func: Callable[..., Any], view_args: Any, view_kwargs: Any
+    ) -> HttpResponseBase | None:
+        """Answer with the way to the sign-in, or not at all."""
+        response = super().process_view(request, view_func, view_args, view_kwargs)
+        is_stranger = response is None and not request.user.is_authenticated
+        if is_stranger and int(request.META.get("CONTENT_LENGTH") or 0) > LARGEST_OF_STRANGERS:
+            raise RequestDataTooBig("Nobody is signed in.")
+        return response
 
 
 class SignInForm(ConsoleForm, AuthenticationForm):

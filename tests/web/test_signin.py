@@ -3,6 +3,8 @@
 import json
 import re
 from datetime import timedelta
+from io import BytesIO
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -112,3 +114,29 @@ def test_signing_out_needs_a_form_and_ends_the_session(signed_in: Client) -> Non
     assert signed_in.get("/sign-out/").status_code == 405
     assert signed_in.post("/sign-out/").headers["Clear-Site-Data"] == '"cache"'
     assert signed_in.get("/environments/").status_code == 302
+
+
+class Unread(BytesIO):
+    """What nobody may read."""
+
+    def read(self, *_sizes: int | None) -> bytes:
+        """Fail."""
+        raise AssertionError("It was read.")
+
+
+def send_unread(url: str, *, size: int, kind: str = "multipart/form-data; boundary=b") -> Any:
+    """Send a stranger's form of so many bytes that must not be read."""
+    client = Client(enforce_csrf_checks=True)
+    client.cookies["csrftoken"] = "a" * 32
+    sent: dict[str, Any] = {"wsgi.input": Unread(), "CONTENT_LENGTH": size, "CONTENT_TYPE": kind}
+    return client.post(url, **sent)
+
+
+def test_what_strangers_send_to_a_page_is_not_read() -> None:
+    response = send_unread("/environments/contoso/server-profiles/new/", size=100)
+    assert (response.status_code, response.headers["Location"][:9]) == (302, "/sign-in/")
+
+
+@pytest.mark.parametrize("kind", ["multipart/form-data; boundary=b", "application/x-www-form-urlencoded"])
+def test_what_is_sent_to_the_sign_in_is_not_read_when_it_is_large(kind: str) -> None:
+    assert send_unread("/sign-in/", size=10**8, kind=kind).status_code == 413
