@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -51,11 +52,12 @@ def seal_of(memberships: Iterable[Membership]) -> str:
 
 
 def find(word: str) -> User | None:
-    """Return the account with exactly this user name or email address, if there is one and only one."""
-    by_name = User.objects.filter(username=word, is_active=True).first()
-    if by_name is not None:
-        return by_name
-    found = list(User.objects.filter(email__iexact=word, is_active=True)[:2]) if "@" in word else []
+    """Return the account with exactly this user name or email address, if there is one and only one.
+
+    Who administers another environment may have named an account of theirs like somebody's address.
+    """
+    same = Q(username=word) | (Q(email__iexact=word) if "@" in word else Q())
+    found = list(User.objects.filter(same, is_active=True)[:2])
     return found[0] if len(found) == 1 else None
 
 

@@ -65,6 +65,15 @@ def test_somebody_is_added_by_their_exact_email_address(
     assert [m.role for m in Membership.objects.filter(user=colleague)] == ["auditor"]
 
 
+def test_an_account_named_like_the_address_of_another_is_not_taken_for_it(
+    browser: Client, environment: Environment, colleague: User
+) -> None:
+    User.objects.filter(pk=colleague.pk).update(email="paul@contoso.example")
+    User.objects.create_user("paul@contoso.example", "squatter@elsewhere.example", "x")
+    response = browser.post(url("person_add", environment), {"who": "paul@contoso.example", "member": "on"})
+    assert (response.status_code, list(response.context["form"].errors)) == (422, ["who"])
+
+
 def test_an_unknown_name_offers_a_new_account(browser: Client, environment: Environment) -> None:
     response = browser.post(url("person_add", environment), {"who": "nora", "member": "on"})
     assert response.status_code == 422
