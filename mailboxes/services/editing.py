@@ -1,12 +1,14 @@
 """Create and change mailboxes. Worker state is never saved here, only reset where a change calls for it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, QuerySet
+from django.utils.translation import gettext as _
 
 from mailboxes import access, rules
 from mailboxes.alerts import wall
@@ -24,20 +26,39 @@ CREDENTIALS = frozenset({"allow_credentials", "user_name", "password"})
 BOOKKEEPING = frozenset({"version", "created_on", "modified_on", "modified_by_id"})
 
 
+class AddressTaken(Exception):
+    """Somebody else gave the address to a mailbox of the environment at the same moment."""
+
+
+@contextmanager
+def _unless_taken() -> Iterator[None]:
+    """Write a mailbox. Raises AddressTaken where the database finds its address on another one."""
+    try:
+        with transaction.atomic():
+            yield
+    except IntegrityError as error:
+        if "one_mailbox_per_address" not in str(error):
+            raise
+        raise AddressTaken(
+            _("Another mailbox here got this address at the same moment. Open that one instead.")
+        ) from error
+
+
 @transaction.atomic
 def create(mailbox: Mailbox, *, by: User | None) -> Mailbox:
-    """Save a new mailbox, waiting for approval, with what workers keep of it."""
+    """Save a new mailbox, waiting for approval, with what workers keep of it. Raises AddressTaken."""
     access.require(by, Permission.WRITE_MAILBOXES, mailbox)
     mailbox.modified_by = by
     mailbox.address_status = AddressStatus.PENDING
-    mailbox.save(force_insert=True)
+    with _unless_taken():
+        mailbox.save(force_insert=True)
     switching.write_states([mailbox])
     return mailbox
 
 
 @transaction.atomic
 def update(mailbox: Mailbox, *, by: User | None) -> Mailbox:
-    """Save a changed mailbox. Raises StaleRecord when somebody saved it after it was read.
+    """Save a changed mailbox. Raises AddressTaken, and StaleRecord when somebody saved it after it was read.
 
     A new address, or account on the server, waits for approval again. A change of how the mailbox connects
     resets its test results and stops both directions until they are tested again.
@@ -51,7 +72,8 @@ def update(mailbox: Mailbox, *, by: User | None) -> Mailbox:
     if not mailbox.is_active:
         claiming.release([mailbox.pk])
     mailbox.modified_by = by
-    save_version(mailbox)
+    with _unless_taken():
+        save_version(mailbox)
     changed = any(getattr(stored, name) != getattr(mailbox, name) for name in CONNECTION_FIELDS)
     if changed or not stored.password.is_same_as(mailbox.password):
         switching.reset([mailbox.pk], now=mailbox.modified_on)

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods
@@ -223,8 +224,9 @@ def _hand_on(request: HttpRequest, action: str, selection: Selection) -> HttpRes
 
 
 def _ask(request: HttpRequest, action: str, question: Question, selection: Selection) -> HttpResponse:
-    number = selection.count
+    number, seen = selection.count, timezone.now()
     context = {
+        "seen": seen.isoformat() if action == "approve" else "",
         "environment": selection.environment,
         "action": action,
         "title": question.title,
@@ -266,8 +268,25 @@ def _below(request: HttpRequest, selection: Selection) -> Page:
     return lambda: list_page(request, environment, state=selection.state)
 
 
+def _changed_since(request: HttpRequest, selection: Selection) -> int:
+    """Return how many addresses to be approved may be others than those that the question showed."""
+    seen = parse_datetime(request.POST.get("seen", ""))
+    if seen is None:
+        return 0
+    waiting = selection.mailboxes.exclude(address_status=AddressStatus.APPROVED)
+    return waiting.filter(modified_on__gt=seen).count()
+
+
 def _carry_out(request: HttpRequest, action: str, selection: Selection) -> HttpResponse:
     command = COMMANDS[action]
+    if changed := _changed_since(request, selection):
+        words = ngettext(
+            "%(things)s was changed after you were asked. Look at it again, then approve it.",
+            "%(things)s were changed after you were asked. Look at them again, then approve them.",
+            changed,
+        )
+        title, text = _("Nothing was approved"), words % {"things": counted(changed, action)}
+        return saved_response(request, _back(request, selection), title=title, text=text, intent="warning")
     if command.kind and selection.count > orders.DIRECTLY:
         return _start(request, command.kind, selection)
     doing = Doing(selection.environment, selection.mailboxes, cast("User", request.user), timezone.now())

@@ -61,8 +61,7 @@ def _create(
     start = defaults.new_mailbox(environment, kind=kind)
     start.owner = user
     form = form_class(request.POST or None, instance=start, credentials_locked=not is_protected(request))
-    if request.method == "POST" and form.is_valid():
-        mailbox = editing.create(form.instance, by=user)
+    if request.method == "POST" and form.is_valid() and (mailbox := _made(form, by=user)):
         return saved_response(
             request,
             mailbox.get_absolute_url(),
@@ -77,6 +76,15 @@ def _create(
         page=lambda: list_page(request, environment, state=request.GET),
         status=422 if form.is_bound else 200,
     )
+
+
+def _made(form: CreateMailboxForm | CreateForwardMailboxForm, *, by: User) -> Mailbox | None:
+    """Create the mailbox, unless somebody did so meanwhile; then the form says so."""
+    try:
+        return editing.create(form.instance, by=by)
+    except editing.AddressTaken as error:
+        form.add_error("address", str(error))
+        return None
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -157,6 +165,9 @@ def _save(request: HttpRequest, form: EditMailboxForm) -> bool:
     """Save the mailbox unless somebody else did meanwhile; then the form says so and keeps what was typed."""
     try:
         editing.update(form.instance, by=cast("User", request.user))
+    except editing.AddressTaken as error:
+        form.add_error("address", str(error))
+        return False
     except StaleRecord:
         form.meet(Mailbox.objects.select_related("modified_by").get(pk=form.instance.pk))
         return False

@@ -9,6 +9,7 @@ from django.test import Client
 
 from mailboxes.choices import AddressStatus
 from mailboxes.models import Job, Mailbox
+from mailboxes.services import editing
 from profiles.models import Environment, ServerProfile
 from tests.mailboxes.console.conftest import NewMailbox
 
@@ -42,6 +43,30 @@ def test_a_confirmed_approval_stamps_who_and_when(
     assert mailbox.approved_by == person
     assert mailbox.approved_on is not None
     assert toast(response)["title"] == "1 email address approved"
+
+
+def test_an_address_that_was_changed_after_the_question_is_not_approved(
+    client: Client, person: User, commands_url: str, new_mailbox: NewMailbox
+) -> None:
+    mailbox = new_mailbox("Ana", approved=False)
+    data = {"action": "approve", "ids": [mailbox.pk]}
+    seen = client.post(commands_url, data, headers=HTMX).context["seen"]
+    mailbox.address = "director@contoso.example"
+    editing.update(mailbox, by=person)
+    response = client.post(commands_url, {**data, "seen": seen, "confirm": "1"}, headers=HTMX)
+    mailbox.refresh_from_db()
+    assert mailbox.address_status == AddressStatus.PENDING
+    assert toast(response)["title"] == "Nothing was approved"
+
+
+def test_an_address_that_was_not_changed_after_the_question_is_approved(
+    client: Client, commands_url: str, new_mailbox: NewMailbox
+) -> None:
+    data = {"action": "approve", "ids": [new_mailbox("Ana", approved=False).pk]}
+    page = client.post(commands_url, data, headers=HTMX)
+    assert f'name="seen" value="{page.context["seen"]}"' in page.content.decode()
+    client.post(commands_url, {**data, "seen": page.context["seen"], "confirm": "1"}, headers=HTMX)
+    assert Mailbox.objects.get().address_status == AddressStatus.APPROVED
 
 
 def test_approving_twice_says_that_nothing_changed(

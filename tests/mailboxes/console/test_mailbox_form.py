@@ -1,9 +1,11 @@
 """Creating and editing a mailbox: nothing typed is lost, nobody overwritten, no password shown."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db.models.signals import pre_save
 from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries, Settings
@@ -107,6 +109,36 @@ def test_a_created_mailbox_waits_for_approval_and_opens(
     assert mailbox.password.reveal() == "s3cret pass"
     assert mailbox.modified_by == person
     assert mailbox.states.count() == 2
+
+
+@pytest.fixture
+def rival(environment: Environment) -> Iterator[Callable[[str], None]]:
+    """Give a function that has somebody else take an address just before the next mailbox is written."""
+    taken: list[str] = []
+
+    def take(**_sent: Any) -> None:
+        if taken:
+            Mailbox.objects.create(environment=environment, name="Quicker", address=taken.pop())
+
+    pre_save.connect(take, sender=Mailbox)
+    yield taken.append
+    pre_save.disconnect(take, sender=Mailbox)
+
+
+def test_of_two_who_create_the_same_mailbox_the_second_is_told(
+    client: Client, create_url: str, typed: dict[str, Any], rival: Callable[[str], None]
+) -> None:
+    rival(typed["address"].upper())
+    response = client.post(create_url, typed)
+    assert (response.status_code, list(response.context["form"].errors)) == (422, ["address"])
+
+
+def test_of_two_who_give_the_same_address_the_second_is_told(
+    client: Client, mailbox: Mailbox, rival: Callable[[str], None]
+) -> None:
+    rival("new@contoso.example")
+    response = client.post(mailbox.get_absolute_url(), edited(mailbox, address="new@contoso.example"))
+    assert (response.status_code, list(response.context["form"].errors)) == (422, ["address"])
 
 
 def test_without_script_the_panel_stands_on_the_list(client: Client, create_url: str) -> None:
