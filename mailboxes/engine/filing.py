@@ -108,7 +108,8 @@ def _copy(lease: scheduling.Lease, message: OutgoingMessage, folders: FolderClie
         _file(message, SentCopy.APPENDED if message.sent_copy_attempts else SentCopy.FOUND)
         return
     now = timezone.now()
-    if is_auto and message.sent_at is not None and now - message.sent_at < SETTLED:
+    # A time that is still to come was noted by a clock that was ahead of time.
+    if is_auto and message.sent_at is not None and timedelta() <= now - message.sent_at < SETTLED:
         return
     with scheduling.fenced(lease):
         _count(message)

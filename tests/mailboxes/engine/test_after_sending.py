@@ -243,6 +243,16 @@ def test_a_server_gets_time_to_keep_a_copy_by_itself(
     assert (message.sent_copy, sent_folder.appended) == (SentCopy.WANTED, [])
 
 
+def test_a_time_of_sending_that_is_still_to_come_holds_up_no_copy(
+    box: Mailbox, send: Work, receive: Work, message: OutgoingMessage, sent_folder: SentFolder
+) -> None:
+    send(box)
+    OutgoingMessage.objects.update(sent_at=timezone.now() + timedelta(hours=1))
+    receive(box)
+    message.refresh_from_db()
+    assert message.sent_copy == SentCopy.APPENDED
+
+
 def test_always_does_not_wait(
     box: Mailbox, send: Work, receive: Work, message: OutgoingMessage, sent_folder: SentFolder
 ) -> None:
