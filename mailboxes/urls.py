@@ -81,7 +81,6 @@ mailboxes: list[URLPattern | URLResolver] = [
 testing: list[URLPattern | URLResolver] = [
     path("", jobs.job_list, name="job_list"),
     path("<int:pk>/", jobs.job_detail, name="job_detail"),
-    path("<int:pk>/progress/", jobs.job_progress, name="job_progress"),
     path("<int:pk>/again/", jobs.job_again, name="job_again"),
     path("<int:pk>/cancel/", jobs.job_cancel, name="job_cancel"),
 ]

@@ -31,7 +31,7 @@ ROW = """<tr role="row"{state}>
   <td class="end num muted nowrap" role="cell" data-label="{time_label}">{took}</td>
 </tr>
 {detail}"""
-STEPS = """ · <a class="disclose" id="steps-{key}" href="{page}?{words}" hx-get="{fragment}?{words}" \
+STEPS = """ · <a class="disclose" id="steps-{key}" href="{page}?{words}" hx-get="{page}?{words}" \
 hx-target="#job" hx-swap="outerHTML show:none" hx-push-url="{page}?{words}" aria-expanded="{is_open}">{said}\
 <span class="vh"> {of}</span>{chevron}</a>"""
 DETAIL = '<tr role="row" class="detail"><td role="cell" colspan="5">{}</td></tr>'
@@ -40,7 +40,7 @@ DETAIL = '<tr role="row" class="detail"><td role="cell" colspan="5">{}</td></tr>
 class RowDrawing:
     """Draws the rows of one page of a job, of which the tests `opened` show their steps."""
 
-    def __init__(self, job: Job, listing: DiagnosisListing, *, opened: set[int], fragment_url: str) -> None:
+    def __init__(self, job: Job, listing: DiagnosisListing, *, opened: set[int]) -> None:
         """Draw what all rows have in common, with places for what differs."""
         self._listing, self._opened = listing, opened
         self._status = cache(partial(status, kind="auto"))
@@ -65,7 +65,6 @@ class RowDrawing:
             STEPS,
             key="{key}",
             page=job.get_absolute_url(),
-            fragment=fragment_url,
             words="{words}",
             is_open="{is_open}",
             said=worded(_("Steps")),

@@ -5,15 +5,15 @@ from typing import Any, cast
 
 from django.contrib.auth.models import User
 from django.db.models import Prefetch
-from django.http import HttpRequest, HttpResponse, QueryDict
-from django.shortcuts import get_object_or_404, render
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
 
-from emailsync.web.responses import page_response, redirect_response, saved_response
+from emailsync.web.responses import is_fragment, page_response, redirect_response, saved_response
 from mailboxes import access as mailbox_access
 from mailboxes.choices import JobKind, RunState
 from mailboxes.engine import claiming
@@ -58,15 +58,9 @@ def job_list(request: HttpRequest, slug: str) -> HttpResponse:
 
 @require_safe
 def job_detail(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
-    """Show how far a job has come; the same after every reload."""
-    return render(request, "mailboxes/job_detail.html", _page(request, slug, pk))
-
-
-@require_safe
-def job_progress(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
-    """Show the part of a job's page that changes; it asks for itself again while the job is unfinished."""
-    context = {**_page(request, slug, pk), "is_fragment": True}
-    return render(request, "mailboxes/_job_progress.html", context)
+    """Show how far a job has come, or the part that changes, which asks for itself while it is unfinished."""
+    context = {**_page(request, slug, pk), "is_fragment": is_fragment(request)}
+    return page_response(request, "mailboxes/job_detail.html", "mailboxes/_job_progress.html", context)
 
 
 def _job(user: Person, slug: str, pk: int) -> tuple[Job, DiagnosisQuerySet]:
@@ -88,7 +82,6 @@ def _job(user: Person, slug: str, pk: int) -> tuple[Job, DiagnosisQuerySet]:
 def _page(request: HttpRequest, slug: str, pk: int) -> dict[str, Any]:
     job, diagnoses = _job(request.user, slug, pk)
     now = timezone.now()
-    fragment_url = reverse("mailboxes:job_progress", args=[slug, pk])
     context: dict[str, Any] = {
         "environment": job.environment,
         "job": job,
@@ -97,15 +90,13 @@ def _page(request: HttpRequest, slug: str, pk: int) -> dict[str, Any]:
         "may_cancel": not job.is_finished and not job.canceled_on and jobs.may_cancel(request.user, job),
     }
     if job.kind == JobKind.DIAGNOSE:
-        context |= _tests(request, job, diagnoses, fragment_url=fragment_url, now=now)
+        context |= _tests(request, job, diagnoses, now=now)
     else:
-        context |= _chunks(request, job, fragment_url=fragment_url)
+        context |= _chunks(request, job)
     return {**context, "time_left": _time_left(job, context["done"], context["total"], now=now)}
 
 
-def _tests(
-    request: HttpRequest, job: Job, diagnoses: DiagnosisQuerySet, *, fragment_url: str, now: datetime
-) -> dict[str, Any]:
+def _tests(request: HttpRequest, job: Job, diagnoses: DiagnosisQuerySet, *, now: datetime) -> dict[str, Any]:
     sees_all = Permission.READ_MAILBOXES in job.environment.may
     counts = progress.count(
         diagnoses,
@@ -128,16 +119,14 @@ def _tests(
     for row in listing.rows:
         row.mailbox.may = mailbox_access.permissions(request.user, row.mailbox)
     rows = progress.rows(job, listing.rows, opened=opened, all_open=counts.total == 1, now=now)
-    here = page_words(listing, opened=opened)
     return {
         "counts": counts,
         "total": counts.total,
         "done": counts.done,
         "failed": counts.failed,
         "listing": listing,
-        "rows": RowDrawing(job, listing, opened=opened, fragment_url=fragment_url).draw(rows),
-        "poll_url": f"{fragment_url}?{here}",
-        "here": f"{job.get_absolute_url()}?{here}",
+        "rows": RowDrawing(job, listing, opened=opened).draw(rows),
+        "here": f"{job.get_absolute_url()}?{page_words(listing, opened=opened)}",
         "badges": _test_badges(counts),
         "may_repeat": counts.failed
         and (
@@ -146,21 +135,18 @@ def _tests(
     }
 
 
-def _chunks(request: HttpRequest, job: Job, *, fragment_url: str) -> dict[str, Any]:
+def _chunks(request: HttpRequest, job: Job) -> dict[str, Any]:
     remarks = job.remarks.select_related("mailbox").defer("mailbox__password", "mailbox__notes")
     listing = RemarkListing(request.GET, remarks, url=job.get_absolute_url())
     for remark in listing.rows:
         if remark.mailbox:
             remark.mailbox.environment = job.environment
-    words = QueryDict(mutable=True)
-    words.update({**listing.state, **({"page": str(listing.page)} if listing.page > 1 else {})})
     return {
         "total": job.total,
         "done": job.done,
         "failed": job.failed,
         "followers": list(job.followers.order_by("pk")) if job.is_finished else [],
         "listing": listing,
-        "poll_url": f"{fragment_url}?{words.urlencode()}",
         "here": listing.here,
         "badges": _chunk_badges(job),
     }

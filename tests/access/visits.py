@@ -308,7 +308,6 @@ VISITS: list[Visit] = [
     # jobs
     get("mailboxes:job_list", BELONGS),
     get("mailboxes:job_detail", READ_MAILBOXES | OWNER, of_job, blind=BELONGS),
-    get("mailboxes:job_progress", READ_MAILBOXES | OWNER, of_job, blind=BELONGS),
     post(
         "mailboxes:job_again",
         DIAGNOSE & READ_MAILBOXES | OWNER,
