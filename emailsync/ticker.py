@@ -6,6 +6,8 @@ due. Before its first tick it waits for the tables of this version, so that noth
 """
 
 import logging
+import os
+import signal
 import threading
 from datetime import datetime
 
@@ -44,7 +46,20 @@ class Ticker(threading.Thread):
         self._stop_event = threading.Event()
 
     def run(self) -> None:
-        """Tick until told to stop; after a failure, pause longer each time."""
+        """Tick until told to stop.
+
+        A worker whose clock ends otherwise, for want of memory say, would hand out nothing more and look
+        well. It ends as well, and is started again.
+        """
+        try:
+            self._keep_ticking()
+        finally:
+            if not self._stop_event.is_set():
+                log.critical("The clock has stopped, and so does its worker.")
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    def _keep_ticking(self) -> None:
+        """Tick; after a failure, pause longer each time."""
         pause = settings.TICK
         ticked: datetime | None = None
         while not self._stop_event.wait(pause):

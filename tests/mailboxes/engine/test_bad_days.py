@@ -4,6 +4,7 @@ import errno
 import hashlib
 import logging
 import os
+import signal
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -192,6 +193,19 @@ def test_the_clock_waits_for_the_tables_of_this_version(
     clock.run()
     assert len(ticks) == 1
     assert ticks[0].count("manage.py migrate") == 1
+
+
+def test_a_worker_whose_clock_fails_ends_with_it(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
+    ended: list[int] = []
+
+    def tick() -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(ticker, "tick", tick)
+    monkeypatch.setattr("emailsync.ticker.os.kill", lambda _pid, number: ended.append(number))
+    with pytest.raises(MemoryError):
+        ticker.Ticker().run()
+    assert ended == [signal.SIGTERM]
 
 
 def test_mail_goes_on_after_a_clock_that_was_a_year_ahead_was_put_right(
