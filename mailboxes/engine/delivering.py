@@ -33,7 +33,7 @@ from emailsync.mail.errors import (
 )
 from emailsync.mail.grouping import grouped
 from emailsync.mail.smtp import SmtpClient
-from mailboxes.choices import Direction, OutgoingStatus
+from mailboxes.choices import Direction, OutgoingStatus, ResultStatus
 from mailboxes.engine import braking, connecting, outcomes, parking, recording, recovering, scheduling
 from mailboxes.models import Correspondent, Mailbox, OutgoingMessage, WorkerState
 
@@ -65,14 +65,15 @@ def _run(lease: scheduling.Lease) -> None:
     state = WorkerState.objects.get(pk=lease.pk)
     mailbox = parking.mailbox_of(state)
     settle_dead_attempts(lease, mailbox, now=timezone.now())
-    if not state.is_enabled:
+    is_asked = next_attempt(mailbox) is not None
+    was_interrupted = state.status == ResultStatus.FAILURE and not is_asked
+    if not state.is_enabled or was_interrupted:
         recovering.run(lease, mailbox, state)
         return
     if not parking.may_run(lease, mailbox, state):
         return
     if scheduling.must_wait_for_place(connecting.profile_of(mailbox), lease):
         return
-    is_asked = next_attempt(mailbox) is not None
     if is_asked and braking.must_wait(mailbox, Direction.OUTGOING, lease, now=timezone.now()):
         return
     ends = time.monotonic() + settings.RUN_DEADLINE.total_seconds() / 2

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from django.db.models import Case, F, PositiveBigIntegerField, QuerySet, Value, When
+from django.db.models import Case, F, PositiveBigIntegerField, Q, QuerySet, Value, When
 from django.utils import timezone
 from django.utils.translation import gettext_noop
 
@@ -315,7 +315,8 @@ def _apply_failure(
         "tests_since": 0,
     }
     if not failure.permanent:
-        state_rows.filter(is_enabled=False).update(due_at=tested_again)
+        # One that is enabled goes on, and shows by itself whether it works; without work it is tested again.
+        state_rows.filter(Q(is_enabled=False) | Q(due_at=None)).update(due_at=tested_again)
         state_rows.update(**noted)
     else:
         state_rows.filter(is_enabled=True).update(stopped_on=now)
@@ -324,6 +325,11 @@ def _apply_failure(
         # Both directions wait for the same, so one test counts once.
         if direction == next(each for each in Direction if mailbox.uses(each)):
             parking.tell(mailbox, cause_of(failure), now=now)
+    elif not failure.permanent and state_rows.filter(is_enabled=False, stopped_on__isnull=False).exists():
+        # It is stopped still: what a run had said of it stands, with the cause of now.
+        cause = cause_of(failure)
+        wall.resolve_direction(mailbox, direction, now=now, but=(f"{direction}_stopped", cause.code))
+        outcomes.tell_stopped(mailbox, direction, cause, retry_at=retry_at, now=now)
     else:
         tell_untested(mailbox, direction, failure, retry_at=tested_again, now=now)
 

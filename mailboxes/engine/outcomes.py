@@ -37,7 +37,9 @@ def succeeded(
         # Asked here and not before the run: a test may have failed in the meantime.
         troubled = lease.rows.exclude(transient_failures=0, last_error_code="")
         recovered = troubled.update(
-            **{**FORGOTTEN, "failures_before": F("transient_failures"), "recovered_on": now}
+            **{**FORGOTTEN, "failures_before": F("transient_failures"), "recovered_on": now},
+            # A test that something passing had interrupted is answered by a run that works.
+            status=ResultStatus.SUCCESS,
         )
         if recovered:
             wall.resolve_direction(mailbox, state.direction, now=now)

@@ -5,7 +5,7 @@ get a place among the other conditions: tested, enabled, not paused, workers ali
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -137,7 +137,8 @@ def _word(known: _Known, state: WorkerState, checks: Sequence[Check]) -> str:
         return "stopped" if state.status == ResultStatus.FAILURE else "waiting"
     if state.leased_until and state.leased_until > known.now:
         return "busy"
-    return "retrying" if state.transient_failures else "running"
+    is_doubtful = state.transient_failures or state.status == ResultStatus.FAILURE
+    return "retrying" if is_doubtful else "running"
 
 
 def _checks(known: _Known, direction: Direction, state: WorkerState) -> list[Check]:
@@ -230,7 +231,7 @@ def _run_checks(known: _Known, direction: Direction, state: WorkerState, *, is_b
             untested = Check("tested", WAITING, reason, _("It is tested by itself in a moment."))
         return [untested, Check("enabled", WAITING, _("It is not enabled: a successful test enables it."))]
     checks = [
-        failure
+        replace(failure, state=WAITING, command=None)
         if state.status == ResultStatus.FAILURE
         else Check("tested", OK, _("The last test succeeded.")),
         Check("enabled", OK, _("It is enabled for email processing.")),
@@ -355,9 +356,12 @@ def _next(known: _Known, direction: Direction, state: WorkerState) -> tuple[date
         return state.due_at, _("paused after failure %(attempt)s of %(limit)s") % words
     if state.due_at <= known.now:
         return None, _("It is due now and starts as soon as a worker is free.")
-    if direction == Direction.OUTGOING:
-        return state.due_at, _("an email that waits is tried then")
-    return state.due_at, _polling(known.mailbox)
+    if direction == Direction.INCOMING:
+        return state.due_at, _polling(known.mailbox)
+    was_interrupted = state.status == ResultStatus.FAILURE
+    return state.due_at, (
+        _("it is tested again by itself then") if was_interrupted else _("an email that waits is tried then")
+    )
 
 
 def _polling(mailbox: Mailbox) -> str:

@@ -315,3 +315,11 @@ def test_a_new_password_after_a_failed_test_is_said_to_be_tested_now(
     assert "It is tested by itself in a moment." in page
     assert "Run Test &amp; Enable." not in page
     assert "every 2s" in page
+
+
+def test_an_interrupted_test_stops_nothing_that_is_enabled(mailbox: Mailbox) -> None:
+    run(mailbox, status="failure", last_error_code="server_busy", last_error="Busy.", due_at=timezone.now())
+    course = incoming(mailbox)
+    assert course.word == "retrying"
+    assert [check.name for check in course.problems] == ["tested"]
+    assert problems(mailbox) == []

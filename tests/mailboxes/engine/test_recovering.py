@@ -27,6 +27,12 @@ def stopped(box: Mailbox, imap: ScriptedImap, receive: Run) -> WorkerState:
     return receive(box)
 
 
+def run_test(box: Mailbox) -> None:
+    """Run Test & Enable to its end."""
+    job = diagnosis.start(Mailbox.objects.all(), environment=box.environment, by=None, now=timezone.now())
+    diagnosing.run(Diagnosis.objects.get(job=job).pk)
+
+
 def test_a_stopped_direction_is_due_for_a_test(stopped: WorkerState) -> None:
     assert not stopped.is_enabled
     assert stopped.stopped_on is not None
@@ -81,8 +87,7 @@ def test_a_new_password_is_tried_at_once_after_a_test_that_never_succeeded(
 ) -> None:
     WorkerState.objects.update(is_enabled=False, due_at=None)
     imap.on("AUTHENTICATE", refuse(WRONG))
-    job = diagnosis.start(Mailbox.objects.all(), environment=box.environment, by=None, now=timezone.now())
-    diagnosing.run(Diagnosis.objects.get(job=job).pk)
+    run_test(box)
     box.refresh_from_db()
     box.password = "the right one"
     editing.update(box, by=None)
@@ -95,12 +100,46 @@ def test_a_test_that_meets_another_cause_leaves_one_alert(
     stopped: WorkerState, box: Mailbox, imap: ScriptedImap, smtp: ScriptedSmtp
 ) -> None:
     imap.on("AUTHENTICATE", refuse(b"Application-specific password required"))
-    job = diagnosis.start(Mailbox.objects.all(), environment=box.environment, by=None, now=timezone.now())
-    diagnosing.run(Diagnosis.objects.get(job=job).pk)
+    run_test(box)
     told = Alert.objects.open().filter(mailbox=box, kind__startswith="incoming")
     assert [(alert.kind, alert.error_code) for alert in told] == [
         ("incoming_untested", "app_password_needed")
     ]
+
+
+def test_a_run_that_works_answers_a_test_that_was_interrupted(
+    box: Mailbox, imap: ScriptedImap, smtp: ScriptedSmtp, receive: Run
+) -> None:
+    imap.on("EXAMINE", refuse(b"[UNAVAILABLE] Later"))
+    run_test(box)
+    state = WorkerState.objects.get(mailbox=box, direction=Direction.INCOMING)
+    assert (state.is_enabled, state.status) == (True, "failure")
+    imap.forget("EXAMINE")
+    assert receive(box).status == "success"
+    assert not Alert.objects.open().filter(mailbox=box, kind__startswith="incoming").exists()
+
+
+def test_sending_that_was_interrupted_in_a_test_is_tested_again_when_nothing_waits(
+    box: Mailbox, imap: ScriptedImap, smtp: ScriptedSmtp, send: Run
+) -> None:
+    WorkerState.objects.update(due_at=None)
+    smtp.replies["MAIL"] = b"451 4.3.0 Later"
+    run_test(box)
+    state = WorkerState.objects.get(mailbox=box, direction=Direction.OUTGOING)
+    assert (state.is_enabled, state.status) == (True, "failure")
+    assert state.due_at is not None
+    smtp.replies.clear()
+    assert send(box).status == "success"
+    assert len(smtp.bodies) == 1
+
+
+def test_an_interrupted_test_of_what_is_stopped_leaves_its_one_alert(
+    stopped: WorkerState, box: Mailbox, imap: ScriptedImap, smtp: ScriptedSmtp
+) -> None:
+    imap.on("AUTHENTICATE", refuse(b"[UNAVAILABLE] busy"))
+    run_test(box)
+    told = Alert.objects.open().filter(mailbox=box, kind__startswith="incoming")
+    assert [(alert.kind, alert.error_code) for alert in told] == [("incoming_stopped", "login_throttled")]
 
 
 def test_a_change_starts_no_test_of_what_nothing_had_stopped(box: Mailbox) -> None:
