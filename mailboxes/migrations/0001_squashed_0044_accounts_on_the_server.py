@@ -1,4 +1,4 @@
-"""All of the migrations up to 0026 in one, for new databases."""
+"""All of the migrations up to 0044 in one, for new databases."""
 
 import datetime as dt
 import uuid
@@ -17,17 +17,18 @@ import emailsync.crypto.fields
 
 compress = import_module("mailboxes.migrations.0002_compress_raw_messages").compress_with_lz4
 index = import_module("mailboxes.migrations.0005_words_of_stored_emails").index_words
+index_names = import_module("mailboxes.migrations.0027_search_mailboxes_by_index").index_names
 
 
 def suit_postgresql(apps: StateApps, schema_editor: BaseDatabaseSchemaEditor) -> None:
-    """Compress raw messages and index words as the replaced migrations do."""
+    """Compress raw messages and index words and names as the replaced migrations do."""
     compress(apps, schema_editor)
     index(apps, schema_editor)
+    index_names(apps, schema_editor)
 
 
 class Migration(migrations.Migration):
 
-    initial = True
     replaces = [
         ("mailboxes", "0001_initial"),
         ("mailboxes", "0002_compress_raw_messages"),
@@ -55,11 +56,31 @@ class Migration(migrations.Migration):
         ("mailboxes", "0024_oauth_tokens_and_visits"),
         ("mailboxes", "0025_reports_copies_and_automatic_mail"),
         ("mailboxes", "0026_index_what_lists_ask"),
+        ("mailboxes", "0027_search_mailboxes_by_index"),
+        ("mailboxes", "0028_stopped_directions_are_tested_again"),
+        ("mailboxes", "0029_brake_against_bans"),
+        ("mailboxes", "0030_detections"),
+        ("mailboxes", "0031_whose_option_kept_a_message"),
+        ("mailboxes", "0032_counts_of_environments"),
+        ("mailboxes", "0033_every_mailbox_has_a_count"),
+        ("mailboxes", "0034_list_counts_by_urgency"),
+        ("mailboxes", "0035_index_active_mailboxes"),
+        ("mailboxes", "0036_note_what_walls_are_told"),
+        ("mailboxes", "0037_count_attempts_of_tests"),
+        ("mailboxes", "0038_index_mailboxes_of_profiles"),
+        ("mailboxes", "0039_indexes_of_plain_columns"),
+        ("mailboxes", "0040_forget_empty_counts_on_the_way_back"),
+        ("mailboxes", "0041_places_of_a_profile"),
+        ("mailboxes", "0042_note_renewals_under_way"),
+        ("mailboxes", "0043_count_pending_from_the_index"),
+        ("mailboxes", "0044_accounts_on_the_server"),
     ]
 
+    initial = True
+
     dependencies = [
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        ('profiles', '0001_squashed_0005_add_to_the_sent_folder'),
+        ('auth', '__first__'),
+        ('profiles', '0006_pinned_certificates'),
     ]
 
     operations = [
@@ -87,6 +108,7 @@ class Migration(migrations.Migration):
                 ('approved_on', models.DateTimeField(blank=True, editable=False, null=True)),
                 ('notes', models.TextField(blank=True)),
                 ('search_text', models.GeneratedField(db_persist=True, expression=django.db.models.functions.text.Lower(django.db.models.functions.text.Concat('name', models.Value(' '), 'address', output_field=models.TextField())), output_field=models.TextField())),
+                ('server_account', models.CharField(blank=True, max_length=200, verbose_name='account on the server')),
                 ('approved_by', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('environment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='mailboxes', to='profiles.environment')),
                 ('modified_by', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
@@ -96,7 +118,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name_plural': 'mailboxes',
                 'ordering': ['name'],
-                'indexes': [models.Index(models.F('environment'), django.db.models.functions.text.Lower('name'), models.F('id'), name='mailbox_by_name'), models.Index(fields=['environment', 'address_status'], name='mailbox_by_address_status'), models.Index(condition=models.Q(('is_active', False)), fields=['environment', 'server_profile'], name='mailbox_inactive'), models.Index(condition=models.Q(('address_status', 'pending'), ('is_active', True)), fields=['environment', 'server_profile'], name='mailbox_pending')],
+                'indexes': [models.Index(models.F('environment'), django.db.models.functions.text.Lower('name'), models.F('id'), name='mailbox_by_name'), models.Index(fields=['environment', 'address_status'], name='mailbox_by_address_status'), models.Index(condition=models.Q(('is_active', False)), fields=['environment', 'server_profile'], name='mailbox_inactive'), models.Index(condition=models.Q(('is_active', True)), fields=['id', 'environment', 'server_profile'], name='mailbox_active'), models.Index(fields=['server_profile', 'id', 'environment', 'is_active'], name='mailbox_of_profile'), models.Index(condition=models.Q(('address_status', 'pending'), ('is_active', True)), fields=['environment', 'server_profile', 'id'], name='mailbox_pending')],
                 'constraints': [models.UniqueConstraint(models.F('environment'), django.db.models.functions.text.Lower('address'), name='one_mailbox_per_address'), models.CheckConstraint(condition=models.Q(('kind__in', ['user', 'queue', 'forward'])), name='mailbox_kind'), models.CheckConstraint(condition=models.Q(('incoming__in', ['none', 'server_side_synchronization', 'forward_mailbox'])), name='mailbox_incoming'), models.CheckConstraint(condition=models.Q(('outgoing__in', ['none', 'server_side_synchronization'])), name='mailbox_outgoing'), models.CheckConstraint(condition=models.Q(('address_status__in', ['empty', 'approved', 'pending', 'rejected'])), name='mailbox_address_status'), models.CheckConstraint(condition=models.Q(('track_incoming__in', ['all', 'in_response', 'from_contacts', 'from_enabled', 'none'])), name='mailbox_track_incoming'), models.CheckConstraint(condition=models.Q(('act', 'none')), name='mailbox_act_is_none'), models.CheckConstraint(condition=models.Q(models.Q(('kind', 'forward'), _negated=True), ('outgoing', 'none'), _connector='OR'), name='forward_mailbox_never_sends'), models.CheckConstraint(condition=models.Q(models.Q(('kind', 'user'), _negated=True), ('delete_after_processing', False), _connector='OR'), name='user_mailbox_keeps_email'), models.CheckConstraint(condition=models.Q(('address_status', 'approved'), ('approved_on__isnull', True), _connector='OR'), name='approval_stamp_means_approved')],
             },
         ),
@@ -125,10 +147,11 @@ class Migration(migrations.Migration):
                 ('is_quarantined', models.BooleanField(default=False)),
                 ('is_header_only', models.BooleanField(default=False)),
                 ('automatic', models.CharField(blank=True, choices=[('loop', 'It passed too many servers: it goes round in a circle'), ('report', 'A mail server reports on the delivery of another email'), ('reply', 'It is an automatic reply'), ('generated', 'It was sent by a program, not by a person'), ('list', 'It was sent to a list or in bulk')], max_length=10)),
-                ('kept_because', models.CharField(blank=True, choices=[('all_wanted', 'All email messages of this mailbox are kept'), ('reply', 'It answers a tracked email'), ('tracking_token', 'Its subject holds the tracking token of a tracked email'), ('smart_match', 'Subject and people match a tracked email (smart matching)'), ('known_sender', 'Its sender has been written to from this environment'), ('email_enabled_sender', 'Its sender is a mailbox of this environment'), ('asked_for', 'It had been in quarantine, and was read again'), ('same_content', 'The same message is stored already'), ('before_start_date', 'It was received before the start date'), ('too_large', 'It is larger than the limit'), ('unreadable', 'It could not be read'), ('withheld', 'The server lists it but does not hand it out'), ('overlooked', 'It was found when the Inbox was counted'), ('vanished', 'It was removed from the server before it could be read'), ('no_correlation_match', 'NoCorrelationMatch: it answers no tracked email'), ('unknown_sender', 'NoSenderMatch: nobody of this environment has written to its sender'), ('sender_not_enabled', 'NoSenderMatch: its sender is no mailbox of this environment'), ('nothing_wanted', 'The mailbox is set to keep no email messages')], max_length=30)),
+                ('kept_because', models.CharField(blank=True, choices=[('all_wanted', 'All email messages are kept'), ('reply', 'It answers a tracked email'), ('tracking_token', 'Its subject holds the tracking token of a tracked email'), ('smart_match', 'Subject and people match a tracked email (smart matching)'), ('known_sender', 'Its sender has been written to from this environment'), ('email_enabled_sender', 'Its sender is a mailbox of this environment'), ('asked_for', 'It had been in quarantine, and was read again'), ('same_content', 'The same message is stored already'), ('before_start_date', 'It was received before the start date'), ('too_large', 'It is larger than the limit'), ('unreadable', 'It could not be read'), ('withheld', 'The server lists it but does not hand it out'), ('overlooked', 'It was found when the Inbox was counted'), ('vanished', 'It was removed from the server before it could be read'), ('no_correlation_match', 'NoCorrelationMatch: it answers no tracked email'), ('unknown_sender', 'NoSenderMatch: nobody of this environment has written to its sender'), ('sender_not_enabled', 'NoSenderMatch: its sender is no mailbox of this environment'), ('nothing_wanted', 'The mailbox is set to keep no email messages')], max_length=30)),
                 ('conversation', models.UUIDField(null=True)),
                 ('correlation', models.CharField(blank=True, choices=[('in_reply_to', 'It names the earlier email (In-Reply-To, References)'), ('tracking_token', 'Its subject holds the tracking token'), ('smart_matching', 'Subject and people are the same (smart matching)')], max_length=20)),
                 ('smart_key', models.CharField(blank=True, max_length=32)),
+                ('accepted_by', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='mailboxes.mailbox')),
                 ('correlated_with', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='correlated', to='mailboxes.message')),
                 ('environment', models.ForeignKey(db_index=False, editable=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='profiles.environment')),
                 ('forwarded_in', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='unpacked', to='mailboxes.message')),
@@ -211,10 +234,19 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='AlertTranscript',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('text', models.TextField()),
+                ('recorded_on', models.DateTimeField(db_index=True)),
+                ('alert', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='transcript', to='mailboxes.alert')),
+            ],
+        ),
+        migrations.CreateModel(
             name='Job',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('diagnose', 'Test & Enable Mailboxes'), ('change', 'Change Multiple Records'), ('apply_default', 'Apply Default Email Settings'), ('approve', 'Approve Email'), ('reject', 'Reject Email'), ('activate', 'Activate'), ('deactivate', 'Deactivate'), ('move', 'Move mailboxes'), ('check_file', 'Check a file of mailboxes'), ('import', 'Import mailboxes'), ('read_again', 'Read again from quarantine'), ('delete_alerts', 'Delete all alerts')], default='diagnose', max_length=20)),
+                ('kind', models.CharField(choices=[('diagnose', 'Test & Enable Mailboxes'), ('change', 'Change Multiple Records'), ('apply_default', 'Apply Default Email Settings'), ('approve', 'Approve Email'), ('reject', 'Reject Email'), ('activate', 'Activate'), ('deactivate', 'Deactivate'), ('move', 'Move mailboxes'), ('check_file', 'Check a file of mailboxes'), ('import', 'Import mailboxes'), ('read_again', 'Read again from quarantine'), ('count', 'Count Inboxes'), ('delete_alerts', 'Delete all alerts')], default='diagnose', max_length=20)),
                 ('title', models.CharField(blank=True, max_length=200)),
                 ('takes_over', models.BooleanField(default=False)),
                 ('created_on', models.DateTimeField()),
@@ -256,7 +288,7 @@ class Migration(migrations.Migration):
             name='Reconciliation',
             fields=[
                 ('mailbox', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='reconciliation', serialize=False, to='mailboxes.mailbox')),
-                ('due_on', models.DateTimeField()),
+                ('due_on', models.DateTimeField(null=True)),
                 ('tried_on', models.DateTimeField(null=True)),
                 ('counted_on', models.DateTimeField(null=True)),
                 ('on_server', models.PositiveBigIntegerField(default=0)),
@@ -265,9 +297,11 @@ class Migration(migrations.Migration):
                 ('missed', models.PositiveBigIntegerField(default=0)),
                 ('gone', models.PositiveBigIntegerField(default=0)),
                 ('trouble', models.CharField(blank=True, max_length=2000)),
+                ('standing', models.GeneratedField(db_persist=True, expression=models.Case(models.When(missed__gt=0, then=models.Value(0)), models.When(models.Q(('counted_on', None), models.Q(('trouble', ''), _negated=True), _connector='OR'), then=models.Value(1)), default=models.Value(2)), output_field=models.SmallIntegerField())),
+                ('environment', models.ForeignKey(db_index=False, editable=False, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='profiles.environment')),
             ],
             options={
-                'indexes': [models.Index(fields=['-missed'], name='reconciled_by_gap')],
+                'indexes': [models.Index(models.F('environment'), models.OrderBy(models.F('standing')), models.OrderBy(models.F('missed'), descending=True), models.OrderBy(django.db.models.functions.comparison.Coalesce('counted_on', models.Value(dt.datetime(1970, 1, 1, 0, 0, tzinfo=dt.UTC)))), models.F('mailbox'), name='reconciled_by_urgency')],
             },
         ),
         migrations.CreateModel(
@@ -313,14 +347,16 @@ class Migration(migrations.Migration):
                 ('position', models.PositiveIntegerField(default=0)),
                 ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('done', 'Done'), ('canceled', 'Canceled'), ('failed', 'Failed')], default='queued', max_length=10)),
                 ('is_unfinished', models.GeneratedField(db_persist=True, expression=models.Case(models.When(state__in=('queued', 'running'), then=True), default=False), output_field=models.BooleanField())),
-                ('incoming', models.CharField(blank=True, choices=[('success', 'Success'), ('failure', 'Failure'), ('skipped', 'Skipped')], max_length=10)),
-                ('outgoing', models.CharField(blank=True, choices=[('success', 'Success'), ('failure', 'Failure'), ('skipped', 'Skipped')], max_length=10)),
+                ('incoming', models.CharField(blank=True, choices=[('success', 'Success'), ('failure', 'Failure'), ('skipped', 'Skipped'), ('warning', 'Warning')], max_length=10)),
+                ('outgoing', models.CharField(blank=True, choices=[('success', 'Success'), ('failure', 'Failure'), ('skipped', 'Skipped'), ('warning', 'Warning')], max_length=10)),
                 ('started_on', models.DateTimeField(null=True)),
                 ('finished_on', models.DateTimeField(null=True)),
                 ('queued_until', models.DateTimeField(null=True)),
                 ('lease_owner', models.CharField(blank=True, max_length=100)),
                 ('leased_until', models.DateTimeField(null=True)),
                 ('fence', models.PositiveBigIntegerField(default=0)),
+                ('attempts', models.PositiveIntegerField(default=0)),
+                ('has_place', models.BooleanField(default=False)),
                 ('job', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='diagnoses', to='mailboxes.job')),
                 ('mailbox', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='diagnoses', to='mailboxes.mailbox')),
             ],
@@ -363,7 +399,7 @@ class Migration(migrations.Migration):
                 ('uidl', models.CharField(max_length=70, null=True)),
                 ('is_listed', models.BooleanField(default=False)),
                 ('outcome', models.CharField(choices=[('stored', 'Stored'), ('duplicate', 'Duplicate of a stored message'), ('before_start', 'Before the start date'), ('not_wanted', 'Not wanted'), ('oversize', 'Larger than the limit'), ('quarantined', 'Quarantined'), ('gone', 'No longer on the server'), ('missed', 'Overlooked, and being fetched')], max_length=20)),
-                ('reason', models.CharField(blank=True, choices=[('all_wanted', 'All email messages of this mailbox are kept'), ('reply', 'It answers a tracked email'), ('tracking_token', 'Its subject holds the tracking token of a tracked email'), ('smart_match', 'Subject and people match a tracked email (smart matching)'), ('known_sender', 'Its sender has been written to from this environment'), ('email_enabled_sender', 'Its sender is a mailbox of this environment'), ('asked_for', 'It had been in quarantine, and was read again'), ('same_content', 'The same message is stored already'), ('before_start_date', 'It was received before the start date'), ('too_large', 'It is larger than the limit'), ('unreadable', 'It could not be read'), ('withheld', 'The server lists it but does not hand it out'), ('overlooked', 'It was found when the Inbox was counted'), ('vanished', 'It was removed from the server before it could be read'), ('no_correlation_match', 'NoCorrelationMatch: it answers no tracked email'), ('unknown_sender', 'NoSenderMatch: nobody of this environment has written to its sender'), ('sender_not_enabled', 'NoSenderMatch: its sender is no mailbox of this environment'), ('nothing_wanted', 'The mailbox is set to keep no email messages')], max_length=30)),
+                ('reason', models.CharField(blank=True, choices=[('all_wanted', 'All email messages are kept'), ('reply', 'It answers a tracked email'), ('tracking_token', 'Its subject holds the tracking token of a tracked email'), ('smart_match', 'Subject and people match a tracked email (smart matching)'), ('known_sender', 'Its sender has been written to from this environment'), ('email_enabled_sender', 'Its sender is a mailbox of this environment'), ('asked_for', 'It had been in quarantine, and was read again'), ('same_content', 'The same message is stored already'), ('before_start_date', 'It was received before the start date'), ('too_large', 'It is larger than the limit'), ('unreadable', 'It could not be read'), ('withheld', 'The server lists it but does not hand it out'), ('overlooked', 'It was found when the Inbox was counted'), ('vanished', 'It was removed from the server before it could be read'), ('no_correlation_match', 'NoCorrelationMatch: it answers no tracked email'), ('unknown_sender', 'NoSenderMatch: nobody of this environment has written to its sender'), ('sender_not_enabled', 'NoSenderMatch: its sender is no mailbox of this environment'), ('nothing_wanted', 'The mailbox is set to keep no email messages')], max_length=30)),
                 ('size', models.PositiveBigIntegerField(default=0)),
                 ('fingerprint', models.CharField(blank=True, max_length=32)),
                 ('received_at', models.DateTimeField(null=True)),
@@ -419,6 +455,7 @@ class Migration(migrations.Migration):
                 ('lease_owner', models.CharField(blank=True, max_length=100)),
                 ('leased_until', models.DateTimeField(null=True)),
                 ('fence', models.PositiveBigIntegerField(default=0)),
+                ('asked_on', models.DateTimeField(null=True)),
                 ('connected_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('mailbox', models.OneToOneField(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='oauth_token', to='mailboxes.mailbox')),
                 ('server_profile', models.OneToOneField(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='oauth_token', to='profiles.serverprofile')),
@@ -500,6 +537,32 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='RefusedSignIn',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('host', models.CharField(max_length=253)),
+                ('direction', models.CharField(choices=[('incoming', 'Incoming'), ('outgoing', 'Outgoing')], max_length=10)),
+                ('refused_on', models.DateTimeField()),
+                ('mailbox', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='mailboxes.mailbox')),
+            ],
+            options={
+                'indexes': [models.Index(fields=['host', 'refused_on'], name='refused_by_host')],
+            },
+        ),
+        migrations.CreateModel(
+            name='SignInBrake',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('host', models.CharField(max_length=253, unique=True)),
+                ('engaged_on', models.DateTimeField()),
+                ('refusals', models.PositiveIntegerField()),
+                ('mailboxes', models.PositiveIntegerField()),
+                ('next_try_on', models.DateTimeField()),
+                ('pause', models.PositiveIntegerField()),
+                ('canary', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='mailboxes.mailbox')),
+            ],
+        ),
+        migrations.CreateModel(
             name='SyncClaim',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -547,11 +610,18 @@ class Migration(migrations.Migration):
                 ('last_started_on', models.DateTimeField(null=True)),
                 ('last_success_on', models.DateTimeField(null=True)),
                 ('last_items', models.PositiveIntegerField(default=0)),
+                ('failing_since', models.DateTimeField(null=True)),
+                ('failures_before', models.PositiveIntegerField(default=0)),
+                ('recovered_on', models.DateTimeField(null=True)),
+                ('stopped_on', models.DateTimeField(null=True)),
+                ('tests_since', models.PositiveIntegerField(default=0)),
+                ('told', models.CharField(blank=True, max_length=200)),
+                ('has_place', models.BooleanField(default=False)),
                 ('attempted_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('mailbox', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='states', to='mailboxes.mailbox')),
             ],
             options={
-                'indexes': [models.Index(condition=models.Q(('is_enabled', True)), fields=['due_at'], name='state_due'), models.Index(fields=['direction', 'status', 'mailbox'], name='state_by_status'), models.Index(django.db.models.functions.comparison.Coalesce('tested_on', models.Value(dt.datetime(1970, 1, 1, 0, 0, tzinfo=dt.UTC))), models.F('mailbox'), name='state_by_test'), models.Index(condition=models.Q(('is_enabled', False), models.Q(('status', 'failure'), _negated=True)), fields=['direction', 'mailbox'], name='state_at_rest')],
+                'indexes': [models.Index(fields=['direction', 'status', 'mailbox'], name='state_by_status'), models.Index(django.db.models.functions.comparison.Coalesce('tested_on', models.Value(dt.datetime(1970, 1, 1, 0, 0, tzinfo=dt.UTC))), models.F('mailbox'), name='state_by_test'), models.Index(condition=models.Q(('is_enabled', False), models.Q(('status', 'failure'), _negated=True)), fields=['direction', 'mailbox'], name='state_at_rest'), models.Index(condition=models.Q(('due_at__isnull', False)), fields=['due_at'], name='state_due')],
                 'constraints': [models.UniqueConstraint(fields=('mailbox', 'direction'), name='one_state_per_direction'), models.CheckConstraint(condition=models.Q(('direction__in', ['incoming', 'outgoing'])), name='state_direction'), models.CheckConstraint(condition=models.Q(('status__in', ['not_run', 'success', 'failure'])), name='state_status')],
             },
         ),
@@ -579,6 +649,30 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='Detection',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('domain', models.CharField(max_length=253)),
+                ('created_on', models.DateTimeField(db_index=True)),
+                ('started_on', models.DateTimeField(null=True)),
+                ('finished_on', models.DateTimeField(null=True)),
+                ('state', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('done', 'Done'), ('canceled', 'Canceled'), ('failed', 'Failed')], default='queued', max_length=10)),
+                ('found', models.JSONField(default=dict)),
+                ('sources', models.JSONField(default=dict)),
+                ('note', models.CharField(blank=True, max_length=500)),
+                ('tried', models.JSONField(default=list)),
+                ('queued_until', models.DateTimeField(null=True)),
+                ('lease_owner', models.CharField(blank=True, max_length=100)),
+                ('leased_until', models.DateTimeField(null=True)),
+                ('fence', models.PositiveBigIntegerField(default=0)),
+                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='detections', to='profiles.environment')),
+            ],
+            options={
+                'indexes': [models.Index(condition=models.Q(('state__in', ('queued', 'running'))), fields=['created_on'], name='detection_unfinished')],
+            },
+        ),
+        migrations.CreateModel(
             name='DiagnosisStep',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -586,7 +680,7 @@ class Migration(migrations.Migration):
                 ('position', models.PositiveIntegerField()),
                 ('name', models.CharField(max_length=40)),
                 ('title', models.CharField(max_length=500)),
-                ('outcome', models.CharField(choices=[('success', 'Success'), ('failure', 'Failure'), ('skipped', 'Skipped')], max_length=10)),
+                ('outcome', models.CharField(choices=[('success', 'Success'), ('failure', 'Failure'), ('skipped', 'Skipped'), ('warning', 'Warning')], max_length=10)),
                 ('started_on', models.DateTimeField()),
                 ('duration_ms', models.PositiveIntegerField(default=0)),
                 ('seen', models.TextField(blank=True)),
