@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from mailboxes.choices import Direction
@@ -34,7 +35,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Count one mailbox after the other, and print a line for each."""
-        states = self._states(options["environment"], options["mailbox"])
+        mailboxes = self._mailboxes(options["environment"], options["mailbox"])
+        states = self._states(mailboxes)
         incomplete = uncounted = 0
         for state in states:
             report = self._count(state, seconds=options["timeout"])
@@ -45,6 +47,8 @@ class Command(BaseCommand):
                 incomplete += not report.is_balanced
                 said = _said(report)
             self.stdout.write(f"{state.mailbox.address}: {said}")
+        if idle := mailboxes.count() - len(states):
+            self.stdout.write(f"Not enabled for incoming email, and not counted: {idle}.")
         if incomplete:
             raise CommandError(
                 f"{incomplete} of {len(states)} mailboxes have messages that had been overlooked. "
@@ -55,10 +59,11 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{uncounted} of {len(states)} mailboxes were not counted.", returncode=NOT_COUNTED
             )
-        self.stdout.write(f"Every message of {len(states)} mailboxes is accounted for.")
+        counted = "1 mailbox" if len(states) == 1 else f"{len(states)} mailboxes"
+        self.stdout.write(f"Every message of {counted} is accounted for.")
 
-    def _states(self, slug: str | None, addresses: list[str]) -> list[WorkerState]:
-        mailboxes = Mailbox.objects.all()
+    def _mailboxes(self, slug: str | None, addresses: list[str]) -> QuerySet[Mailbox]:
+        mailboxes: QuerySet[Mailbox] = Mailbox.objects.all()
         if slug:
             mailboxes = mailboxes.filter(environment=selecting.environment(slug))
         if addresses and not slug:
@@ -66,6 +71,9 @@ class Command(BaseCommand):
         if addresses:
             place = selecting.environment(slug or "")
             mailboxes = mailboxes.filter(pk__in=[selecting.mailbox(place, each).pk for each in addresses])
+        return mailboxes
+
+    def _states(self, mailboxes: QuerySet[Mailbox]) -> list[WorkerState]:
         states = WorkerState.objects.filter(
             mailbox__in=mailboxes, direction=Direction.INCOMING, is_enabled=True
         ).exclude(mailbox__incoming="forward_mailbox")

@@ -102,6 +102,14 @@ def test_the_command_ends_with_zero_only_without_a_gap(read: Mailbox) -> None:
     assert "1 OVERLOOKED" in out.getvalue()
 
 
+def test_the_command_says_how_many_do_not_receive(read: Mailbox) -> None:
+    Mailbox.objects.create(environment=read.environment, name="Idle", address="idle@example.org")
+    out = StringIO()
+    call_command("reconcile", stdout=out)
+    assert "Not enabled for incoming email, and not counted: 1." in out.getvalue()
+    assert "Every message of 1 mailbox is accounted for." in out.getvalue()
+
+
 def test_the_command_says_when_nothing_was_counted(read: Mailbox) -> None:
     read.password = "wrong"
     read.save()
