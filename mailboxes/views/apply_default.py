@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
-from emailsync.web.responses import Page, dialog_response, redirect_response, saved_response
+from emailsync.web.responses import dialog_response, redirect_response, saved_response
 from mailboxes.choices import AddressStatus
 from mailboxes.engine import changing as engine
 from mailboxes.engine import claiming
@@ -20,8 +20,7 @@ from mailboxes.models import Job, Mailbox
 from mailboxes.services import changing
 from mailboxes.services.changing import Defaults
 from mailboxes.views.change_many import nothing_chosen, outcome_response, told
-from mailboxes.views.mailbox_form import detail_page
-from mailboxes.views.mailbox_list import list_page
+from mailboxes.views.origin import back_url, is_from_page, page_below
 from mailboxes.views.selection import Selection, chosen
 from profiles.access import Permission, enter
 from profiles.choices import ActMethod, IncomingMethod, OutgoingMethod
@@ -75,7 +74,7 @@ def mailbox_apply_default(request: HttpRequest, slug: str) -> HttpResponse:
     )
     if job is None:
         return outcome_response(
-            request, selection, outcome, back=_back(request, selection), leave=_is_from_page(request)
+            request, selection, outcome, back=back_url(request, selection), leave=is_from_page(request)
         )
     return _follow(request, job, outcome)
 
@@ -97,10 +96,10 @@ def _dialog(request: HttpRequest, selection: Selection, defaults: Defaults | Non
         "environment": environment,
         "selection": selection,
         "defaults": defaults,
-        "from_page": _is_from_page(request),
+        "from_page": is_from_page(request),
         "may_test": Permission.DIAGNOSE in environment.may,
         "dialog_url": reverse("mailboxes:mailbox_apply_default", args=[environment.slug]),
-        "back_url": _back(request, selection),
+        "back_url": back_url(request, selection),
     }
     if defaults is not None:
         unapproved = selection.mailboxes.exclude(address_status=AddressStatus.APPROVED)
@@ -116,7 +115,9 @@ def _dialog(request: HttpRequest, selection: Selection, defaults: Defaults | Non
             "outgoing": OutgoingMethod(defaults.outgoing).label,
             "act": ActMethod(defaults.act).label,
         }
-    return dialog_response(request, "mailboxes/_apply_default.html", context, page=_below(request, selection))
+    return dialog_response(
+        request, "mailboxes/_apply_default.html", context, page=page_below(request, selection)
+    )
 
 
 def _rows(selection: Selection, defaults: Defaults) -> list[Row]:
@@ -143,24 +144,3 @@ def _rows(selection: Selection, defaults: Defaults) -> list[Row]:
 
 def _words(incoming: str, outgoing: str) -> str:
     return str(WORDS[IncomingMethod(incoming), OutgoingMethod(outgoing)])
-
-
-def _is_from_page(request: HttpRequest) -> bool:
-    """Say whether the command was given on a mailbox's own page."""
-    return request.POST.get("from") == "mailbox"
-
-
-def _back(request: HttpRequest, selection: Selection) -> str:
-    if _is_from_page(request):
-        pk = selection.names(1)[0].pk
-        return reverse("mailboxes:mailbox_detail", args=[selection.environment.slug, pk])
-    return selection.list_url
-
-
-def _below(request: HttpRequest, selection: Selection) -> Page:
-    """Return the page that the dialog stands on when there is no script."""
-    environment = selection.environment
-    if _is_from_page(request):
-        pk = selection.names(1)[0].pk
-        return lambda: detail_page(request, environment.slug, pk, is_bound=False)
-    return lambda: list_page(request, environment, state=selection.state)

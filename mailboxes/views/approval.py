@@ -19,13 +19,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods
 
-from emailsync.web.responses import Page, Undo, dialog_response, redirect_response, saved_response
+from emailsync.web.responses import Undo, dialog_response, redirect_response, saved_response
 from mailboxes.choices import AddressStatus, JobKind
 from mailboxes.engine import orders
 from mailboxes.models import Mailbox
 from mailboxes.services import approval, editing, jobs
-from mailboxes.views.mailbox_form import detail_page
-from mailboxes.views.mailbox_list import list_page
+from mailboxes.views.origin import back_url, is_from_page, page_below
 from mailboxes.views.selection import Selection, chosen
 from profiles.access import Permission, enter
 from profiles.models import Environment
@@ -201,18 +200,6 @@ def counted(number: int, action: str) -> str:
     return words % {"number": f"{number:,}"}
 
 
-def _is_from_page(request: HttpRequest) -> bool:
-    """Say whether the command was given on a mailbox's own page."""
-    return request.POST.get("from") == "mailbox"
-
-
-def _back(request: HttpRequest, selection: Selection) -> str:
-    if _is_from_page(request):
-        pk = selection.names(1)[0].pk
-        return reverse("mailboxes:mailbox_detail", args=[selection.environment.slug, pk])
-    return selection.list_url
-
-
 def _hand_on(request: HttpRequest, action: str, selection: Selection) -> HttpResponse:
     """Send the selection to the screen of the command; one mailbox is edited on its own page."""
     slug = selection.environment.slug
@@ -236,12 +223,12 @@ def _ask(request: HttpRequest, action: str, question: Question, selection: Selec
         "further": max(number - NAMED, 0),
         "selection": selection,
         "shows_approval": action in ADDRESSES,
-        "from_page": _is_from_page(request),
+        "from_page": is_from_page(request),
         "dialog_url": request.path,
-        "back_url": _back(request, selection),
+        "back_url": back_url(request, selection),
     }
     return dialog_response(
-        request, "mailboxes/_command_dialog.html", context, page=_below(request, selection)
+        request, "mailboxes/_command_dialog.html", context, page=page_below(request, selection)
     )
 
 
@@ -257,15 +244,6 @@ def _already(action: str, selection: Selection) -> str:
         "%(number)s are so already and stay as they are.",
         number,
     ) % {"number": f"{number:,}"}
-
-
-def _below(request: HttpRequest, selection: Selection) -> Page:
-    """Return the page that the dialog stands on when there is no script."""
-    environment = selection.environment
-    if _is_from_page(request):
-        pk = selection.names(1)[0].pk
-        return lambda: detail_page(request, environment.slug, pk, is_bound=False)
-    return lambda: list_page(request, environment, state=selection.state)
 
 
 def _changed_since(request: HttpRequest, selection: Selection) -> int:
@@ -286,12 +264,12 @@ def _carry_out(request: HttpRequest, action: str, selection: Selection) -> HttpR
             changed,
         )
         title, text = _("Nothing was approved"), words % {"things": counted(changed, action)}
-        return saved_response(request, _back(request, selection), title=title, text=text, intent="warning")
+        return saved_response(request, back_url(request, selection), title=title, text=text, intent="warning")
     if command.kind and selection.count > orders.DIRECTLY:
         return _start(request, command.kind, selection)
     doing = Doing(selection.environment, selection.mailboxes, cast("User", request.user), timezone.now())
     # Carried out, the command may have changed what the list selects: these are read before.
-    number, back = selection.count, _back(request, selection)
+    number, back = selection.count, back_url(request, selection)
     changed = command.run(doing)
     if changed:
         title, text = str(command.said).format(counted(changed, action)), str(command.then)
@@ -311,6 +289,6 @@ def _carry_out(request: HttpRequest, action: str, selection: Selection) -> HttpR
         title=title,
         text=text,
         intent="success" if changed else "information",
-        leave=_is_from_page(request),
+        leave=is_from_page(request),
         undo=undo,
     )
