@@ -131,6 +131,11 @@ def safe_filename(name: str, *, fallback: str, content_type: str = "") -> str:
     return shown[:LONGEST_NAME]
 
 
+def eml_name(message: Message) -> str:
+    """Return what the file of a whole message is called."""
+    return safe_filename(f"{message.subject[:80]}.eml", fallback="message.eml")
+
+
 def safe_content_type(content_type: str) -> str:
     """Return a declared type if it is one and nothing a browser would run, else the type of mere bytes."""
     if PLAIN_TYPE.fullmatch(content_type) and not ACTIVE_TYPES.search(content_type):

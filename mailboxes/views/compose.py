@@ -5,64 +5,30 @@ form that is refused, or left, loses neither words nor files.
 """
 
 import json
-import re
-import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-from django.contrib.auth.models import User
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
-from emailsync.mail.composing import Draft, DraftAttachment
-from emailsync.mail.parsing import Address
 from emailsync.web.responses import is_fragment, saved_response
 from mailboxes import access
 from mailboxes.choices import OutgoingStatus
 from mailboxes.forms.compose import ComposeForm
 from mailboxes.forms.quoting import forward_of, reply_all_to, reply_to
-from mailboxes.models import Mailbox, Message, OutgoingMessage
-from mailboxes.services import drafts, outgoing, reading
+from mailboxes.models import Message, OutgoingMessage
+from mailboxes.services import drafts, reading
 from mailboxes.views.head import mailbox_head
+from mailboxes.views.letter import Letter, Original, new_form, queue, save
 from mailboxes.views.outgoing_page import mail_url, outgoing_condition
 from profiles.access import Permission
 from profiles.models import EmailSettings
 
-#: Identifiers that can be sent on; other people's may be anything (RFC 5322, 3.6.4).
-MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,900}>")
-LONGEST_THREAD = 50
 METHODS = ["GET", "HEAD", "POST"]
-
-
-@dataclass(frozen=True)
-class Original:
-    """A part of the message that is forwarded: an attachment, or the whole as one."""
-
-    value: str
-    filename: str
-    size: int
-    is_chosen: bool = True
-
-
-@dataclass
-class Letter:
-    """What is being written, on which occasion, and the draft it is kept in so far."""
-
-    mailbox: Mailbox
-    title: str
-    form: ComposeForm
-    answers: Message | None = None
-    forwards: Message | None = None
-    originals: Sequence[Original] = ()
-    draft: OutgoingMessage | None = None
-    #: What the form is known by: all that it posts makes one email.
-    once: str = ""
 
 
 @require_http_methods(METHODS)
@@ -94,7 +60,7 @@ def email_forward(request: HttpRequest, slug: str, pk: UUID, number: int) -> Htt
     source = _source(request, slug, pk, number)
     is_whole = request.GET.get("as") == "attachment" or source.is_quarantined
     initial = forward_of(source, text=None if is_whole else _quotable(source))
-    whole = [Original("whole", _eml_name(source), source.size)]
+    whole = [Original("whole", reading.eml_name(source), source.size)]
     parts = [
         Original(str(part.position), str(part), part.size)
         for part in source.attachments.filter(is_blocked=False, is_inline=False)
@@ -139,10 +105,6 @@ def _quotable(message: Message) -> str:
         return message.preview
 
 
-def _eml_name(message: Message) -> str:
-    return reading.safe_filename(f"{message.subject[:80]}.eml", fallback="message.eml")
-
-
 def _compose(
     request: HttpRequest,
     slug: str,
@@ -165,7 +127,7 @@ def _compose(
         initial=None if is_sent else initial,
     )
     letter = Letter(mailbox, title, form, answers, forwards, originals, draft)
-    letter.once = request.POST.get("once", "")[:40] or (draft and draft.once) or _new_form()
+    letter.once = request.POST.get("once", "")[:40] or (draft and draft.once) or new_form()
     if not is_sent:
         form.fields["text" if answers else "to"].widget.attrs["autofocus"] = True
         return _page(request, letter, head)
@@ -177,15 +139,11 @@ def _compose(
         return response
     complaints: list[str] = []
     if letter.draft or form.sift(request.FILES.getlist("attachments"), held=0)[0]:
-        complaints = _save(request, letter)
+        complaints = save(letter, request)
     if "attachments" in form.errors:
         # The field says it already.
         complaints = []
     return _page(request, letter, head, complaints=complaints, status=422)
-
-
-def _new_form() -> str:
-    return secrets.token_urlsafe(16)
 
 
 def _find_draft(request: HttpRequest, letter: Letter) -> None:
@@ -260,7 +218,7 @@ def _keep(request: HttpRequest, letter: Letter, head: dict[str, Any]) -> HttpRes
     known, is_part = letter.draft, request.headers.get("HX-Target") == "draft-state"
     if is_part and not (known or letter.originals or request.FILES or any(letter.form.as_typed().values())):
         return HttpResponse(status=204)  # an empty form left standing is no draft
-    complaints = _save(request, letter)
+    complaints = save(letter, request)
     if is_part:
         context = {**_state(letter, complaints), "environment": head["environment"], "is_saved": True}
         response = render(request, "mailboxes/_draft_state.html", context)
@@ -274,66 +232,6 @@ def _keep(request: HttpRequest, letter: Letter, head: dict[str, Any]) -> HttpRes
     return saved_response(request, url, title=_("Draft saved"), text=_("It is not sent yet."))
 
 
-def _save(request: HttpRequest, letter: Letter) -> list[str]:
-    """Save the draft with every file that may be sent; return what is wrong with the others."""
-    good, complaints = letter.form.sift(request.FILES.getlist("attachments"), held=_held_count(letter))
-    drop = request.POST.get("drop", "")
-    try:
-        letter.draft = drafts.save(
-            letter.mailbox,
-            drafts.Written(**letter.form.as_typed()),
-            by=cast("User", request.user),
-            now=timezone.now(),
-            draft=letter.draft,
-            answers=letter.answers,
-            once=letter.once,
-            add=[*_originals(letter), *map(_attachment, good)],
-            drop=[int(drop)] if drop.isascii() and drop.isdecimal() and len(drop) <= 18 else [],
-        )
-    except outgoing.NotNow:
-        letter.draft, letter.once = None, _new_form()
-        complaints.append(_("This draft was sent or discarded meanwhile. Save again to keep a new one."))
-    else:
-        letter.originals = ()
-    return complaints
-
-
-def _held_count(letter: Letter) -> int:
-    return letter.draft.attachment_count if letter.draft else sum(p.is_chosen for p in letter.originals)
-
-
-def _attachment(file: Any) -> DraftAttachment:
-    file.seek(0)
-    return DraftAttachment(
-        filename=reading.safe_filename(file.name or "", fallback="attachment"),
-        content_type=reading.safe_content_type(file.content_type or ""),
-        content=file.read(),
-    )
-
-
-def _originals(letter: Letter) -> list[DraftAttachment]:
-    """Return the chosen parts of the message that is forwarded; what is lost is left out."""
-    found: list[DraftAttachment] = []
-    for part in letter.originals:
-        if part.is_chosen and letter.forwards:
-            try:
-                found.append(_original(letter.forwards, part))
-            except (reading.RawMissing, LookupError):
-                letter.form.add_error(
-                    None, _("“%(file)s” is no longer there and was left out.") % {"file": part.filename}
-                )
-    return found
-
-
-def _original(message: Message, part: Original) -> DraftAttachment:
-    if part.value == "whole":
-        with reading.open_raw(message) as stream:
-            return DraftAttachment(_eml_name(message), "message/rfc822", stream.read())
-    info, chunks = reading.attachment(message, int(part.value))
-    name = reading.safe_filename(part.filename, fallback="attachment", content_type=info.content_type)
-    return DraftAttachment(name, reading.safe_content_type(info.content_type), b"".join(chunks))
-
-
 # Sending it
 
 
@@ -342,7 +240,7 @@ def _hand_over(request: HttpRequest, letter: Letter) -> HttpResponse | None:
 
     One form makes one email: sent twice, by a double click or a reload, it leads to the first.
     """
-    message = None if _sent_before(letter) else _queue(request, letter)
+    message = None if _sent_before(letter) else queue(letter, request)
     if message:
         return _answer(request, message, title=_("Email handed over"))
     if before := _sent_before(letter):
@@ -358,49 +256,3 @@ def _sent_before(letter: Letter) -> OutgoingMessage | None:
 def _answer(request: HttpRequest, message: OutgoingMessage, *, title: str) -> HttpResponse:
     url = mail_url("outgoing_detail", message.mailbox, message.pk)
     return saved_response(request, url, title=title, text=_("This page shows how it gets on."), leave=True)
-
-
-def _queue(request: HttpRequest, letter: Letter) -> OutgoingMessage | None:
-    """Queue what was written; a header that cannot be sent is named on the form."""
-    written, answers, mailbox = letter.form.cleaned_data, letter.answers, letter.mailbox
-    held = drafts.files_of(letter.draft) if letter.draft else ()
-    originals = _originals(letter)
-    # What was saved as it was chosen may still stand in the form.
-    chosen = [file for file in map(_attachment, written["attachments"]) if file not in held]
-    if letter.form.errors:
-        return None
-    draft = Draft(
-        sender=Address(name=mailbox.name, address=mailbox.address),
-        to=written["to"],
-        cc=written["cc"],
-        bcc=written["bcc"],
-        subject=written["subject"],
-        text=written["text"].replace("\r\n", "\n"),
-        in_reply_to=answers.message_id if answers and MESSAGE_ID.fullmatch(answers.message_id) else "",
-        references=tuple(_references(answers)) if answers else (),
-        attachments=(*held, *originals, *chosen),
-    )
-    try:
-        return outgoing.queue(
-            mailbox,
-            draft,
-            by=cast("User", request.user),
-            now=timezone.now(),
-            answers=answers,
-            saved=letter.draft,
-            once=letter.once,
-        )
-    except ValueError as error:
-        letter.form.add_error(None, str(error))
-    except outgoing.NotNow as error:
-        letter.draft = None
-        letter.form.add_error(None, str(error))
-    return None
-
-
-def _references(message: Message) -> list[str]:
-    """Return the thread that an answer continues: what the message refers to, then it (RFC 5322, 3.6.4)."""
-    thread = [*(message.references.split() or message.in_reply_to.split()), message.message_id]
-    known = list(dict.fromkeys(filter(MESSAGE_ID.fullmatch, thread)))
-    # A thread of years keeps its first message, which others join by, and its latest.
-    return known if len(known) <= LONGEST_THREAD else [known[0], *known[1 - LONGEST_THREAD :]]

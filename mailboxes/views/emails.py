@@ -250,10 +250,14 @@ def message_raw(request: HttpRequest, slug: str, pk: UUID, number: int) -> HttpR
         stream = reading.open_raw(message)
     except reading.RawMissing as missing:
         raise Http404(str(missing)) from missing
-    name = reading.safe_filename(f"{message.subject[:80]}.eml", fallback="message.eml")
     if request.GET.get("show"):
         return FileResponse(stream, content_type="text/plain; charset=utf-8")
-    return FileResponse(stream, as_attachment=True, filename=name, content_type="application/octet-stream")
+    return FileResponse(
+        stream,
+        as_attachment=True,
+        filename=reading.eml_name(message),
+        content_type="application/octet-stream",
+    )
 
 
 @require_safe
