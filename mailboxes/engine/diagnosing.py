@@ -318,6 +318,7 @@ def _apply_failure(
         # One that is enabled goes on, and shows by itself whether it works; without work it is tested again.
         state_rows.filter(Q(is_enabled=False) | Q(due_at=None)).update(due_at=tested_again)
         state_rows.update(**noted)
+        tested_again = state_rows.values_list("due_at", flat=True).first()
     else:
         state_rows.filter(is_enabled=True).update(stopped_on=now)
         state_rows.update(**noted, is_enabled=False, due_at=tested_again)
