@@ -233,12 +233,18 @@ def settle(parents: Collection[int], *, now: datetime) -> None:
 
 
 @transaction.atomic
+@transaction.atomic
 def delete(alerts: AlertQuerySet, *, now: datetime) -> int:
-    """Delete `alerts`, with those of mailboxes that they gather; returns how many of `alerts` there were."""
+    """Delete `alerts`, with those of mailboxes that they gather; returns how many of `alerts` there were.
+
+    Whoever marks one of them as read at the same moment is kept waiting.
+    """
     chosen = list(alerts.order_by().values_list("pk", "parent"))
     pks = [pk for pk, _ in chosen]
     for start in range(0, len(pks), DELETED_AT_ONCE):
         some = pks[start : start + DELETED_AT_ONCE]
-        Alert.objects.filter(Q(pk__in=some) | Q(parent__in=some)).delete()
+        found = Alert.objects.filter(Q(pk__in=some) | Q(parent__in=some))
+        list(found.select_for_update().order_by("pk").values_list("pk"))
+        found.delete()
     settle({parent for _, parent in chosen if parent}, now=now)
     return len(pks)

@@ -9,7 +9,7 @@ from django.db.models import F, QuerySet
 from mailboxes.alerts import wall
 from mailboxes.choices import AddressStatus, MailboxKind
 from mailboxes.engine.eligibility import NOT_APPROVED
-from mailboxes.engine.switching import in_pieces, make_due, stop_runs
+from mailboxes.engine.switching import in_pieces, lock, make_due, stop_runs
 from mailboxes.models import Mailbox
 from profiles.access import environments_of
 
@@ -20,8 +20,10 @@ def approve(mailboxes: QuerySet[Mailbox], *, by: User | None, now: datetime) -> 
 
     What was to be tested and enabled meanwhile is tested again.
     """
-    found = list(mailboxes.exclude(address_status=AddressStatus.APPROVED).values_list("pk", flat=True))
+    waiting = mailboxes.exclude(address_status=AddressStatus.APPROVED)
+    found = list(waiting.order_by("pk").values_list("pk", flat=True))
     for pks in in_pieces(found):
+        lock(pks)
         changed = Mailbox.objects.filter(pk__in=pks)
         changed.update(
             address_status=AddressStatus.APPROVED,
@@ -42,8 +44,10 @@ def withhold(mailboxes: QuerySet[Mailbox], status: str, *, by: User | None, now:
 
     Returns how many had it not before. Email under way for them can commit nothing more.
     """
-    found = list(mailboxes.exclude(address_status=status).values_list("pk", flat=True))
+    others = mailboxes.exclude(address_status=status)
+    found = list(others.order_by("pk").values_list("pk", flat=True))
     for pks in in_pieces(found):
+        lock(pks)
         changed = Mailbox.objects.filter(pk__in=pks)
         changed.update(
             address_status=status,

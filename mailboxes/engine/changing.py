@@ -25,7 +25,7 @@ from django.utils.translation import gettext as _
 
 from mailboxes import rules
 from mailboxes.choices import MailboxKind, ResultStatus
-from mailboxes.engine.switching import reset
+from mailboxes.engine.switching import lock, reset
 from mailboxes.models import Mailbox
 from profiles.choices import OutgoingMethod
 from profiles.models import ServerProfile
@@ -216,9 +216,8 @@ def apply(pks: Sequence[UUID], change: Change, *, by: User | None, now: datetime
 
 @transaction.atomic
 def _apply_batch(pks: Sequence[UUID], change: Change, *, by: User | None, now: datetime) -> Outcome:
-    # Everybody who locks several locks in this order. What is judged is read once nobody can change it.
-    locked = Mailbox.objects.select_for_update().filter(pk__in=pks).order_by("pk")
-    judged = verdicts(Mailbox.objects.filter(pk__in=list(locked.values_list("pk", flat=True))), change)
+    # What is judged is read once nobody can change it.
+    judged = verdicts(Mailbox.objects.filter(pk__in=lock(pks)), change)
     updates: defaultdict[bool, list[UUID]] = defaultdict(list)
     reasons: dict[UUID, str] = {}
     resets: list[UUID] = []

@@ -132,7 +132,8 @@ def _hold(mailbox: Mailbox, direction: str, job: Job, *, now: datetime) -> bool:
 
 def settings_of(mailbox: Mailbox, *, lock: bool = False) -> tuple[object, ...]:
     """Return what a result depends on, as it is stored now, and locked if it is to stay so."""
-    stored = Mailbox.objects.select_for_update(of=("self",)) if lock else Mailbox.objects.all()
+    locked = Mailbox.objects.select_for_update(of=("self",), no_key=True)
+    stored = locked if lock else Mailbox.objects.all()
     ways = ("address", "incoming", "outgoing", "allow_credentials", "user_name", "password")
     rights = ("address_status", "server_account", "is_active", "server_profile_id", "server_profile__version")
     return tuple(stored.values_list(*ways, *rights).get(pk=mailbox.pk))

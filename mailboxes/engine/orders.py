@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from mailboxes.choices import JobKind, RunState
+from mailboxes.engine.switching import lock
 from mailboxes.models import Diagnosis, Job, JobOrder, Mailbox
 from profiles.models import Environment, ServerProfile
 
@@ -129,8 +130,11 @@ def start_tests(
 
 
 def write_diagnoses(job: Job, pks: Sequence[UUID], *, places: Iterable[int]) -> None:
-    """Write the diagnoses of those mailboxes that are still there, each at its place in the job."""
-    there = set(Mailbox.objects.filter(pk__in=pks).values_list("pk", flat=True))
+    """Write the diagnoses of those mailboxes that are still there, each at its place in the job.
+
+    Call it within a transaction: whoever deletes one of them waits for its end.
+    """
+    there = set(lock(pks))
     Diagnosis.objects.bulk_create(
         Diagnosis(job=job, mailbox_id=pk, position=place)
         for pk, place in zip(pks, places, strict=False)

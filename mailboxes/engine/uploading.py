@@ -115,7 +115,7 @@ class Upload:
         for some in in_pieces(sorted({self._address(row) for row in rows})):
             mailboxes = found.filter(key__in=some).select_related("server_profile").order_by("pk")
             if locks:
-                mailboxes = mailboxes.select_for_update(of=("self",))
+                mailboxes = mailboxes.select_for_update(of=("self",), no_key=True)
             existing |= {mailbox.address.lower(): mailbox for mailbox in mailboxes}
         return existing
 

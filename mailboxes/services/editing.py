@@ -63,7 +63,7 @@ def update(mailbox: Mailbox, *, by: User | None) -> Mailbox:
     A new address, or account on the server, waits for approval again. A change of how the mailbox connects
     resets its test results and stops both directions until they are tested again.
     """
-    stored = Mailbox.objects.select_for_update().get(pk=mailbox.pk)
+    stored = Mailbox.objects.select_for_update(no_key=True).get(pk=mailbox.pk)
     _require_change(by, stored, mailbox)
     if (stored.address.lower(), stored.server_account) != (mailbox.address.lower(), mailbox.server_account):
         mailbox.address_status = AddressStatus.PENDING
@@ -188,8 +188,16 @@ def follow_roles(
 
 @transaction.atomic
 def delete(mailbox: Mailbox, *, by: User | None, now: datetime) -> None:
-    """Delete a mailbox with everything stored for it, the files of its large messages among it."""
+    """Delete a mailbox with everything stored for it, the files of its large messages among it.
+
+    What a worker writes of it at the moment is waited for and goes with it; nothing is written after that.
+    """
     access.require(by, Permission.WRITE_MAILBOXES, mailbox)
+    if not switching.lock([mailbox.pk]):
+        return  # somebody else did
+    claiming.release([mailbox.pk])
+    switching.stop_runs(Mailbox.objects.filter(pk=mailbox.pk))
+    Mailbox.objects.select_for_update().only("pk").get(pk=mailbox.pk)
     raws = RawMessage.objects.filter(message__mailbox=mailbox).exclude(file="")
     files = set(raws.values_list("file", flat=True))
     alerts = Alert.objects.filter(mailbox=mailbox)

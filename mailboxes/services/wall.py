@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Count, Q, QuerySet, Value
 
 from mailboxes import access as mailbox_access
@@ -211,6 +211,15 @@ def mark_read(alerts: QuerySet[Alert], *, by: User) -> int:
     rows = alerts.filter(pk__gt=0).order_by().annotate(reader=Value(by.pk)).values_list("pk", "reader")
     sql, params = rows.query.sql_with_params()
     into = f"{AlertReading._meta.db_table} (alert_id, user_id)"
+    statement = f"INSERT INTO {into} {sql} ON CONFLICT DO NOTHING"
+    try:
+        return _written(statement, params)
+    except IntegrityError:
+        # Somebody deleted one of them at the same moment.
+        return _written(statement, params)
+
+
+def _written(statement: str, params: Any) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(f"INSERT INTO {into} {sql} ON CONFLICT DO NOTHING", params)
+        cursor.execute(statement, params)
         return int(cursor.rowcount)

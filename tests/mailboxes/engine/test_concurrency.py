@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
+from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
@@ -17,9 +18,10 @@ from emailsync.mail.parsing import Address
 from emailsync.management.selftest.scripted_smtp import ScriptedSmtp
 from mailboxes.alerts import wall
 from mailboxes.choices import Direction, OutgoingStatus, RunState
-from mailboxes.engine import delivering, diagnosing, scheduling
+from mailboxes.engine import changing, delivering, diagnosing, scheduling
 from mailboxes.models import Alert, Diagnosis, Mailbox, OutgoingMessage, WorkerState
-from mailboxes.services import diagnosis, editing, outgoing
+from mailboxes.services import approval, diagnosis, editing, outgoing
+from mailboxes.services import wall as services_wall
 from profiles.choices import AuthenticationType
 from profiles.models import Environment, ServerProfile, StaleRecord
 
@@ -266,3 +268,80 @@ def test_mail_queued_while_a_worker_gives_back_its_row_is_not_forgotten(
         delivering.run(state.pk)
         assert not waiting.exists()
     assert len(smtp.bodies) == 2 * ROUNDS
+
+
+def test_commands_on_the_same_mailboxes_wait_for_one_another_in_one_order(states: list[WorkerState]) -> None:
+    everyone = Mailbox.objects.all()
+    pks = list(everyone.order_by("pk").values_list("pk", flat=True))
+    change = changing.Change({"process_email_from": None, "track_incoming": "none"})
+    back = changing.Change({"track_incoming": "all"})
+
+    def run(command: Callable[..., object], **words: Any) -> Callable[[], object]:
+        return partial(command, by=None, now=timezone.now(), **words)
+
+    for _ in range(ROUNDS):
+        together(
+            run(partial(approval.approve, everyone.order_by("-pk"))),
+            run(partial(approval.withdraw, everyone.order_by("name"))),
+            run(partial(editing.set_active, everyone.order_by("-name")), active=False),
+            run(partial(editing.set_active, everyone), active=True),
+            run(partial(changing.apply, pks, change)),
+            run(partial(changing.apply, pks, back)),
+        )
+
+
+def test_a_mailbox_is_deleted_while_workers_write_of_it(
+    profile: ServerProfile, states: list[WorkerState]
+) -> None:
+    for state in states:
+        mailbox = state.mailbox
+        lease = scheduling.claim_running(WorkerState, state.pk, now=timezone.now())
+        assert lease is not None
+        held = lease
+
+        def write(mailbox: Mailbox = mailbox, lease: scheduling.Lease = held) -> None:
+            for number in range(20):
+                try:
+                    with scheduling.fenced(lease):
+                        wall.raise_alert(
+                            "message_quarantined", mailbox=mailbox, now=timezone.now(), about=str(number)
+                        )
+                except scheduling.LeaseLost:
+                    return
+
+        together(write, partial(editing.delete, mailbox, by=None, now=timezone.now()))
+    assert not Alert.objects.exists()
+    assert not Mailbox.objects.exists()
+
+
+def test_a_mailbox_that_two_delete_at_once_is_gone(states: list[WorkerState]) -> None:
+    for state in states:
+        delete = partial(editing.delete, state.mailbox, by=None, now=timezone.now())
+        together(delete, delete, delete)
+    assert not Mailbox.objects.exists()
+
+
+def test_alerts_are_deleted_while_somebody_marks_them_as_read(
+    states: list[WorkerState], django_user_model: type[User]
+) -> None:
+    person = django_user_model.objects.create_user("rosa")
+    for number in range(ROUNDS):
+        for state in states:
+            wall.raise_alert("not_approved", mailbox=state.mailbox, now=timezone.now(), about=str(number))
+        together(
+            partial(services_wall.delete, Alert.objects.all(), by=None, now=timezone.now()),
+            partial(services_wall.mark_read, Alert.objects.all(), by=person),
+            partial(services_wall.mark_read, Alert.objects.order_by("-pk"), by=person),
+        )
+    assert not Alert.objects.exists()
+
+
+def test_a_test_begins_while_one_of_its_mailboxes_is_deleted(
+    environment: Environment, states: list[WorkerState]
+) -> None:
+    for state in states[:-1]:
+        test = partial(
+            diagnosis.start, Mailbox.objects.all(), environment=environment, by=None, now=timezone.now()
+        )
+        together(test, test, partial(editing.delete, state.mailbox, by=None, now=timezone.now()))
+    assert set(Diagnosis.objects.values_list("mailbox", flat=True)) == {states[-1].mailbox_id}
