@@ -1,8 +1,10 @@
-"""What is opened by steps is closed when one of them fails."""
+"""What is opened is closed: at the end of a `with` block, and when one of the steps of opening it fails."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 
 class Closable(Protocol):
@@ -20,3 +22,19 @@ def closed_on_failure(thing: Closable) -> Iterator[None]:
         stack.callback(thing.close)
         yield
         stack.pop_all()
+
+
+class Closing(ABC):
+    """What a `with` block closes at its end, however that comes."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End the conversation; closing twice does no harm."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -13,14 +13,12 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
-from types import TracebackType
-from typing import Self
 
 from imapclient import imap_utf7
 from imapclient.datetime_util import datetime_to_INTERNALDATE
 
 from emailsync.mail.auth import Credential, Password, find, missing
-from emailsync.mail.closing import closed_on_failure
+from emailsync.mail.closing import Closing, closed_on_failure
 from emailsync.mail.connection import Connection, connect
 from emailsync.mail.describing import UID, description
 from emailsync.mail.dialogue import Answer, Dialogue, Literal, quoted, uid_sets
@@ -56,7 +54,7 @@ EXISTS = re.compile(rb"^(\d{1,10}) EXISTS\b", re.IGNORECASE)
 EXPUNGE = re.compile(rb"^\d{1,10} EXPUNGE\b", re.IGNORECASE)
 
 
-class ImapClient:
+class ImapClient(Closing):
     """Read one mailbox; see `IncomingClient` for what each method promises."""
 
     def __init__(self, connection: Connection) -> None:
@@ -388,14 +386,6 @@ class ImapClient:
                 self.connection.wait_at_most(FAREWELL)
                 self._dialogue.run(b"LOGOUT")
         self.connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_imap(endpoint: Endpoint, credential: Credential, wire: Wire) -> ImapClient:

@@ -16,11 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import chain
-from types import TracebackType
-from typing import Self
 
 from emailsync.mail.auth import BearerToken, Credential, Password, find, missing
-from emailsync.mail.closing import closed_on_failure
+from emailsync.mail.closing import Closing, closed_on_failure
 from emailsync.mail.connection import Connection, connect
 from emailsync.mail.endpoint import Endpoint, Security
 from emailsync.mail.errors import (
@@ -59,7 +57,7 @@ RECEIVED = re.compile(rb"^Received:([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)", re.IGNORE
 DATE = re.compile(rb"^Date:([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE)
 
 
-class Pop3Client:
+class Pop3Client(Closing):
     """Read one mailbox; see `IncomingClient` for what each method promises."""
 
     def __init__(self, connection: Connection) -> None:
@@ -307,14 +305,6 @@ class Pop3Client:
         if self._has_fetched:
             self.connection.close()
         self.finish()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_pop3(endpoint: Endpoint, credential: Credential, wire: Wire) -> Pop3Client:

@@ -5,11 +5,9 @@ import socket
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
-from types import TracebackType
-from typing import Self
 
 from emailsync.mail.auth import ROUNDS, BearerToken, Credential, Mechanism, choose, decoded
-from emailsync.mail.closing import closed_on_failure
+from emailsync.mail.closing import Closing, closed_on_failure
 from emailsync.mail.connection import Connection, connect
 from emailsync.mail.endpoint import Endpoint, Security
 from emailsync.mail.envelope import Letter, SendResult
@@ -24,7 +22,7 @@ from emailsync.mail.wire import Wire
 INITIAL_RESPONSE = 480
 
 
-class SmtpClient:
+class SmtpClient(Closing):
     """Send messages for one account."""
 
     def __init__(self, connection: Connection) -> None:
@@ -142,14 +140,6 @@ class SmtpClient:
                 self.connection.wait_at_most(FAREWELL)
                 self._smtp.ask("QUIT")
         self.connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_smtp(endpoint: Endpoint, credential: Credential | None, wire: Wire) -> SmtpClient:

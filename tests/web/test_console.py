@@ -20,8 +20,6 @@ from tests.web.trial import LIST_URL
 SHEET = Path(settings.BASE_DIR) / "static/css/console.css"
 TOKENS = SHEET.with_name("tokens.css")
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-
-
 TEMPLATES = sorted((Path(settings.BASE_DIR) / "templates").rglob("*.html"))
 
 
