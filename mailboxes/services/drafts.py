@@ -1,6 +1,6 @@
 """Keep half-written email: what was typed, as it was typed, and the files that came with it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from django.db.models import QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from emailsync.mail.composing import DraftAttachment, new_message_id
-from emailsync.mail.parsing import attachment_content, parse
+from emailsync.mail.parsing import ParsedMessage, attachment_content, parse
 from mailboxes import access
 from mailboxes.choices import OutgoingStatus
 from mailboxes.models import DraftFile, Mailbox, Message, OutgoingMessage
@@ -78,6 +78,14 @@ def save(
     # A file that is being saved as it was chosen may come once more, with the form that is sent meanwhile.
     add = tuple(add)
     held = files_of(draft) if add and not is_new else ()
+    _hold(draft, (file for file in add if file not in held))
+    _measure(draft)
+    draft.refresh_from_db()
+    outgoing.note_words(draft, written.text)
+    return draft
+
+
+def _hold(draft: OutgoingMessage, files: Iterable[DraftAttachment]) -> None:
     DraftFile.objects.bulk_create(
         DraftFile(
             draft=draft,
@@ -86,13 +94,18 @@ def save(
             size=len(file.content),
             content=file.content,
         )
-        for file in add
-        if file not in held
+        for file in files
     )
-    _measure(draft)
-    draft.refresh_from_db()
-    outgoing.note_words(draft, written.text)
-    return draft
+
+
+def _attached_to(content: bytes, parsed: ParsedMessage) -> Iterator[DraftAttachment]:
+    """Return the files of an email that was composed already."""
+    for part in parsed.attachments:
+        yield DraftAttachment(
+            filename=part.filename,
+            content_type=part.content_type,
+            content=attachment_content(content, part.position)[1],
+        )
 
 
 def _measure(draft: OutgoingMessage) -> None:
@@ -140,19 +153,27 @@ def take_back(message: OutgoingMessage, *, by: User | None, now: datetime) -> No
         next_attempt_at=None,
     ):
         raise outgoing.NotNow(_("Only an email that reached nobody can be edited."))
-    files = (attachment_content(content, part.position) for part in parsed.attachments)
-    DraftFile.objects.bulk_create(
-        DraftFile(
-            draft=message,
-            filename=part.filename,
-            content_type=part.content_type,
-            size=len(bytes_of_it),
-            content=bytes_of_it,
-        )
-        for part, bytes_of_it in files
-    )
+    _hold(message, _attached_to(content, parsed))
     _measure(message)
     outgoing.resolve_alerts(message, now=now)
+
+
+@transaction.atomic
+def write_again(message: OutgoingMessage, *, by: User | None, now: datetime) -> OutgoingMessage:
+    """Draft an email once more, for those recipients alone that were refused while others took it.
+
+    Raises NotNow.
+    """
+    access.require(by, Permission.SEND_EMAIL, message.mailbox)
+    if message.status != OutgoingStatus.SENT or not message.refused:
+        raise outgoing.NotNow(_("Nobody refused this email while others accepted it."))
+    content = bytes(message.content)
+    parsed = parse(content)
+    written = Written(to=", ".join(message.refused), cc="", bcc="", subject=message.subject, text=parsed.text)
+    files = _attached_to(content, parsed)
+    draft = save(message.mailbox, written, by=by, now=now, answers=message.answers, add=files)
+    outgoing.resolve_alerts(message, now=now)
+    return draft
 
 
 def discard(draft: OutgoingMessage, *, by: User | None) -> bool:

@@ -140,8 +140,15 @@ SAID = {
         gettext_lazy("The email is a draft again"),
         gettext_lazy("It goes out when you select Send."),
     ),
+    "write_again": (
+        gettext_lazy("This draft is for those who were refused"),
+        gettext_lazy("It goes out when you select Send."),
+    ),
     "discard": (gettext_lazy("Draft discarded"), ""),
 }
+
+
+LEADS_TO_A_DRAFT = frozenset({"edit", "write_again"})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -165,6 +172,8 @@ def outgoing_command(request: HttpRequest, slug: str, pk: UUID, number: int) -> 
         elif action == "edit":
             drafts.take_back(message, by=by, now=now)
             back = mail_url("email_draft", mailbox, message.pk)
+        elif action == "write_again":
+            back = mail_url("email_draft", mailbox, drafts.write_again(message, by=by, now=now).pk)
         elif action == "discard":
             return _discard(request, message, by=by)
         else:
@@ -174,11 +183,11 @@ def outgoing_command(request: HttpRequest, slug: str, pk: UUID, number: int) -> 
             request, back, title=_("Nothing was changed"), text=str(error), intent="warning"
         )
     title, text = (str(words) for words in SAID[action])
-    if is_fragment(request) and action not in {*QUESTIONS, "edit"}:
+    if is_fragment(request) and action not in {*QUESTIONS, *LEADS_TO_A_DRAFT}:
         # The button is gone with the old state: the new state takes the focus.
         _template, context = _outgoing_page(request.user, slug, message.mailbox_id, message.pk)
         return render(request, "mailboxes/_delivery.html", {**context, "focus": True})
-    return saved_response(request, back, title=title, text=text, leave=action == "edit")
+    return saved_response(request, back, title=title, text=text, leave=action in LEADS_TO_A_DRAFT)
 
 
 def _discard(request: HttpRequest, message: OutgoingMessage, *, by: User) -> HttpResponse:

@@ -315,6 +315,13 @@ SERVICES: list[Service] = [
     Service(
         drafts.take_back, READ_EMAIL, lambda w, by: drafts.take_back(w.here.sent["other"], by=by, now=NOW)
     ),
+    Service(
+        drafts.write_again,
+        READ_EMAIL,
+        lambda w, by: drafts.write_again(
+            again(w.here.sent["other"], status="sent", refused={"eve@b.example": "550"}), by=by, now=NOW
+        ),
+    ),
     Service(drafts.discard, READ_EMAIL, lambda w, by: drafts.discard(w.here.sent["other"], by=by)),
     Service(
         services.save_tracking,

@@ -116,6 +116,27 @@ def test_a_failed_email_is_taken_back_corrected_and_sent(reader: Client, url: st
     assert (message.attachment_count, message.refused) == (1, {})
 
 
+def test_an_email_that_some_refused_is_written_to_them_again(
+    reader: Client, make: Any, now: datetime
+) -> None:
+    message = make(
+        OutgoingStatus.SENT, sent_at=now, refused={"eve@b.example": "550"}, accepted=["ana@b.example"]
+    )
+    wall.raise_alert("email_refused_in_part", now=now, mailbox=message.mailbox, about=str(message.pk))
+    assert 'value="write_again"' in page(reader, message)
+    answer = reader.post(address("outgoing_command", message), {"action": "write_again"}, headers=HTMX)
+    draft = OutgoingMessage.objects.get(status=OutgoingStatus.DRAFT)
+    assert answer.headers["HX-Redirect"] == address("email_draft", draft)
+    assert (draft.to, draft.cc, draft.subject) == (["eve@b.example"], [], message.subject)
+    assert "Thank you." in draft.text
+    assert not Alert.objects.open().exists()
+
+
+def test_an_email_that_nobody_refused_is_not_written_again(reader: Client, make: Any, now: datetime) -> None:
+    command(reader, make(OutgoingStatus.SENT, sent_at=now), "write_again")
+    assert OutgoingMessage.objects.count() == 1
+
+
 def test_an_email_that_reached_somebody_is_not_edited(reader: Client, make: Any) -> None:
     message = make(OutgoingStatus.FAILED, accepted=["ana@b.example"])
     assert 'value="edit"' not in page(reader, message)
