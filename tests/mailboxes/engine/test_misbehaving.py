@@ -307,6 +307,7 @@ def test_a_withheld_message_is_told_and_holds_nobody_up(
 def test_a_message_that_breaks_every_conversation_is_found_out_and_holds_up_nobody_for_long(
     box: Mailbox, imap: ScriptedImap, receive: Receive, fail: Callable[[Peer], None]
 ) -> None:
+    ServerProfile.objects.update(timeout_ms=2000)
     imap.messages.update(letters(1, 2, 3, 4))
     imap.on("UID FETCH", poisoned(imap, 2, fail))
     states = [receive(box) for _ in range(syncing.CAREFUL_AFTER + 3)]

@@ -22,6 +22,7 @@ from mailboxes.choices import Direction, OutgoingStatus
 from mailboxes.engine import delivering, recording, scheduling
 from mailboxes.models import Alert, Mailbox, OutgoingMessage, WorkerState
 from mailboxes.services import approval, outgoing
+from profiles.models import ServerProfile
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Hurry = Callable[[timedelta], None]
@@ -139,6 +140,7 @@ def test_no_answer_after_the_body_is_uncertain_and_never_sent_again(
     reply: bytes | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    ServerProfile.objects.update(timeout_ms=2000)
     monkeypatch.setattr("emailsync.mail.transmission.END_OF_BODY_PATIENCE", 1.0)
     smtp.replies["body"] = reply
     state = send(box)
