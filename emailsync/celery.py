@@ -40,8 +40,13 @@ class FolderChannel(filesystem.Channel):
         name = f"{round(time.monotonic() * 1000)}_{uuid.uuid4()}"
         folder = Path(self.data_folder_out)
         unfinished = folder / f"{name}.unfinished"
-        unfinished.write_text(dumps(payload))
-        unfinished.rename(folder / f"{name}.{queue}.msg")
+        try:
+            unfinished.write_text(dumps(payload))
+            unfinished.rename(folder / f"{name}.{queue}.msg")
+        except OSError:
+            # The disk is full. It is tried again and again, and nobody would ever clear these away.
+            unfinished.unlink(missing_ok=True)
+            raise
 
 
 class FolderTransport(filesystem.Transport):

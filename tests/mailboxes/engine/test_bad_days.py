@@ -13,9 +13,11 @@ import pytest
 from django.core.files.storage import default_storage, storages
 from django.db import OperationalError, connection
 from django.utils import timezone
+from kombu import Connection
 from pytest_django import Settings
 
 from emailsync import ticker
+from emailsync.celery import FolderChannel
 from emailsync.mail import parsing
 from emailsync.mail.composing import Draft
 from emailsync.mail.incoming import Spool
@@ -109,6 +111,23 @@ def test_half_a_file_left_by_a_crash_is_not_taken_for_the_message(
     receive(box)
     assert RawMessage.objects.get().file == f"{name[:2]}/{name[2:4]}/{name}"
     assert half.read_bytes() == LARGE
+
+
+def test_a_wake_up_that_a_full_disk_does_not_take_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(path: Path, _text: str) -> None:
+        path.touch()
+        raise FULL
+
+    monkeypatch.setattr(Path, "write_text", fill)
+    options = {f"data_folder_{way}": str(tmp_path) for way in ("in", "out")}
+    with Connection("filesystem://", transport_options=options | {"control_folder": str(tmp_path)}) as broker:
+        channel = broker.channel()
+        assert isinstance(channel, FolderChannel)
+        with pytest.raises(OSError, match="No space left"):
+            channel._put("sync", {})
+    assert not files(tmp_path)
 
 
 def test_a_database_that_cannot_be_written_leaves_the_row_to_the_next_lease(
