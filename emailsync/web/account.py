@@ -8,6 +8,7 @@ from django.contrib.auth.forms import PasswordChangeForm
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.debug import sensitive_post_parameters
@@ -16,6 +17,8 @@ from django.views.decorators.http import require_http_methods
 from emailsync.web.channel import is_protected
 from emailsync.web.forms import ConsoleForm
 from emailsync.web.responses import saved_response
+from emailsync.web.signin import BY_ACCOUNT, in_words
+from emailsync.web.throttle import Full
 
 
 class NameForm(ConsoleForm, forms.ModelForm):  # type: ignore[type-arg]
@@ -65,6 +68,17 @@ class PasswordForm(ConsoleForm, PasswordChangeForm):
         self.fields["new_password1"].help_text = _(
             "At least 8 characters; not a common password, not only digits, nothing like your name."
         )
+
+    def clean_old_password(self) -> str:
+        """Count the attempt with those to sign in: whoever finds a session open must not try for ever."""
+        name = self.user.get_username().casefold()
+        outcome = BY_ACCOUNT.take(name, now=timezone.now())
+        if isinstance(outcome, Full):
+            words = _("Too many attempts. Try again in %(wait)s.")
+            raise forms.ValidationError(words % {"wait": in_words(outcome.wait)})
+        password: str = super().clean_old_password()
+        BY_ACCOUNT.forget(name)
+        return password
 
 
 @sensitive_post_parameters("old_password", "new_password1", "new_password2")

@@ -1,6 +1,10 @@
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
+
+from emailsync.web.signin import BY_ACCOUNT
+from emailsync.web.throttle import Taken
 
 OLD, NEW = "a password of hers", "correct horse battery staple"
 
@@ -51,3 +55,21 @@ def test_a_password_is_not_changed_over_an_open_channel(browser: Client, mia: Us
     browser.post("/account/", sent, REMOTE_ADDR="192.0.2.7")
     mia.refresh_from_db()
     assert mia.check_password(OLD)
+
+
+def test_the_old_password_cannot_be_guessed_for_ever(browser: Client, mia: User) -> None:
+    sent = {"form": "password", "old_password": "guess", "new_password1": NEW, "new_password2": NEW}
+    for _ in range(BY_ACCOUNT.limit):
+        browser.post("/account/", sent)
+    response = browser.post("/account/", {**sent, "old_password": OLD})
+    assert "Too many attempts. Try again in 15 minutes." in response.content.decode()
+    mia.refresh_from_db()
+    assert mia.check_password(OLD)
+
+
+def test_mistakes_before_the_right_old_password_are_forgotten(browser: Client, mia: User) -> None:
+    sent = {"form": "password", "old_password": "guess", "new_password1": NEW, "new_password2": NEW}
+    browser.post("/account/", sent)
+    browser.post("/account/", {**sent, "old_password": OLD})
+    taken = [BY_ACCOUNT.take("mia", now=timezone.now()) for _ in range(BY_ACCOUNT.limit)]
+    assert all(isinstance(each, Taken) for each in taken)
