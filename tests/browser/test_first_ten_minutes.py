@@ -128,7 +128,7 @@ def test_the_alerts_wall_says_what_to_do_and_lets_one_alert_go(signed_in: Page, 
         has_text=f"Outgoing email for {WRONG_PASSWORD} could not be tested"
     )
     expect(alert).to_contain_text("What to do: Enter the user name and password again.")
-    expect(alert.get_by_role("link", name="Open mailbox")).to_be_visible()
+    expect(alert.get_by_role("link", name="Update credentials")).to_be_visible()
     alert.get_by_role("button", name="Delete").click()
     expect(alert).to_have_count(0)
     signed_in.reload()
