@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.utils.encoding import escape_uri_path
 from django.utils.translation import gettext, gettext_noop
 
 from emailsync.web.security import reference_of
@@ -64,7 +65,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
     The reference leads to it in the log.
     """
-    logger.error("Reference %s: %s %s failed.", reference_of(request), request.method, request.path)
+    path = escape_uri_path(request.path)  # strangers write it, line breaks among it
+    logger.error("Reference %s: %s %s failed.", reference_of(request), request.method, path)
     error = sys.exception()
     if isinstance(error, DatabaseError) and is_of_another_version(error):
         response = _static_page(request, "503_migrate.html", status=503)

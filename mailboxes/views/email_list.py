@@ -8,6 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
@@ -95,7 +96,7 @@ def emails_command(request: HttpRequest, slug: str) -> HttpResponse:
     here = reverse("mailboxes:environment_emails", args=[slug])
     return saved_response(
         request,
-        back if back.startswith("/") and not back.startswith("//") else here,
+        back if url_has_allowed_host_and_scheme(back, allowed_hosts=None) else here,
         title=_said(action, done),
         text=" ".join(left[:LONGEST_LIST_OF_REASONS]),
         intent="success" if done and not left else "warning",

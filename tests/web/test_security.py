@@ -65,6 +65,11 @@ def test_a_fault_page_needs_no_database(caplog: pytest.LogCaptureFixture) -> Non
     assert b"Something went wrong on our side" in server_error(request).content
 
 
+def test_an_address_writes_no_line_of_its_own_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    server_error(RequestFactory().get("/a%0A2026-11-27 ERROR forged%1B[2J"))
+    assert [record.getMessage().isprintable() for record in caplog.records] == [True]
+
+
 def test_a_database_that_is_away_is_no_fault_of_the_page(signed_in: Client) -> None:
     response = signed_in.get("/away/")
     page = response.content.decode()

@@ -196,6 +196,16 @@ def test_many_are_canceled_and_sent_again_and_what_was_left_is_named(
     assert "Unsure" in answer.headers["HX-Trigger"]
 
 
+@pytest.mark.parametrize("back", ["//evil.example", "/\\\\evil.example", "https://evil.example", ""])
+def test_a_command_leads_back_to_this_console_only(
+    reader: Client, mailbox: Mailbox, now: datetime, back: str
+) -> None:
+    url = reverse("mailboxes:emails_command", args=["contoso"])
+    ids = [f"out-{outgoing(mailbox, now=now).pk}"]
+    answer = reader.post(url, {"action": "cancel", "ids": ids, "back": back})
+    assert answer.headers["Location"] == reverse("mailboxes:environment_emails", args=["contoso"])
+
+
 def test_mail_of_others_can_not_be_canceled(mailbox: Mailbox, now: datetime) -> None:
     _user, client = signed_in_as(mailbox.environment, Role.MEMBER)
     message = outgoing(mailbox, now=now)
