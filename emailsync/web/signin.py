@@ -8,6 +8,7 @@ sign-in and back, or keeps what was typed and asks to sign in beside it.
 import json
 from collections.abc import Callable
 from datetime import timedelta
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -44,6 +45,17 @@ def client_address(request: HttpRequest) -> str:
         if forwarded:
             return forwarded
     return str(request.META.get("REMOTE_ADDR", ""))
+
+
+def network_of(address: str) -> str:
+    """Return what one sender of requests has: an address, of IPv6 all of a /64 (RFC 6177)."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or IPv6Network((found, 64), strict=False))
 
 
 def in_words(wait: timedelta) -> str:
@@ -88,7 +100,7 @@ class SignInForm(ConsoleForm, AuthenticationForm):
         account, request = self.cleaned_data.get("username"), self.request
         if not account or not self.cleaned_data.get("password") or request is None:
             return self.cleaned_data
-        now, name, address = timezone.now(), account.casefold(), client_address(request)
+        now, name, address = timezone.now(), account.casefold(), network_of(client_address(request))
         by_address = BY_ADDRESS.take(address, now=now)
         by_account = BY_ACCOUNT.take(name, now=now) if isinstance(by_address, Taken) else None
         for outcome in (by_address, by_account):

@@ -132,6 +132,21 @@ def send_unread(url: str, *, size: int, kind: str = "multipart/form-data; bounda
     return client.post(url, **sent)
 
 
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7", "192.0.2.7"),
+    ],
+)
+def test_who_has_a_network_of_addresses_is_counted_once(
+    client: Client, rosa: User, address: str, counted: str
+) -> None:
+    exhaust(BY_ADDRESS, counted)
+    assert client.post("/sign-in/", RIGHT, REMOTE_ADDR=address).status_code == 429
+
+
 def test_what_strangers_send_to_a_page_is_not_read() -> None:
     response = send_unread("/environments/contoso/server-profiles/new/", size=100)
     assert (response.status_code, response.headers["Location"][:9]) == (302, "/sign-in/")
