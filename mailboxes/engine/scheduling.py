@@ -120,16 +120,18 @@ def _question() -> tuple[str, list[Any]]:
 def forget_future(now: datetime) -> None:
     """Make due again what a clock that was ahead of time has put off, however far ahead it was.
 
-    A direction that seems to have been run in the future was put off by such a clock. A lease is only cut to
-    its length: its holder may be alive, and renews it.
+    A direction that seems to have been run or tested in the future was put off by such a clock; so may have
+    been one that never ran. A lease is only cut to its length: its holder may be alive, and renews it.
     """
     limit, lapse = now + FURTHEST, now + settings.LEASE
-    was_ahead = Q(last_started_on__gt=now) | Q(last_success_on__gt=now) | Q(last_error_on__gt=now)
+    was_ahead = Q(due_at__gt=limit) | Q(last_started_on__isnull=True)
+    for stamp in ("last_started_on", "last_success_on", "last_error_on", "tested_on"):
+        was_ahead |= Q(**{f"{stamp}__gt": now})
     for model in KINDS:
         model._base_manager.filter(leased_until__gt=lapse).update(leased_until=lapse)
         model._base_manager.filter(queued_until__gt=now + WAKE_UP_PATIENCE).update(queued_until=None)
     OAuthToken.objects.filter(due_at__gt=limit).update(due_at=now)
-    WorkerState.objects.filter(Q(due_at__gt=limit) | was_ahead).update(due_at=now)
+    WorkerState.objects.filter(was_ahead, due_at__gt=now).update(due_at=now)
     too_late = now + 2 * settings.RETRY_DELAY
     OutgoingMessage.objects.waiting().filter(next_attempt_at__gt=too_late).update(next_attempt_at=now)
     Reconciliation.objects.filter(due_on__gt=limit).update(due_on=now)

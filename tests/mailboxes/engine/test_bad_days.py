@@ -282,6 +282,21 @@ def test_what_a_clock_an_hour_ahead_put_off_does_not_wait_for_that_hour(
     assert message.next_attempt_at == now
 
 
+def test_what_waits_for_nothing_is_not_made_due_by_a_clock_that_is_put_right(
+    box: Mailbox, now: datetime
+) -> None:
+    WorkerState.objects.update(due_at=None, last_started_on=now + timedelta(hours=1), is_enabled=False)
+    scheduling.forget_future(now)
+    assert not WorkerState.objects.filter(due_at__isnull=False).exists()
+
+
+def test_a_test_by_a_clock_ahead_of_time_puts_off_nothing(box: Mailbox, now: datetime) -> None:
+    hour = timedelta(hours=1)
+    WorkerState.objects.update(tested_on=now + hour, last_started_on=now - hour, due_at=now + hour)
+    scheduling.forget_future(now)
+    assert WorkerState.objects.due(now).count() == 2
+
+
 def test_a_lease_given_by_a_clock_ahead_of_time_lasts_no_longer_than_others(
     box: Mailbox, settings: Settings, now: datetime
 ) -> None:
