@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import CharField, JSONField, Model, TextField
 from django.urls import reverse
+from pytest_django import DjangoDbBlocker
 
 from mailboxes.choices import JobKind
 from mailboxes.models import Detection, Diagnosis, DiagnosisStep, Job, JobRemark
@@ -32,10 +33,9 @@ FILES = {
 PAGES = [visit for visit in VISITS if visit.name.partition(":")[2] not in FILES]
 
 
-@pytest.fixture
-def marked(world: World) -> World:
+@pytest.fixture(scope="module")
+def marked(world: World, django_db_blocker: DjangoDbBlocker) -> World:
     """Give the world with markup at the end of every text."""
-    diagnosis = Diagnosis.objects.filter(job=world.here.job)[0]
     words = {
         "name": "connect",
         "title": "Connected",
@@ -43,10 +43,12 @@ def marked(world: World) -> World:
         "seen": "S: No.",
         "remedy": "Wait.",
     }
-    DiagnosisStep.objects.create(
-        diagnosis=diagnosis, position=0, direction="incoming", started_on=NOW, **words
-    )
-    write_markup()
+    with django_db_blocker.unblock():
+        diagnosis = Diagnosis.objects.filter(job=world.here.job)[0]
+        DiagnosisStep.objects.create(
+            diagnosis=diagnosis, position=0, direction="incoming", started_on=NOW, **words
+        )
+        write_markup()
     return world
 
 
