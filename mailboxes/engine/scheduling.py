@@ -121,10 +121,11 @@ def forget_future(now: datetime) -> None:
     """Make due again what a clock that was ahead of time has put off, however far ahead it was.
 
     A direction that seems to have been run or tested in the future was put off by such a clock; so may have
-    been one that never ran. A lease is only cut to its length: its holder may be alive, and renews it.
+    been one that is enabled and never ran. A lease is only cut to its length: its holder may be alive, and
+    renews it.
     """
     limit, lapse = now + FURTHEST, now + settings.LEASE
-    was_ahead = Q(due_at__gt=limit) | Q(last_started_on__isnull=True)
+    was_ahead = Q(due_at__gt=limit) | Q(last_started_on__isnull=True, is_enabled=True)
     for stamp in ("last_started_on", "last_success_on", "last_error_on", "tested_on"):
         was_ahead |= Q(**{f"{stamp}__gt": now})
     for model in KINDS:

@@ -297,6 +297,16 @@ def test_a_test_by_a_clock_ahead_of_time_puts_off_nothing(box: Mailbox, now: dat
     assert WorkerState.objects.due(now).count() == 2
 
 
+def test_a_worker_that_starts_again_and_again_tries_no_refused_sign_in_again(
+    box: Mailbox, now: datetime
+) -> None:
+    """A direction that was never enabled keeps the time of its next test: too many attempts lock accounts."""
+    hour = timedelta(hours=1)
+    WorkerState.objects.update(is_enabled=False, tested_on=now, last_started_on=None, due_at=now + hour)
+    scheduling.forget_future(now)
+    assert not WorkerState.objects.due(now).exists()
+
+
 def test_a_lease_given_by_a_clock_ahead_of_time_lasts_no_longer_than_others(
     box: Mailbox, settings: Settings, now: datetime
 ) -> None:
