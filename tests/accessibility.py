@@ -65,6 +65,7 @@ def examine(page: Page, *, look: Look | None = None) -> None:
             assert page.evaluate(FITS), f"wider than {width} px"
     for width in NARROW:
         page.set_viewport_size({"width": width, "height": 640})
+        page.evaluate(SETTLED)  # it follows the new width with the next frame
         assert page.evaluate(FITS), f"wider than {width} px"
 
 
