@@ -1,11 +1,13 @@
 """Signing in and out.
 
-Attempts are limited by account and by address, the same for accounts that exist and those that do not.
+Attempts are limited by account and by address, the same for accounts that exist and those that do not. A
+browser in which somebody signed in before has attempts of its own: strangers do not keep them out.
 A fragment never is the sign-in page: when htmx meets it, the answer tells the script, which leads to the
 sign-in and back, or keeps what was typed and asks to sign in beside it.
 """
 
 import json
+import secrets
 from collections.abc import Callable
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Network, ip_address
@@ -18,6 +20,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.contrib.auth.views import LoginView, LogoutView
+from django.core import signing
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import reverse
@@ -34,6 +37,9 @@ WINDOW = timedelta(minutes=15)
 LARGEST_OF_STRANGERS = 64 * 1024
 BY_ACCOUNT = Throttle(name="account", limit=10, window=WINDOW)
 BY_ADDRESS = Throttle(name="address", limit=30, window=WINDOW)
+#: Names a browser in which an account signed in; signed for that account, it is worth nothing for another.
+KNOWN_BROWSER = "known-browser"
+KNOWN_FOR = timedelta(days=180)
 REFUSED = gettext_lazy("The user name or password is not correct. Both are case-sensitive.")
 
 
@@ -85,6 +91,17 @@ class StrangersMiddleware(LoginRequiredMiddleware):
         return response
 
 
+def _signer(account: str) -> signing.TimestampSigner:
+    return signing.TimestampSigner(salt=f"{KNOWN_BROWSER}:{account.casefold()}")
+
+
+def _known_browser(request: HttpRequest, account: str) -> str:
+    try:
+        return _signer(account).unsign(request.COOKIES.get(KNOWN_BROWSER, ""), max_age=KNOWN_FOR)
+    except signing.BadSignature:
+        return ""
+
+
 class SignInForm(ConsoleForm, AuthenticationForm):
     """Ask for user name and password; refuse without saying which was wrong."""
 
@@ -101,8 +118,10 @@ class SignInForm(ConsoleForm, AuthenticationForm):
         if not account or not self.cleaned_data.get("password") or request is None:
             return self.cleaned_data
         now, name, address = timezone.now(), account.casefold(), network_of(client_address(request))
+        browser = _known_browser(request, name)
+        subject = f"{name} in {browser}" if browser else name
         by_address = BY_ADDRESS.take(address, now=now)
-        by_account = BY_ACCOUNT.take(name, now=now) if isinstance(by_address, Taken) else None
+        by_account = BY_ACCOUNT.take(subject, now=now) if isinstance(by_address, Taken) else None
         for outcome in (by_address, by_account):
             if isinstance(outcome, Full):
                 self.wait = outcome.wait
@@ -113,7 +132,7 @@ class SignInForm(ConsoleForm, AuthenticationForm):
                 )
         cleaned = super().clean()
         # Only a success comes here: it proves the person, so their mistakes before it are forgotten.
-        BY_ACCOUNT.forget(name)
+        BY_ACCOUNT.forget(subject)
         if isinstance(by_address, Taken):
             BY_ADDRESS.give_back(by_address)
         return cleaned
@@ -131,6 +150,22 @@ class SignInView(LoginView):
         if request.headers.get("HX-Request") == "true":
             return session_ended(request)
         return super().dispatch(request, *args, **kwargs)
+
+    def form_valid(self, form: AuthenticationForm) -> HttpResponse:
+        """Sign in, and know the browser from now on."""
+        response = super().form_valid(form)
+        account = form.cleaned_data["username"]
+        browser = _known_browser(self.request, account) or secrets.token_urlsafe(12)
+        response.set_cookie(
+            KNOWN_BROWSER,
+            _signer(account).sign(browser),
+            max_age=KNOWN_FOR,
+            path=reverse("login"),
+            secure=settings.SESSION_COOKIE_SECURE,
+            httponly=True,
+            samesite="Strict",
+        )
+        return response
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
         """Show the page again, with the status that fits."""

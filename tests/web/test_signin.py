@@ -57,6 +57,27 @@ def test_the_account_is_counted_whatever_its_case(client: Client, rosa: User) ->
     assert client.post("/sign-in/", WRONG | {"username": "ROSA"}).status_code == 429
 
 
+def test_strangers_who_try_an_account_do_not_keep_its_owner_out(client: Client, rosa: User) -> None:
+    client.post("/sign-in/", RIGHT)
+    client.post("/sign-out/")
+    exhaust(BY_ACCOUNT, "rosa")
+    assert client.post("/sign-in/", RIGHT).status_code == 302
+
+
+def test_a_browser_that_is_known_cannot_try_for_ever_either(client: Client, rosa: User) -> None:
+    client.post("/sign-in/", RIGHT)
+    client.post("/sign-out/")
+    answers = [client.post("/sign-in/", WRONG).status_code for _ in range(BY_ACCOUNT.limit + 1)]
+    assert answers == [422] * BY_ACCOUNT.limit + [429]
+
+
+def test_a_browser_is_known_for_the_account_that_signed_in_and_no_other(client: Client, rosa: User) -> None:
+    client.post("/sign-in/", RIGHT)
+    client.post("/sign-out/")
+    exhaust(BY_ACCOUNT, "mia")
+    assert client.post("/sign-in/", WRONG | {"username": "mia"}).status_code == 429
+
+
 def test_one_address_cannot_try_many_accounts(client: Client, rosa: User) -> None:
     exhaust(BY_ADDRESS, "127.0.0.1")
     assert client.post("/sign-in/", RIGHT).status_code == 429
