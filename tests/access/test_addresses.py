@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ OF_THERE = ("Harbour", "Zircon", "Magpie", "Raven", "Tourmaline", "Topaz")
 OF_THE_OTHER_MAILBOX = ("Heron", "heron@")
 EMAIL_OF_THE_OTHER_MAILBOX = ("Sapphire",)
 EMAIL_OF_THE_OWNED_MAILBOX = ("Amethyst",)
+#: Drawn by lot for each answer, against forged forms for instance: a name may come up in them.
+TOKEN = re.compile(r"[\w-]{32,}")
 
 
 def secrets_from(role: str) -> tuple[str, ...]:
@@ -76,6 +79,7 @@ def ask(world: World, visit: Visit, role: str) -> Answer:
         body = response.getvalue() if response.streaming else response.content
         transaction.set_rollback(True)
     said = f"{body.decode('utf-8', 'replace')}\n{response.headers}\n{response.cookies.output()}"
+    said = TOKEN.sub("", said)
     if response.status_code == 302 and response.headers["Location"].startswith("/sign-in/"):
         return Answer("sign in", said)
     words = {403: "refusal", 404: "nothing there", 405: "no such method", 500: "fault"}
