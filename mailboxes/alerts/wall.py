@@ -233,7 +233,6 @@ def settle(parents: Collection[int], *, now: datetime) -> None:
 
 
 @transaction.atomic
-@transaction.atomic
 def delete(alerts: AlertQuerySet, *, now: datetime) -> int:
     """Delete `alerts`, with those of mailboxes that they gather; returns how many of `alerts` there were.
 

@@ -49,8 +49,13 @@ COLUMNS = (
 WIDE = frozenset({"owner_id", "process_email_from"})
 #: A change of one of these makes the last test result meaningless.
 CONNECTION_FIELDS = (
-    *("address", "server_account", "server_profile_id", "incoming", "outgoing"),
-    *("allow_credentials", "user_name"),
+    "address",
+    "server_account",
+    "server_profile_id",
+    "incoming",
+    "outgoing",
+    "allow_credentials",
+    "user_name",
 )
 #: How many rows are locked, judged and written together.
 BATCH = 1000

@@ -9,24 +9,22 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Count, Exists, OuterRef
+from django.db.models import Exists, OuterRef
 from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
-from mailboxes.choices import AddressStatus, Direction, LedgerOutcome, MailboxKind, ResultStatus
+from mailboxes.choices import AddressStatus, Direction, MailboxKind, ResultStatus
 from mailboxes.engine import braking, heartbeat
 from mailboxes.engine.eligibility import Blocker, authentication_type, blockers, reasons
-from mailboxes.models import Alert, FolderCursor, LedgerEntry, Mailbox, WorkerState
+from mailboxes.models import Alert, Mailbox, WorkerState
 from mailboxes.services import progress
+from mailboxes.services.last_run import LastRun, last_run
 from profiles.choices import AuthenticationType, IncomingMethod
 
-__all__ = ["Blocker", "Check", "Course", "LastRun", "courses", "interval", "reasons"]
+__all__ = ["Blocker", "Check", "Course", "courses", "interval", "reasons"]
 
-#: How many entries of the ledger are looked through for the numbers of the last run.
-COUNTED = 5000
 OK, PROBLEM, WAITING = "ok", "problem", "waiting"
 #: What is told of the credentials while a mailbox is being connected.
 CONNECTING = ("credentials", WAITING)
@@ -42,22 +40,6 @@ class Check:
     remedy: str = ""
     link: tuple[str, str] | None = None
     command: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True)
-class LastRun:
-    """The last time a direction was worked on, and what became of what was seen."""
-
-    started_on: datetime
-    took: timedelta | None
-    ended_on: datetime | None
-    items: int
-    counts: Sequence[tuple[str, int]] = ()
-
-    @property
-    def seen(self) -> int:
-        """Return how many messages were looked at."""
-        return sum(number for _label, number in self.counts)
 
 
 @dataclass(frozen=True)
@@ -125,7 +107,7 @@ def _course(known: _Known, direction: Direction, state: WorkerState) -> Course:
     elif word in {"running", "busy", "retrying"}:
         next_on, why = _next(known, direction, state)
     is_tested_now = word == "waiting" and _is_tested_by_itself(state, now=known.now)
-    return Course(direction, word, checks, next_on, why, _last(mailbox, direction, state), is_tested_now)
+    return Course(direction, word, checks, next_on, why, last_run(mailbox, direction, state), is_tested_now)
 
 
 def _word(known: _Known, state: WorkerState, checks: Sequence[Check]) -> str:
@@ -373,36 +355,3 @@ def _polling(mailbox: Mailbox) -> str:
         return _("because the server profile's minimum polling interval is %(pause)s") % words
     words = {"pause": interval(settings.POLL_INTERVAL)}
     return _("%(pause)s after the last one, because that is the polling interval") % words
-
-
-def _last(mailbox: Mailbox, direction: Direction, state: WorkerState) -> LastRun | None:
-    started, ended = state.last_started_on, state.last_success_on
-    if started is None:
-        return None
-    if ended is not None and ended < started:
-        ended = None
-    counts = _counts(mailbox, since=started) if direction == Direction.INCOMING and ended else ()
-    return LastRun(
-        started, ended - started if ended else None, ended, state.last_items if ended else 0, counts
-    )
-
-
-def _counts(mailbox: Mailbox, *, since: datetime) -> list[tuple[str, int]]:
-    """Return what became of the messages seen since then, among the newest entries of the ledger."""
-    entries = LedgerEntry.objects.filter(mailbox=mailbox)
-    cursor = FolderCursor.objects.filter(mailbox=mailbox).order_by("pk").first()
-    if cursor is not None and not cursor.is_by_uidl:
-        # The unique key of the entries serves this order.
-        entries = entries.filter(folder=cursor.folder, uidvalidity=cursor.uidvalidity)
-    newest = entries.order_by("-pk" if cursor is None or cursor.is_by_uidl else "-uid").values("pk")[:COUNTED]
-    found = LedgerEntry.objects.filter(pk__in=newest, seen_on__gte=since).order_by().values("outcome")
-    numbers = {row["outcome"]: row["number"] for row in found.annotate(number=Count("pk"))}
-    return [(str(each.label), numbers[each]) for each in LedgerOutcome if numbers.get(each)]
-
-
-def said(last: LastRun) -> str:
-    """Say in a sentence what a run brought."""
-    if not last.items:
-        return _("Nothing new.")
-    text = ngettext("%(number)s new message.", "%(number)s new messages.", last.items)
-    return text % {"number": f"{last.items:,}"}

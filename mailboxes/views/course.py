@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from emailsync.web.responses import is_fragment, page_response, saved_response
 from mailboxes.choices import Direction
 from mailboxes.models import Diagnosis, Mailbox
-from mailboxes.services import editing, progress, readiness
+from mailboxes.services import editing, last_run, progress, readiness
 from mailboxes.views.head import mailbox_head
 from profiles.access import Permission
 
@@ -53,7 +53,7 @@ def _said(incoming: readiness.Course) -> str:
     last = incoming.last
     if incoming.word != "running" or last is None or last.ended_on is None:
         return _("Synchronizing did not succeed. The card says why.")
-    return _("Synchronized now. %(what)s") % {"what": readiness.said(last)}
+    return _("Synchronized now. %(what)s") % {"what": last_run.said(last)}
 
 
 def results_context(mailbox: Mailbox) -> dict[str, Any]:

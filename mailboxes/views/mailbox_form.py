@@ -177,13 +177,12 @@ def _save(request: HttpRequest, form: EditMailboxForm) -> bool:
 def _what_follows(form: EditMailboxForm) -> str:
     """Say what a change has set back."""
     changed = set(form.changed_data)
-    now = timezone.now()
-    if "server_account" in changed:
-        return _("The address waits for approval again, and the mailbox must be tested again.")
-    if WorkerState.objects.due(now).filter(mailbox=form.instance, is_enabled=False).exists():
-        return _("It is tested again by itself now.")
     if "address" in changed:
         return _("The new address waits for approval, and the mailbox must be tested again.")
+    if "server_account" in changed:
+        return _("The address waits for approval again, and the mailbox must be tested again.")
+    if WorkerState.objects.due(timezone.now()).filter(mailbox=form.instance, is_enabled=False).exists():
+        return _("It is tested again by itself now.")
     if changed & {"server_profile", "incoming", "outgoing", "allow_credentials", "user_name", "password"}:
         return _("Test and enable the mailbox again: the change has reset its test results.")
     return ""
